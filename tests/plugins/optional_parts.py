@@ -1,9 +1,9 @@
 """Optional parts: what a machine may lack, how tests ask for it, and what is said at the end.
 
 A test that needs such a part asks for its fixture. Where the part is missing the test is skipped through
-`missing()`, and the last lines of the run say how many tests were left out, for lack of what, and how to get it.
-With the environment variable TEST_REQUIRE (part names, separated by blanks) a missing part is a failure instead:
-that is how CI makes sure that it really leaves nothing out.
+`missing()`, and the last lines of the run say how many tests were left out, for lack of what, and how to get
+it. With the environment variable TEST_REQUIRE (part names, separated by blanks) a missing part is a failure
+instead: that is how CI makes sure that it really leaves nothing out.
 """
 
 import os
@@ -30,7 +30,7 @@ CLAUDE = OptionalPart("claude", "an Anthropic key", "set ANTHROPIC_API_KEY; noth
 POSTGRESQL = OptionalPart(
     "postgresql",
     "PostgreSQL",
-    "unset TEST_DB, or name a server that lets you create databases in TEST_DB_URL",
+    "unset TEST_DB, or name a server where you may create databases in TEST_DB_URL",
 )
 OPTIONAL_PARTS = (CHROMIUM, CLAUDE, POSTGRESQL)
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")

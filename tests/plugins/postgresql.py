@@ -1,10 +1,12 @@
 """A real PostgreSQL for tests: the server from the development wheel, or an outside one named in TEST_DB_URL.
 
-The wheel's server is started once per test process, in a folder of its own under the system's temporary folder,
-on a UNIX socket only, without fsync; it is stopped and deleted at the end. Every test gets its own database.
+The wheel's server is started once per test process, in a folder of its own under the system's temporary
+folder, on a UNIX socket only, without fsync; it is stopped and deleted at the end. Every test gets its own
+database.
 
-PostgreSQL refuses to run as root. Started by root, the wheel therefore adds an operating-system user `pgserver`
-and runs the server as that user; the user stays on the machine afterwards. Nothing is added for other users.
+PostgreSQL refuses to run as root. Started by root, the wheel therefore adds an operating-system user
+`pgserver` and runs the server as that user; the user stays on the machine afterwards. Nothing is added when
+another user runs the tests.
 """
 
 import importlib
