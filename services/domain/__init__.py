@@ -1,1 +1,1 @@
-"""Pure decisions: modules here compute from their arguments and never read a clock, disk, socket or random source."""
+"""Pure decisions: computed from arguments alone, never from a clock, a disk, a socket or a random source."""

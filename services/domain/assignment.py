@@ -6,22 +6,25 @@ so any of its public clients reproduces our arms once the salt is revealed. It n
 secret salt is passed in, committed to at the start and revealed at the end of the experiment.
 
 FNV is not a cryptographic hash: someone who sees some tens of arms can solve for the salt's effect on it.
-What keeps agents from choosing tasks by arm is the order (assign after acceptance), the salt only delays them.
+What keeps agents from choosing tasks by arm is the order (assign after acceptance);
+the salt only delays them.
 """
 
 import hashlib
 
 BUCKETS = 10_000
+SALT_DIGITS_LEAST = 32
 CONTROL = 0
 TREATMENT = 1
 
 _FNV_OFFSET = 0x811C9DC5
 _FNV_PRIME = 0x01000193
 _MASK_32 = 0xFFFFFFFF
+_HEX_DIGITS = frozenset("0123456789abcdef")
 
 
 def fnv32a(text: str) -> int:
-    """Return the 32-bit FNV-1a hash of `text`, taken over UTF-16 code units as the JavaScript reference does."""
+    """Return the 32-bit FNV-1a hash of `text` over its UTF-16 code units, as the JavaScript original does."""
     units: memoryview | bytes
     if text.isascii():
         units = text.encode("ascii")
@@ -48,11 +51,9 @@ def arm_of(salt: bytes | str, unit: str, treatment_share: float) -> int:
     Source: GrowthBook SDK specification, hash version 2.
     """
     if not 0.0 <= treatment_share <= 1.0:
-        msg = f"treatment_share must lie in [0, 1], got {treatment_share!r}"
-        raise ValueError(msg)
+        raise ValueError(f"treatment_share must lie in [0, 1], got {treatment_share!r}")
     if not unit:
-        msg = "unit must not be empty: every empty unit would land in the same arm"
-        raise ValueError(msg)
+        raise ValueError("unit must not be empty: every empty unit would land in the same arm")
     return TREATMENT if bucket_of(salt, unit) / BUCKETS < treatment_share else CONTROL
 
 
@@ -62,9 +63,8 @@ def commitment(salt_hex: str) -> str:
     Anyone can check a revealed salt with `printf %s SALT | sha256sum`. Raises ValueError unless `salt_hex`
     is lower-case hex of at least 16 bytes, since a shorter salt can be found by trying them all.
     """
-    if len(salt_hex) < 32 or len(salt_hex) % 2 or set(salt_hex) - set("0123456789abcdef"):
-        msg = "salt_hex must be lower-case hex of at least 16 bytes (32 digits)"
-        raise ValueError(msg)
+    if len(salt_hex) < SALT_DIGITS_LEAST or len(salt_hex) % 2 or set(salt_hex) - _HEX_DIGITS:
+        raise ValueError("salt_hex must be lower-case hex of at least 16 bytes (32 digits)")
     return hashlib.sha256(salt_hex.encode("ascii")).hexdigest()
 
 

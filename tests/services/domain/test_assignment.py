@@ -52,7 +52,8 @@ def test_share_is_kept_over_ten_thousand_units(share: float) -> None:
 def test_two_salts_assign_independently() -> None:
     units = 10_000
     both = sum(
-        arm_of(SALT, f"task_{number}", 0.5) * arm_of(OTHER_SALT, f"task_{number}", 0.5) for number in range(units)
+        arm_of(SALT, f"task_{number}", 0.5) * arm_of(OTHER_SALT, f"task_{number}", 0.5)
+        for number in range(units)
     )
     assert abs(both / units - 0.25) <= 4 * math.sqrt(0.25 * 0.75 / units)
 

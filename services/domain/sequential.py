@@ -1,0 +1,254 @@
+"""The verdict of an experiment: a bet against "the change is no better", settled after every task.
+
+Stands in the experiment stage of the loop: the sandbox feeds it resolved tasks **in assignment order**, and
+it answers WIN, LOSS, INCONCLUSIVE, INVALID or not yet. Wealth multiplies by e = 1 + λ[(A − π)(Y − m) +
+shift]; under the null its expectation never grows, so P(sup E ≥ 1/α) ≤ α at every peek, any drift, ramp and
+task mix (Ville 1939). It never reads a clock, drops a record or revises a verdict, and it never learns what
+is being tested.
+
+Sources: Ville 1939; Waudby-Smith & Ramdas 2024 (betting); Turner, Ly & Grünwald 2024 (arXiv 2106.02693);
+Duan, Ramdas & Wasserman 2022 (arXiv 2009.05892); Lindon & Malek 2022 (sequential sample-ratio test).
+Results repeat bit for bit on one platform; between C libraries `log` may differ in the last digit.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from services.domain.bet import (
+    FUTILITY_FRACTIONS,
+    UNDECIDED,
+    BetPlan,
+    BetState,
+    Decision,
+    PlanRefusedError,
+    Record,
+    RecordRefusedError,
+    Verdict,
+    predictable_mean,
+    require,
+)
+from services.domain.confidence import Estimate, confidence_sequence
+
+__all__ = [
+    "UNDECIDED",
+    "BetPlan",
+    "BetState",
+    "Decision",
+    "Estimate",
+    "PathPoint",
+    "PlanRefusedError",
+    "Record",
+    "RecordRefusedError",
+    "Replay",
+    "Verdict",
+    "admission_tasks",
+    "confidence_sequence",
+    "decide",
+    "predictable_mean",
+    "replay",
+    "start",
+    "update",
+]
+
+LIMIT_SHARE: Final = (
+    0.98  # a stated effect beyond the admissible range is cut to this share of it: e stays > 0
+)
+SRM_WEIGHT: Final = 100.0  # Beta(50, 50) at equal shares: pseudo-tasks at the promised share
+
+
+class PathPoint(NamedTuple):
+    """The bet after one task: its ordinal, log E, both arms' rates (None before an arm's first task)."""
+
+    ordinal: int
+    log_e: float
+    control_rate: float | None
+    treatment_rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The fold of `update` over records, up to and including the one that decided."""
+
+    state: BetState
+    decision: Decision
+    path: tuple[PathPoint, ...]
+
+
+def start(plan: BetPlan) -> BetState:
+    """Return the state before the first task: every wealth is 1."""
+    zeros = (0.0,) * len(plan.grid)
+    futility = (0.0,) * len(FUTILITY_FRACTIONS)
+    return BetState(0, (0, 0), (0.0, 0.0), (0.0, *zeros), zeros, futility)
+
+
+def update(plan: BetPlan, state: BetState, record: Record) -> BetState:
+    """Return the state after one more record, its `decision` included.
+
+    Raises RecordRefusedError, naming the field, for a record out of assignment order, already counted, with
+    an arm other than 0 or 1, a share outside (0, 1) or an outcome outside [0, 1].
+    """
+    _check(state, record)
+    arm, share, outcome = record.arm, record.share, record.outcome
+    n, total = state.strata.get(record.stratum, (0, 0.0))
+    mean = predictable_mean(plan, state.next_ordinal, state.successes[0] + state.successes[1], n, total)
+    x = (arm - share) * (outcome - mean)
+    e_logs, harm_logs, futility_logs = _bets(plan, state, share, mean, x)
+    e_log = _mixed(e_logs, plan.stated_weight)
+    control, treated = state.assigned
+    failed, succeeded = state.successes
+    fresh = BetState(
+        state.next_ordinal + 1,
+        (control + 1 - arm, treated + arm),
+        (failed, succeeded + outcome) if arm else (failed + outcome, succeeded),
+        e_logs,
+        harm_logs,
+        futility_logs,
+        e_log,
+        max(state.e_max_log, e_log),
+        _mixed(harm_logs, 1.0 / len(harm_logs)),
+        _mixed(futility_logs, 1.0 / len(futility_logs)),
+        state.srm_log + _srm_step(state, arm, share),
+        state.expected_treated + share,
+        {**state.strata, record.stratum: (n + 1, total + outcome)},
+        state.decision,
+    )
+    if fresh.decision.verdict is None:
+        decision = _judge(plan, fresh)
+        if decision is not UNDECIDED:
+            object.__setattr__(fresh, "decision", decision)
+    return fresh
+
+
+def decide(plan: BetPlan, state: BetState) -> Decision:
+    """Return the verdict of the state under its plan; the first verdict reached is final."""
+    return state.decision if state.decision.verdict else _judge(plan, state)
+
+
+def replay(plan: BetPlan, records: Iterable[Record]) -> Replay:
+    """Fold `update` over records in assignment order and stop at the decision.
+
+    Raises RecordRefusedError as `update` does, and also when a (non-empty) unit is counted twice: the unit
+    that was randomised is the unit that is bet on, once.
+    """
+    state = start(plan)
+    path: list[PathPoint] = []
+    units: set[str] = set()
+    for record in records:
+        if record.unit and record.unit in units:
+            raise RecordRefusedError(
+                "unit", f"{record.unit!r} was already counted; bet once per randomised unit"
+            )
+        units.add(record.unit)
+        state = update(plan, state, record)
+        path.append(PathPoint(record.ordinal, state.e_log, state.control_rate, state.treatment_rate))
+        if state.decision.verdict:
+            break
+    return Replay(state, state.decision, tuple(path))
+
+
+def admission_tasks(base: float, effect: float, alpha: float) -> int:
+    """Return the tasks (both arms) to expect before a true `effect` over `base` is proved at level `alpha`.
+
+    ceil(1.3 · ln(1/α) / JSD), JSD in nats per task between Bernoulli(base) and Bernoulli(base + effect) at
+    equal shares: the information bound with the measured overhead of the bet. Raises PlanRefusedError when
+    base + effect leaves [0, 1] or alpha leaves (0, 1).
+    """
+    require("base", 0.0 <= base < 1.0, "must lie in [0, 1)")
+    require(
+        "effect", effect > 0.0 and base + effect <= 1.0 + 1e-12, "must be positive with base + effect <= 1"
+    )
+    require("alpha", 0.0 < alpha < 1.0, "must lie strictly between 0 and 1")
+    better = min(1.0, base + effect)
+    divergence = _entropy((base + better) / 2) - (_entropy(base) + _entropy(better)) / 2
+    return math.ceil(1.3 * math.log(1.0 / alpha) / divergence)
+
+
+def _bets(
+    plan: BetPlan, state: BetState, share: float, mean: float, x: float
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Return the log wealths (superiority, harm, futility) after x = (A − π)(Y − m); every e stays > 0."""
+    other = 1.0 - share
+    spread = mean * (1.0 - mean)
+    unit = x / spread
+    widest = min(mean / share, (1.0 - mean) / other)
+    stated = math.log1p(min(plan.effect, LIMIT_SHARE * widest) * unit)
+    gain = widest * unit
+    log1p = math.log1p
+    e_logs = (
+        state.e_logs[0] + stated,
+        *[log + log1p(c * gain) for c, log in zip(plan.grid, state.e_logs[1:], strict=True)],
+    )
+    loss = -min(mean / other, (1.0 - mean) / share) * unit
+    harm_logs = tuple([log + log1p(c * loss) for c, log in zip(plan.grid, state.harm_logs, strict=True)])
+    shift = share * other * plan.effect
+    worst = max(other * (1.0 - mean), share * mean) - shift
+    step = plan.effect / spread
+    if worst > 0.0:
+        step = min(step, LIMIT_SHARE / worst)
+    miss = step * (shift - x)
+    futility_logs = tuple(
+        [log + log1p(c * miss) for c, log in zip(FUTILITY_FRACTIONS, state.futility_logs, strict=True)]
+    )
+    return e_logs, harm_logs, futility_logs
+
+
+def _srm_step(state: BetState, arm: int, share: float) -> float:
+    """Return log(predicted / promised probability of this arm), Beta(50, 50) carried over to any share.
+
+    The predicted share is π plus the treated surplus so far over (100 + tasks): at constant π exactly the
+    Beta posterior mean, and under a ramp still a probability fixed before the arm is seen, so the product
+    is an e-process.
+    """
+    surplus = (state.assigned[1] - state.expected_treated) / (SRM_WEIGHT + state.next_ordinal)
+    predicted = min(max(share + surplus, 0.01 * share), 1.0 - 0.01 * (1.0 - share))
+    return math.log(predicted / share if arm else (1.0 - predicted) / (1.0 - share))
+
+
+def _judge(plan: BetPlan, state: BetState) -> Decision:
+    """Return the verdict these numbers give by themselves, in the order of the rules."""
+    tasks = state.next_ordinal
+    if state.srm_log >= -math.log(plan.srm_alpha):
+        return Decision(Verdict.INVALID, "sample ratio mismatch")
+    if state.harm_log >= math.log(plan.harm_evidence):
+        return Decision(Verdict.LOSS, "harm shown")
+    if tasks >= plan.minimum_tasks:
+        if state.e_log >= -math.log(plan.alpha):
+            return Decision(Verdict.WIN, "improvement shown")
+        if state.futility_log >= -math.log(plan.futility_alpha):
+            return Decision(Verdict.INCONCLUSIVE, "futile")
+    if tasks >= plan.cap_tasks:
+        return Decision(Verdict.INCONCLUSIVE, "cap reached")
+    return UNDECIDED
+
+
+def _mixed(logs: Sequence[float], first_weight: float) -> float:
+    """Return the log of the mean wealth: `first_weight` on the first bet, the rest evenly on the others."""
+    if first_weight == 0.0 or len(logs) == 1:
+        logs, first_weight = (logs[1:] or logs), 1.0 / max(1, len(logs) - 1)
+    top = max(logs)
+    scaled = [math.exp(log - top) for log in logs]
+    if len(scaled) == 1:
+        return top
+    rest = (1.0 - first_weight) / (len(scaled) - 1)
+    return top + math.log(first_weight * scaled[0] + rest * sum(scaled[1:]))
+
+
+def _check(state: BetState, record: Record) -> None:
+    """Refuse a record that would break assignment order or the range of the bet."""
+    due = state.next_ordinal
+    if record.ordinal != due:
+        what = "was already counted" if 0 <= record.ordinal < due else "is out of assignment order"
+        raise RecordRefusedError("ordinal", f"{record.ordinal} {what}; the next is {due}")
+    if record.arm not in (0, 1):
+        raise RecordRefusedError("arm", f"must be 0 or 1, got {record.arm!r}")
+    if not 0.0 < record.share < 1.0:
+        raise RecordRefusedError("share", f"must lie strictly between 0 and 1, got {record.share!r}")
+    if not 0.0 <= record.outcome <= 1.0:
+        raise RecordRefusedError("outcome", f"must lie in [0, 1], got {record.outcome!r}")
+
+
+def _entropy(p: float) -> float:
+    """Return the entropy of Bernoulli(p) in nats."""
+    return -sum(q * math.log(q) for q in (p, 1.0 - p) if q > 0.0)
