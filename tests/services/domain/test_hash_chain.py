@@ -1,0 +1,248 @@
+"""The Merkle tree against the public RFC 6962 vectors and a reference written from the RFC's text."""
+
+import hashlib
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.domain.hash_chain import (
+    EMPTY_ROOT,
+    Frontier,
+    MerkleTree,
+    checkpoint_body,
+    consistency_proof,
+    from_hex,
+    inclusion_proof,
+    leaf_hash,
+    node_hash,
+    parse_checkpoint,
+    root_of,
+    to_hex,
+    verify_consistency,
+    verify_inclusion,
+)
+
+# The leaves and roots of the certificate-transparency reference implementation.
+LEAVES = [
+    bytes.fromhex(digits)
+    for digits in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657",
+                   "606162636465666768696a6b6c6d6e6f")
+]  # fmt: skip
+ROOTS = [
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+    "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+    "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+]
+HASHES = [leaf_hash(leaf) for leaf in LEAVES]
+
+
+def reference_root(hashes: list[bytes]) -> bytes:
+    if not hashes:
+        return hashlib.sha256(b"").digest()
+    if len(hashes) == 1:
+        return hashes[0]
+    k = 1
+    while 2 * k < len(hashes):
+        k *= 2
+    left, right = reference_root(hashes[:k]), reference_root(hashes[k:])
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def reference_path(m: int, hashes: list[bytes]) -> list[bytes]:
+    if len(hashes) == 1:
+        return []
+    k = 1
+    while 2 * k < len(hashes):
+        k *= 2
+    if m < k:
+        return [*reference_path(m, hashes[:k]), reference_root(hashes[k:])]
+    return [*reference_path(m - k, hashes[k:]), reference_root(hashes[:k])]
+
+
+def reference_subproof(m: int, hashes: list[bytes], *, is_whole: bool) -> list[bytes]:
+    if m == len(hashes):
+        return [] if is_whole else [reference_root(hashes)]
+    k = 1
+    while 2 * k < len(hashes):
+        k *= 2
+    if m <= k:
+        return [*reference_subproof(m, hashes[:k], is_whole=is_whole), reference_root(hashes[k:])]
+    return [*reference_subproof(m - k, hashes[k:], is_whole=False), reference_root(hashes[:k])]
+
+
+@pytest.mark.parametrize("size", range(9))
+def test_roots_are_the_public_vectors(size):
+    assert to_hex(root_of(HASHES[:size])) == ROOTS[size]
+    assert to_hex(MerkleTree(HASHES).root(size)) == ROOTS[size]
+    assert to_hex(reference_root(HASHES[:size])) == ROOTS[size]
+
+
+def test_the_frontier_has_every_root_on_its_way():
+    frontier = Frontier()
+    for size in range(8):
+        assert to_hex(frontier.root()) == ROOTS[size]
+        frontier = frontier.append(HASHES[size])
+    assert (frontier.size, frontier.hashes) == (8, (from_hex(ROOTS[8]),))
+
+
+def test_a_frontier_restored_from_its_parts_goes_on():
+    frontier = Frontier()
+    for leaf in HASHES[:5]:
+        frontier = frontier.append(leaf)
+    again = Frontier(frontier.size, frontier.hashes)
+    assert to_hex(again.append(HASHES[5]).root()) == ROOTS[6]
+    with pytest.raises(ValueError, match="cannot have"):
+        Frontier(6, frontier.hashes[:1])
+
+
+@given(st.lists(st.binary(max_size=4), max_size=70))
+def test_any_tree_has_the_reference_root(leaves):
+    hashes = [leaf_hash(leaf) for leaf in leaves]
+    assert root_of(hashes) == MerkleTree(hashes).root() == reference_root(hashes)
+
+
+@pytest.mark.parametrize("size", range(1, 18))
+def test_inclusion_proofs_are_the_reference_and_fit_nothing_else(size):
+    hashes = [leaf_hash(bytes([number])) for number in range(size)]
+    root = root_of(hashes)
+    for index in range(size):
+        proof = inclusion_proof(hashes, index, size)
+        assert proof == reference_path(index, hashes)
+        assert verify_inclusion(hashes[index], index, size, proof, root)
+        for other in range(-1, size + 1):
+            if other != index:
+                assert not verify_inclusion(hashes[index], other, size, proof, root)
+        assert not verify_inclusion(leaf_hash(b"other"), index, size, proof, root)
+        assert not verify_inclusion(hashes[index], index, size, proof, EMPTY_ROOT)
+        assert not verify_inclusion(hashes[index], index, size, [*proof, EMPTY_ROOT], root)
+        assert not verify_inclusion(hashes[index], index, size, proof[:-1], root) or size == 1
+        for place in range(len(proof)):
+            assert not verify_inclusion(hashes[index], index, size, flipped(proof, place), root)
+
+
+@pytest.mark.parametrize("size", range(1, 18))
+def test_consistency_proofs_are_the_reference_and_fit_nothing_else(size):
+    hashes = [leaf_hash(bytes([number])) for number in range(size)]
+    root = root_of(hashes)
+    for old_size in range(1, size + 1):
+        old_root = root_of(hashes[:old_size])
+        proof = consistency_proof(hashes, old_size, size)
+        assert proof == reference_subproof(old_size, hashes, is_whole=True)
+        assert verify_consistency(old_size, size, old_root, root, proof)
+        assert not verify_consistency(old_size, size, EMPTY_ROOT, root, proof)
+        assert not verify_consistency(old_size, size, old_root, EMPTY_ROOT, proof)
+        assert not verify_consistency(old_size, size, old_root, root, [*proof, EMPTY_ROOT])
+        assert not verify_consistency(size + 1, size, old_root, root, proof)
+        if proof:
+            assert not verify_consistency(old_size, size, old_root, root, proof[:-1])
+            assert not verify_consistency(old_size, size, old_root, root, [])
+        for place in range(len(proof)):
+            assert not verify_consistency(old_size, size, old_root, root, flipped(proof, place))
+
+
+def flipped(proof: list[bytes], place: int) -> list[bytes]:
+    changed = bytes([proof[place][0] ^ 1]) + proof[place][1:]
+    return [*proof[:place], changed, *proof[place + 1 :]]
+
+
+def test_every_tree_extends_the_empty_one_and_only_with_its_root():
+    root = from_hex(ROOTS[3])
+    assert consistency_proof(HASHES, 0, 3) == []
+    assert verify_consistency(0, 3, EMPTY_ROOT, root, [])
+    assert not verify_consistency(0, 3, root, root, [])
+    assert not verify_consistency(0, 3, EMPTY_ROOT, root, [EMPTY_ROOT])
+    assert verify_consistency(0, 0, EMPTY_ROOT, EMPTY_ROOT, [])
+    assert not verify_consistency(-1, 3, EMPTY_ROOT, root, [])
+
+
+def test_a_fork_is_not_consistent():
+    fork = [*HASHES[:4], leaf_hash(b"forged"), *HASHES[5:]]
+    proof = consistency_proof(fork, 6, 8)
+    assert not verify_consistency(6, 8, from_hex(ROOTS[6]), root_of(fork), proof)
+
+
+def test_proofs_hold_in_a_large_tree_at_every_kind_of_size():
+    tree = MerkleTree(leaf_hash(number.to_bytes(4)) for number in range(5_000))
+    sizes = [1, 2, 3, 127, 128, 129, 1000, 2047, 2048, 2049, 4095, 4096, 4097, 4999, 5000]
+    for old_size, size in pairwise(sizes):
+        proof = tree.consistency_proof(old_size, size)
+        assert verify_consistency(old_size, size, tree.root(old_size), tree.root(size), proof)
+        leaf = leaf_hash((size - 1).to_bytes(4))
+        assert verify_inclusion(leaf, size - 1, size, tree.inclusion_proof(size - 1, size), tree.root(size))
+
+
+def test_leaf_and_node_cannot_be_confused():
+    left, right = HASHES[:2]
+    assert leaf_hash(left + right) != node_hash(left, right)
+    assert leaf_hash(b"") != EMPTY_ROOT
+
+
+def test_proofs_beyond_the_tree_are_refused():
+    with pytest.raises(IndexError, match="not among the first 3"):
+        inclusion_proof(HASHES, 3, 3)
+    with pytest.raises(ValueError, match="8 leaves, 9 were asked"):
+        inclusion_proof(HASHES, 0, 9)
+    with pytest.raises(IndexError, match="not a prefix"):
+        consistency_proof(HASHES, 4, 3)
+    with pytest.raises(ValueError, match="8 leaves"):
+        MerkleTree(HASHES).root(9)
+
+
+@pytest.mark.parametrize("digits", ["", "00", ROOTS[1][:-1], ROOTS[1].upper(), ROOTS[1] + "00", "g" * 64])
+def test_hex_has_one_form(digits):
+    with pytest.raises(ValueError, match="64 lower-case"):
+        from_hex(digits)
+    assert from_hex(to_hex(HASHES[0])) == HASHES[0]
+    with pytest.raises(ValueError, match="32 bytes"):
+        to_hex(b"short")
+
+
+def test_a_checkpoint_is_three_lines_and_reads_back():
+    root = from_hex(ROOTS[8])
+    body = checkpoint_body("nacre.example/ledger", 8, root)
+    assert body == b"nacre.example/ledger\n8\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n"
+    assert parse_checkpoint(body) == ("nacre.example/ledger", 8, root)
+    assert parse_checkpoint(body.decode()) == ("nacre.example/ledger", 8, root)
+    signed = body + b"extension\n\n\xe2\x80\x94 nacre.example/ledger AAAA\n"
+    assert parse_checkpoint(signed) == ("nacre.example/ledger", 8, root)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"ledger\n", b"\n"),
+        (b"\n8\n", b"\n08\n"),
+        (b"\n8\n", b"\n-8\n"),
+        (b"\n8\n", b"\n\xd9\xa8\n"),
+        (b"\n8\n", b"\n\n"),
+        (b"ledger", b"led\tger"),
+        (b"=\n", b"\n"),
+        (b"=\n", b"="),
+        (b"=\n", b"=\r\n"),
+        (b"yg=\n", b"yh=\n"),
+        (b"Xcna", b"X*na"),
+        (b"Xcna", b""),
+        (b"ledger", b"\xff"),
+    ],
+)
+def test_other_forms_of_checkpoint_are_refused(change):
+    body = checkpoint_body("ledger", 8, from_hex(ROOTS[8]))
+    changed = body.replace(*change)
+    assert changed != body
+    with pytest.raises(ValueError, match=r"\S"):
+        parse_checkpoint(changed)
+
+
+@pytest.mark.parametrize(("origin", "size", "root"), [("", 1, EMPTY_ROOT), ("a\nb", 1, EMPTY_ROOT),
+                                                      ("a", -1, EMPTY_ROOT), ("a", 1, b"short")])  # fmt: skip
+def test_a_checkpoint_that_could_not_be_read_is_not_written(origin, size, root):
+    with pytest.raises(ValueError, match=r"\S"):
+        checkpoint_body(origin, size, root)
