@@ -1,0 +1,80 @@
+"""The events of the platform, in the past tense: what happened, to which aggregate, with which facts.
+
+Stand between the layers: a layer publishes in its own transaction, `services.loop` says who hears. Payloads
+are small JSON objects of ids and plain values; receivers load the rest. An event never carries an order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class EventType(StrEnum):
+    """Everything that the platform says has happened."""
+
+    SNAPSHOT_TAKEN = "SnapshotTaken"
+    """The observatory has closed a window and stored its counts."""
+    ANOMALY_DETECTED = "AnomalyDetected"
+    """A metric left its band and an episode opened."""
+    ANOMALY_RECOVERED = "AnomalyRecovered"
+    """The metric is back in its band and the episode closed."""
+    INVESTIGATION_POSTED = "InvestigationPosted"
+    """A meta-task was posted for an episode."""
+    INVESTIGATION_CLOSED = "InvestigationClosed"
+    """The meta-task of an episode ended."""
+    TASK_AWARDED = "TaskAwarded"
+    """A bid won a task; its values and arm are fixed."""
+    RESULT_SUBMITTED = "ResultSubmitted"
+    """An agent handed in a result; the platform has yet to verify it."""
+    TASK_ENDED = "TaskEnded"
+    """A task came to one of its final states."""
+    PROPOSAL_FILED = "ProposalFiled"
+    """A typed change was proposed and its electorate frozen."""
+    BALLOT_CAST = "BallotCast"
+    """A voter of the electorate has voted."""
+    PROPOSAL_PASSED = "ProposalPassed"
+    """The vote sent the change into the sandbox."""
+    PROPOSAL_CLOSED = "ProposalClosed"
+    """A proposal ended without an experiment: rejected, inquorate, withdrawn or expired."""
+    EXPERIMENT_STARTED = "ExperimentStarted"
+    """Tasks are being assigned to the two arms."""
+    EXPERIMENT_CONCLUDED = "ExperimentConcluded"
+    """The bet has ended with one of four verdicts."""
+    VERDICT_RECORDED = "VerdictRecorded"
+    """The verdict and its evidence stand in the ledger."""
+    PARAMETER_PROMOTED = "ParameterPromoted"
+    """The tested value is in production and was read back."""
+    CHANGE_REFUSED = "ChangeRefused"
+    """The verdict did not support the change."""
+    PARAMETER_ROLLED_BACK = "ParameterRolledBack"
+    """A promoted value was taken out again and the old one read back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event before it is published: its type, the aggregate it belongs to (`task:12`), its facts."""
+
+    type: EventType
+    aggregate: str
+    payload: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredEvent:
+    """One event as a subscriber gets it. `event_id` is unique; handlers may see it again after a crash."""
+
+    event_id: int
+    type: EventType
+    aggregate: str
+    payload: Mapping[str, object]
+    actor: str
+    lap_id: int | None
+    published_at_us: int
+
+    def integer(self, name: str) -> int:
+        """Return the integer fact `name`; raise KeyError or TypeError when it is not there."""
+        value = self.payload[name]
+        if not isinstance(value, int):
+            msg = f"{self.type} carries {name}={value!r}, not an integer"
+            raise TypeError(msg)
+        return value

@@ -1,0 +1,189 @@
+"""The registry of parameters: each a typed, bounded setting with an owner and a risk class.
+
+Stands under production config (what is in force) and the proposal system (what may be asked for).
+`OPEN` the loop may promote, `GATED` needs a person, `FIXED` never changes by proposal: everything that
+restrains the loop is FIXED. It never holds a value in force; that is the store's. Names are never reused.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+
+from services.domain.errors import InvalidValueError, NotFoundError
+
+
+class Risk(StrEnum):
+    """Who may change a parameter."""
+
+    OPEN = "open"
+    """The loop may promote a tested change by itself."""
+    GATED = "gated"
+    """A person must confirm."""
+    FIXED = "fixed"
+    """Never by proposal: it restrains the loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One setting. Values are decimal text, so that the ledger can hold them exactly.
+
+    `low` and `high` are inclusive bounds; `step_max` is the largest factor by which one change may
+    multiply or divide the value.
+    """
+
+    name: str
+    default: str
+    low: str
+    high: str
+    step_max: str
+    unit: str
+    owner: str
+    risk: Risk
+    summary: str
+    is_whole: bool = False
+
+    @property
+    def task_type(self) -> str:
+        """Return the task type (or the part of the platform) that the parameter governs."""
+        return self.name.split(".", 1)[0]
+
+
+RETIRED_NAMES: frozenset[str] = frozenset()
+"""Names that were once parameters; they are never registered again."""
+
+PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("market.bid_window_seconds", "300", "0.05", "86400", "2", "seconds", "platform", Risk.GATED,
+              "How long bids on a task are taken after it was posted."),
+    Parameter("market.start_window_seconds", "60", "1", "3600", "2", "seconds", "platform", Risk.GATED,
+              "How long the winner of an award may wait before it takes the lease."),
+    Parameter("market.cooling", "4", "1", "16", "2", "factor", "platform", Risk.OPEN,
+              "Divides how widely the award rule's draw spreads: higher explores less."),
+    Parameter("market.stake_percent", "5", "0", "50", "2", "percent", "platform", Risk.FIXED,
+              "Share of the reserve price that a winner stakes and loses when it fails.", is_whole=True),
+    Parameter("market.maximum_attempts", "2", "1", "5", "2", "attempts", "platform", Risk.GATED,
+              "How many leases a task may have when its agents fall silent.", is_whole=True),
+    Parameter("market.lease_grace_seconds", "1", "0.1", "60", "2", "seconds", "platform", Risk.FIXED,
+              "Added to the time allowed before a silent lease is taken away."),
+    Parameter("observatory.success_line_percent", "70", "1", "99", "2", "percent", "platform", Risk.FIXED,
+              "Task success under this line opens an episode whatever the baseline.", is_whole=True),
+    Parameter("observatory.line_minimum_tasks", "24", "5", "10000", "2", "tasks", "platform", Risk.FIXED,
+              "Fewest ended tasks before the line counts.", is_whole=True),
+    Parameter("observatory.weekly_false_alarms", "1", "0.01", "100", "2", "alarms", "platform", Risk.FIXED,
+              "Budget of false alarms a week, shared by all metrics."),
+    Parameter("consensus.threshold_percent", "51", "51", "100", "2", "percent", "platform", Risk.FIXED,
+              "Share of the votes cast for or against that a proposal needs.", is_whole=True),
+    Parameter("consensus.minimum_ballots", "3", "3", "100", "2", "ballots", "platform", Risk.FIXED,
+              "Fewest ballots for or against for a valid vote.", is_whole=True),
+    Parameter("consensus.minimum_period_seconds", "300", "0.1", "604800", "2", "seconds", "platform", Risk.FIXED,
+              "No vote is decided before this much time has passed."),
+    Parameter("consensus.voting_period_seconds", "86400", "1", "2592000", "2", "seconds", "platform", Risk.FIXED,
+              "Voting closes this long after it opened."),
+    Parameter("consensus.minimum_settled_jobs", "5", "0", "1000", "2", "jobs", "platform", Risk.FIXED,
+              "Settled jobs before an agent that nobody vouched for may vote.", is_whole=True),
+    Parameter("consensus.cool_off_seconds", "604800", "1", "31536000", "2", "seconds", "platform", Risk.FIXED,
+              "The same change may not be proposed again for this long after it ended."),
+    Parameter("consensus.start_grace_seconds", "86400", "1", "2592000", "2", "seconds", "platform", Risk.FIXED,
+              "A passed proposal expires when no experiment could start within this time."),
+    Parameter("sandbox.treatment_percent", "50", "10", "50", "2", "percent", "platform", Risk.FIXED,
+              "Share of tasks that get the new value.", is_whole=True),
+    Parameter("sandbox.alpha", "0.05", "0.0001", "0.05", "2", "probability", "platform", Risk.FIXED,
+              "Largest chance, over all looks, that a useless change is promoted."),
+    Parameter("sandbox.minimum_tasks", "20", "10", "10000", "2", "tasks", "platform", Risk.FIXED,
+              "No win is declared on fewer resolved tasks.", is_whole=True),
+    Parameter("sandbox.maximum_wait_seconds", "3600", "1", "604800", "2", "seconds", "platform", Risk.FIXED,
+              "A task unresolved for this long counts as a failure, in both arms."),
+)
+
+
+class ParameterRegistry:
+    """An immutable map of parameters by name, with the checks a proposed value must pass."""
+
+    def __init__(self, parameters: Iterable[Parameter]) -> None:
+        self._by_name: dict[str, Parameter] = {}
+        for parameter in parameters:
+            _check_definition(parameter, self._by_name)
+            self._by_name[parameter.name] = parameter
+
+    def __iter__(self) -> Iterator[Parameter]:
+        """Iterate over the parameters by name."""
+        return iter(sorted(self._by_name.values(), key=lambda parameter: parameter.name))
+
+    def __len__(self) -> int:
+        """Return how many parameters are registered."""
+        return len(self._by_name)
+
+    def get(self, name: str) -> Parameter:
+        """Return the parameter of exactly this name; raise NotFoundError otherwise."""
+        found = self._by_name.get(name)
+        if found is None:
+            msg = f"there is no parameter {name!r}; list them with `nacre parameter list`"
+            raise NotFoundError(msg, field="parameter")
+        return found
+
+    def with_defaults(self, values: Mapping[str, str]) -> "ParameterRegistry":
+        """Return a registry in which the named parameters start from other values, still within bounds."""
+        unknown = sorted(set(values) - set(self._by_name))
+        if unknown:
+            msg = f"there is no parameter {unknown[0]!r}"
+            raise NotFoundError(msg, field="parameter")
+        return ParameterRegistry(
+            replace(parameter, default=values.get(parameter.name, parameter.default)) for parameter in self
+        )
+
+
+def _check_definition(parameter: Parameter, known: Mapping[str, Parameter]) -> None:
+    folded = parameter.name.casefold()
+    if parameter.name in known or parameter.name in RETIRED_NAMES:
+        msg = f"parameter {parameter.name} is registered twice, or its name is retired"
+        raise InvalidValueError(msg, field="parameter")
+    if unicodedata.normalize("NFKC", folded) != parameter.name or not parameter.name.isascii():
+        msg = f"parameter name {parameter.name!r} must be lower-case ASCII"
+        raise InvalidValueError(msg, field="parameter")
+    parse_value(parameter, parameter.default)
+
+
+def parse_value(parameter: Parameter, text: str) -> Decimal:
+    """Return the decimal in `text`; raise InvalidValueError when it is no number or out of bounds."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("nan")
+    if not value.is_finite():
+        msg = f"{parameter.name} takes a decimal number, not {text[:40]!r}"
+        raise InvalidValueError(msg, field="to", code="value_not_a_number")
+    if not Decimal(parameter.low) <= value <= Decimal(parameter.high):
+        msg = f"{parameter.name} must be within {parameter.low} and {parameter.high} {parameter.unit}; {text[:40]} is not"
+        raise InvalidValueError(msg, field="to", code="value_out_of_bounds")
+    if parameter.is_whole and value != value.to_integral_value():
+        msg = f"{parameter.name} takes whole {parameter.unit}; {text[:40]} is not whole"
+        raise InvalidValueError(msg, field="to", code="value_not_whole")
+    return value
+
+
+def canonical_value(parameter: Parameter, text: str) -> str:
+    """Return the one spelling of a value (no exponent, no trailing zeros), after checking it."""
+    value = parse_value(parameter, text)
+    plain = format(value.normalize(), "f")
+    return "0" if plain in {"-0", "0"} else plain
+
+
+def check_change(parameter: Parameter, before: str, after: str) -> str:
+    """Return the canonical new value if the loop may ask for it; raise InvalidValueError otherwise.
+
+    Refused: FIXED parameters, values out of bounds, no change at all, and steps beyond `step_max`.
+    """
+    if parameter.risk is Risk.FIXED:
+        msg = f"{parameter.name} is FIXED: it restrains the loop, and no proposal may change it"
+        raise InvalidValueError(msg, field="parameter", code="parameter_fixed")
+    new = parse_value(parameter, after)
+    old = Decimal(before)
+    if new == old:
+        msg = f"{parameter.name} is already {before}"
+        raise InvalidValueError(msg, field="to", code="value_unchanged")
+    factor = Decimal(parameter.step_max)
+    if old != 0 and not (old / factor <= new <= old * factor):
+        msg = f"one change may move {parameter.name} from {before} at most to {old / factor:f} or {old * factor:f}"
+        raise InvalidValueError(msg, field="to", code="step_too_large")
+    return canonical_value(parameter, after)

@@ -1,0 +1,211 @@
+"""Every lifecycle's states: what each means, and who moves it on.
+
+Stands under all layers. Writes are guarded updates from a named state; phases driven by time (is a window
+open, has a lease passed) are derived from facts and not stored. It never moves anything itself.
+"""
+
+from enum import StrEnum
+
+
+class TaskKind(StrEnum):
+    """Who asked for the work."""
+
+    USER = "user"
+    """A requester's task; counts in the platform's success rate."""
+    META = "meta"
+    """The platform's own investigation; never counts in the platform's success rate."""
+
+
+class TaskState(StrEnum):
+    """The life of a task."""
+
+    BIDDING = "bidding"
+    """Posted, escrow reserved, bids come in; the award job moves it on when the window has closed."""
+    AWARDED = "awarded"
+    """A bid has won and its arm is fixed; the winning agent moves it on by taking the lease."""
+    LEASED = "leased"
+    """One agent works under a fencing token; its result, or the lease's expiry, moves it on."""
+    SUBMITTED = "submitted"
+    """A result is in; the platform's verifier moves it on (a meta-task: its lap's decision)."""
+    SETTLED = "settled"
+    """Verified and paid. Final."""
+    FAILED = "failed"
+    """Tried and not verified; the escrow went back. Final."""
+    CANCELLED = "cancelled"
+    """Taken back by its requester or an operator. Final."""
+    EXPIRED = "expired"
+    """Passed its deadline without an award. Final."""
+
+
+TASK_ENDS = (TaskState.SETTLED, TaskState.FAILED, TaskState.CANCELLED, TaskState.EXPIRED)
+
+
+class AttemptState(StrEnum):
+    """One agent's try at one task."""
+
+    LEASED = "leased"
+    """At work; the agent or the expiry job moves it on."""
+    SUBMITTED = "submitted"
+    """Handed in; the verifier moves it on."""
+    VERIFIED = "verified"
+    """The platform's verifier agreed. Final."""
+    FAILED = "failed"
+    """Reported as failed, or refused by the verifier. Final."""
+    LAPSED = "lapsed"
+    """The lease ran out without a result. Final."""
+
+
+class EscrowState(StrEnum):
+    """Money set aside; resolved exactly once."""
+
+    HELD = "held"
+    """Set aside; settlement, refund or forfeit moves it on."""
+    PAID = "paid"
+    """Went to the winner (the rest back to its source). Final."""
+    RETURNED = "returned"
+    """Went back to its source. Final."""
+    FORFEITED = "forfeited"
+    """A stake that was lost to the treasury. Final."""
+
+
+class Standing(StrEnum):
+    """An agent's place on the ladder; the settlement moves it."""
+
+    SHADOW = "shadow"
+    """New: may bid, may not vote."""
+    PROBATION = "probation"
+    """Some verified work, or vouched for by the operator."""
+    FULL = "full"
+    """A record of verified work."""
+    SUSPENDED = "suspended"
+    """Shown by its record to succeed too rarely; an operator reinstates it."""
+
+
+class EpisodeState(StrEnum):
+    """A stretch during which a metric is out of its band."""
+
+    OPEN = "open"
+    """Detected; the observatory closes it when the metric is back."""
+    CLOSED = "closed"
+    """Recovered. Final."""
+
+
+class ProposalState(StrEnum):
+    """The life of a proposal."""
+
+    OPEN = "open"
+    """Ballots come in; the tally moves it on."""
+    PASSED = "passed"
+    """Voted into the sandbox; the sandbox moves it on, or the grace period does."""
+    REJECTED = "rejected"
+    """Voted down. Final."""
+    INQUORATE = "inquorate"
+    """Fewer than three ballots for or against by the deadline. Final."""
+    WITHDRAWN = "withdrawn"
+    """Taken back before the first ballot. Final."""
+    EXPIRED = "expired"
+    """Passed, but no experiment could start in time. Final."""
+    TESTING = "testing"
+    """Its experiment runs; the verdict moves it on."""
+    PROMOTED = "promoted"
+    """The evidence put it into production; an operator may roll it back."""
+    REFUSED = "refused"
+    """The evidence did not support it. Final."""
+    ROLLED_BACK = "rolled_back"
+    """Was in production and was taken out again. Final."""
+
+
+LIVE_PROPOSALS = (ProposalState.OPEN, ProposalState.PASSED, ProposalState.TESTING)
+
+
+class ExperimentState(StrEnum):
+    """The life of an experiment."""
+
+    RUNNING = "running"
+    """Tasks are assigned and bet on; the verdict moves it on."""
+    ENDED = "ended"
+    """Its verdict stands for good. Final."""
+
+
+class DeliveryState(StrEnum):
+    """One event on its way to one subscriber."""
+
+    PENDING = "pending"
+    """Waiting for its (next) try; the dispatcher moves it on."""
+    DELIVERED = "delivered"
+    """Handled once. Final."""
+    DEAD = "dead"
+    """Tried as often as allowed; an operator replays it."""
+
+
+class TickState(StrEnum):
+    """One firing of one cron job."""
+
+    RUNNING = "running"
+    """Claimed by one process; that process moves it on."""
+    DONE = "done"
+    """Ended within its budget. Final."""
+    FAILED = "failed"
+    """Raised an error; its transaction was rolled back. Final."""
+    OVERRUN = "overrun"
+    """Stopped at its budget; its transaction was rolled back. Final."""
+
+
+class ValueSource(StrEnum):
+    """Where a value in force comes from."""
+
+    ARM = "arm"
+    """The arm of the running experiment for this task."""
+    PROMOTED = "promoted"
+    """Put into production by the evolution ledger."""
+    OVERRIDE = "override"
+    """Set by a person (rollback included)."""
+    DEFAULT = "default"
+    """The value it was registered with."""
+
+
+class Scope(StrEnum):
+    """What an agent's key may do; reading needs none."""
+
+    POST = "post"
+    """Post tasks and cancel its own."""
+    BID = "bid"
+    """Bid, take leases, hand in results."""
+    PROPOSE = "propose"
+    """File proposals."""
+    VOTE = "vote"
+    """Cast ballots where it is in the electorate."""
+
+
+class BallotChoice(StrEnum):
+    """A voter's word."""
+
+    FOR = "for"
+    """Try it in the sandbox."""
+    AGAINST = "against"
+    """Do not; a reason is required."""
+    ABSTAIN = "abstain"
+    """Counts for the electorate, not for the share."""
+
+
+class EndReason(StrEnum):
+    """Why a task ended as it did."""
+
+    VERIFIED = "verified"
+    """The platform's verifier agreed with the result."""
+    TIMED_OUT = "timed_out"
+    """The time allowed passed before a result was in."""
+    VERIFICATION_FAILED = "verification_failed"
+    """The platform's verifier did not agree."""
+    AGENT_ERROR = "agent_error"
+    """The agent reported that it could not."""
+    LEASE_LAPSED = "lease_lapsed"
+    """Every attempt ended without a word from its agent."""
+    NO_BIDS = "no_bids"
+    """Nobody bid before the deadline."""
+    DEADLINE_PASSED = "deadline_passed"
+    """The task's deadline came first."""
+    CANCELLED = "cancelled"
+    """Taken back."""
+    NOT_SUPPORTED = "not_supported"
+    """An investigation that led to nothing that passed a vote."""

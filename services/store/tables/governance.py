@@ -1,0 +1,198 @@
+"""Tables of layers 5 to 7: parameters, proposals and ballots, experiments and exposures, the ledger.
+
+Migrations build exactly this (`alembic check` is the drift gate). It never holds behaviour: queries live in
+one module per aggregate, decisions in `services.domain`.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from services.store.tables.columns import Identity64, identity, instant, metadata, reference
+
+parameter = Table(
+    "parameter",
+    metadata,
+    Column("name", String(96), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("source", String(16), nullable=False),
+    instant("changed_at_us"),
+)
+
+parameter_change = Table(
+    "parameter_change",
+    metadata,
+    identity(),
+    Column("name", String(96), ForeignKey("parameter.name"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("actor", String(80), nullable=False),
+    Column("experiment_id", BigInteger, nullable=True),
+    Column("ledger_index", BigInteger, nullable=True),
+    instant("changed_at_us"),
+    UniqueConstraint("name", "version"),
+)
+
+proposal = Table(
+    "proposal",
+    metadata,
+    identity(),
+    reference("lap.id", "lap_id", nullable=True),
+    reference("task.id", "meta_task_id", nullable=True),
+    reference("agent.id", "proposer_id"),
+    Column("parameter", String(96), nullable=False),
+    Column("from_value", Text, nullable=False),
+    Column("to_value", Text, nullable=False),
+    Column("from_version", Integer, nullable=False),
+    Column("metric", String(48), nullable=False),
+    Column("expected_effect", String(32), nullable=False),
+    Column("cap_tasks", Integer, nullable=False),
+    Column("cap_days", Integer, nullable=False),
+    Column("admission_tasks", Integer, nullable=False),
+    Column("base_rate", Float, nullable=False),
+    Column("root_cause", Text, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("risk", String(8), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("yes", Integer, nullable=False),
+    Column("no", Integer, nullable=False),
+    Column("abstain", Integer, nullable=False),
+    Column("electorate", Integer, nullable=False),
+    instant("opened_at_us"),
+    instant("minimum_until_us"),
+    instant("closes_at_us"),
+    instant("decided_at_us", nullable=True),
+    Column("end_reason", String(120), nullable=True),
+    Index("ix_proposal_content_hash", "content_hash"),
+    Index(
+        "uq_proposal_live",
+        "parameter",
+        unique=True,
+        sqlite_where=text("state IN ('open', 'passed', 'testing')"),
+        postgresql_where=text("state IN ('open', 'passed', 'testing')"),
+    ),
+)
+
+elector = Table(
+    "elector",
+    metadata,
+    Column("proposal_id", Identity64, ForeignKey("proposal.id"), primary_key=True),
+    Column("agent_id", Identity64, ForeignKey("agent.id"), primary_key=True),
+)
+
+ballot = Table(
+    "ballot",
+    metadata,
+    identity(),
+    reference("proposal.id", "proposal_id"),
+    reference("agent.id", "agent_id"),
+    Column("choice", String(8), nullable=False),
+    Column("forecast_percent", Integer, nullable=True),
+    Column("reason", Text, nullable=False),
+    Column("brier", Float, nullable=True),
+    instant("cast_at_us"),
+    UniqueConstraint("proposal_id", "agent_id"),
+)
+
+experiment = Table(
+    "experiment",
+    metadata,
+    identity(),
+    reference("proposal.id", "proposal_id"),
+    reference("lap.id", "lap_id", nullable=True),
+    Column("parameter", String(96), nullable=False),
+    Column("task_type", String(64), nullable=False),
+    Column("control_value", Text, nullable=False),
+    Column("treatment_value", Text, nullable=False),
+    Column("control_version", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("verdict", String(16), nullable=True),
+    Column("reason", String(120), nullable=True),
+    Column("plan", JSON, nullable=False),
+    Column("salt", String(64), nullable=False),
+    Column("salt_commitment", String(64), nullable=False),
+    Column("assigned_count", Integer, nullable=False),
+    Column("bet_state", JSON, nullable=False),
+    Column("maximum_wait_us", BigInteger, nullable=False),
+    Column("estimate", Float, nullable=True),
+    Column("lower", Float, nullable=True),
+    Column("upper", Float, nullable=True),
+    Column("records_sha256", String(64), nullable=True),
+    instant("started_at_us"),
+    instant("closes_at_us"),
+    instant("ended_at_us", nullable=True),
+    UniqueConstraint("proposal_id"),
+    Index(
+        "uq_experiment_running",
+        "parameter",
+        unique=True,
+        sqlite_where=text("state = 'running'"),
+        postgresql_where=text("state = 'running'"),
+    ),
+)
+
+exposure = Table(
+    "exposure",
+    metadata,
+    identity(),
+    reference("experiment.id", "experiment_id"),
+    reference("task.id", "task_id", index=True),
+    Column("ordinal", Integer, nullable=False),
+    Column("arm", Integer, nullable=False),
+    Column("share", Float, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("stratum", String(64), nullable=False),
+    Column("outcome", Float, nullable=True),
+    Column("is_folded", Boolean, nullable=False),
+    Column("log_e", Float, nullable=True),
+    instant("assigned_at_us"),
+    instant("resolved_at_us", nullable=True),
+    UniqueConstraint("experiment_id", "task_id"),
+    UniqueConstraint("experiment_id", "ordinal"),
+)
+
+ledger_entry = Table(
+    "ledger_entry",
+    metadata,
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("type", String(24), nullable=False),
+    Column("actor", String(80), nullable=False),
+    Column("lap_id", BigInteger, nullable=True, index=True),
+    instant("at_us"),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("leaf_hash", String(64), nullable=False),
+)
+
+ledger_head = Table(
+    "ledger_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("frontier", JSON, nullable=False),
+    Column("root", String(64), nullable=False),
+    instant("at_us"),
+)
+
+blob = Table(
+    "blob",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("kind", String(24), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)

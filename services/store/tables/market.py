@@ -1,0 +1,192 @@
+"""Tables of layer 4: agents, money in double entry, laps, tasks and what happens to them.
+
+Migrations build exactly this (`alembic check` is the drift gate). It never holds behaviour: queries live in
+one module per aggregate, decisions in `services.domain`.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+from services.store.tables.columns import Identity64, identity, instant, metadata, reference
+
+agent = Table(
+    "agent",
+    metadata,
+    identity(),
+    Column("name", String(80), nullable=False, unique=True),
+    Column("owner", String(80), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("key_hash", String(64), nullable=False, unique=True),
+    Column("standing", String(16), nullable=False),
+    Column("is_vouched", Boolean, nullable=False),
+    Column("settled_jobs", Integer, nullable=False, server_default=text("0")),
+    Column("verified_jobs", Integer, nullable=False, server_default=text("0")),
+    Column("standing_log_e", Float, nullable=False, server_default=text("0")),
+    instant("registered_at_us"),
+    instant("last_active_at_us"),
+)
+
+agent_record = Table(
+    "agent_record",
+    metadata,
+    Column("agent_id", Identity64, ForeignKey("agent.id"), primary_key=True),
+    Column("task_type", String(64), primary_key=True),
+    Column("success_weight", Float, nullable=False),
+    Column("failure_weight", Float, nullable=False),
+    Column("jobs", Integer, nullable=False),
+    Column("verified", Integer, nullable=False),
+)
+
+account = Table(
+    "account",
+    metadata,
+    identity(),
+    Column("owner", String(80), nullable=False, unique=True),
+    Column("balance_microcredits", BigInteger, nullable=False),
+    Column("is_overdraft_allowed", Boolean, nullable=False),
+)
+
+transfer = Table(
+    "transfer",
+    metadata,
+    identity(),
+    Column("kind", String(24), nullable=False),
+    reference("task.id", "task_id", nullable=True, index=True),
+    reference("account.id", "debit_account_id", index=True),
+    reference("account.id", "credit_account_id", index=True),
+    Column("amount_microcredits", BigInteger, nullable=False),
+    instant("created_at_us"),
+)
+
+journal_entry = Table(
+    "journal_entry",
+    metadata,
+    identity(),
+    reference("transfer.id", "transfer_id", index=True),
+    reference("account.id", "account_id", index=True),
+    Column("amount_microcredits", BigInteger, nullable=False),
+)
+
+escrow = Table(
+    "escrow",
+    metadata,
+    identity(),
+    reference("task.id", "task_id"),
+    Column("purpose", String(16), nullable=False),
+    Column("attempt_number", Integer, nullable=False),
+    reference("account.id", "source_account_id"),
+    Column("amount_microcredits", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    UniqueConstraint("task_id", "purpose", "attempt_number"),
+)
+
+lap = Table(
+    "lap",
+    metadata,
+    identity(),
+    instant("opened_at_us"),
+    instant("closed_at_us", nullable=True),
+    Column("outcome", String(32), nullable=True),
+)
+
+task = Table(
+    "task",
+    metadata,
+    identity(),
+    Column("kind", String(8), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    reference("agent.id", "requester_id", nullable=True),
+    reference("lap.id", "lap_id", nullable=True),
+    Column("public", JSON, nullable=False),
+    Column("private", JSON, nullable=False),
+    Column("reserve_price_microcredits", BigInteger, nullable=False),
+    Column("attempt_count", Integer, nullable=False),
+    Column("maximum_attempts", Integer, nullable=False),
+    reference("agent.id", "awarded_agent_id", nullable=True),
+    Column("effective_values", JSON, nullable=True),
+    instant("posted_at_us"),
+    instant("bids_close_at_us"),
+    instant("awarded_at_us", nullable=True),
+    instant("deadline_at_us"),
+    instant("ended_at_us", nullable=True),
+    Column("end_reason", String(64), nullable=True),
+    Column("duration_us", BigInteger, nullable=True),
+    Column("paid_microcredits", BigInteger, nullable=True),
+    Index("ix_task_open", "state", "bids_close_at_us"),
+    Index("ix_task_ended", "ended_at_us"),
+    Index("ix_task_type_state", "type", "state", "id"),
+    Index("ix_task_awarded_agent", "awarded_agent_id", "state"),
+)
+
+bid = Table(
+    "bid",
+    metadata,
+    identity(),
+    reference("task.id", "task_id"),
+    reference("agent.id", "agent_id"),
+    Column("ask_microcredits", BigInteger, nullable=False),
+    Column("confidence_percent", Integer, nullable=True),
+    instant("placed_at_us"),
+    UniqueConstraint("task_id", "agent_id"),
+)
+
+award = Table(
+    "award",
+    metadata,
+    identity(),
+    reference("task.id", "task_id"),
+    Column("attempt_number", Integer, nullable=False),
+    reference("agent.id", "agent_id"),
+    Column("rule", String(32), nullable=False),
+    Column("seed", String(64), nullable=False),
+    Column("price_microcredits", BigInteger, nullable=False),
+    Column("stake_microcredits", BigInteger, nullable=False),
+    Column("inputs", JSON, nullable=False),
+    instant("awarded_at_us"),
+    UniqueConstraint("task_id", "attempt_number"),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    identity(),
+    reference("task.id", "task_id"),
+    reference("agent.id", "agent_id"),
+    Column("number", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    instant("leased_at_us"),
+    instant("expires_at_us"),
+    instant("heartbeat_at_us"),
+    instant("submitted_at_us", nullable=True),
+    instant("ended_at_us", nullable=True),
+    Column("handoff", JSON, nullable=True),
+    Column("verification", JSON, nullable=True),
+    Column("reason", String(64), nullable=True),
+    UniqueConstraint("task_id", "number"),
+    Index("ix_attempt_state_expires", "state", "expires_at_us"),
+)
+
+late_result = Table(
+    "late_result",
+    metadata,
+    identity(),
+    reference("task.id", "task_id", index=True),
+    reference("agent.id", "agent_id"),
+    Column("fencing_token", BigInteger, nullable=False),
+    Column("handoff", JSON, nullable=False),
+    Column("reason", String(64), nullable=False),
+    instant("received_at_us"),
+)
