@@ -259,7 +259,7 @@ def checkpoint_body(origin: str, size: int, root: bytes) -> bytes:
     """Return the note text of a checkpoint: origin, size, root in base64, one a line.
 
     Source: c2sp.org/tlog-checkpoint. This is what the log's Ed25519 key signs. Raises
-    ValueError for an empty origin or one with control characters, a negative size, or a root not 32 bytes long.
+    ValueError for an empty origin or one with control characters, a negative size, or a root not of 32 bytes.
     """
     if not origin or any(character < " " or character == "\x7f" for character in origin):
         raise ValueError("a checkpoint's origin is one non-empty line")
