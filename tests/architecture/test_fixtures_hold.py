@@ -20,6 +20,15 @@ def test_a_database_is_fresh_in_every_test(database_url, turn):
     engine.dispose()
 
 
+def test_a_migrated_database_has_tables_and_no_rows_of_another_test(migrated_database_url):
+    engine = create_engine(migrated_database_url)
+    with engine.connect() as connection:
+        tables = set(inspect(connection).get_table_names())
+    engine.dispose()
+    assert "alembic_version" in tables
+    assert len(tables) > 10
+
+
 def test_the_two_engines_are_the_two_engines(sqlite_url, postgresql_url):
     assert create_engine(sqlite_url).dialect.name == "sqlite"
     engine = create_engine(postgresql_url)

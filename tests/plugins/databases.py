@@ -4,7 +4,6 @@ Migrations run once per test process into a template; tests get copies of it (a 
 CREATE DATABASE ... TEMPLATE on PostgreSQL), which takes milliseconds. Nothing is shared between two tests.
 """
 
-import importlib
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -13,14 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from services.store import migrate
 from tests.plugins.postgresql import PostgresqlServer
 
 ENGINES = ("sqlite", "postgresql")
-
-
-def upgrade(url: str) -> None:
-    """Apply every migration to the database at `url`."""
-    importlib.import_module("services.store.migrate").upgrade(url)
 
 
 def url_of_file(path: Path) -> str:
@@ -50,7 +45,7 @@ def sqlite_url(tmp_path: Path) -> str:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file with nothing left in its write-ahead log."""
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    upgrade(url_of_file(path))
+    migrate.upgrade(url_of_file(path))
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path
@@ -76,7 +71,7 @@ def postgresql_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
 def postgresql_template(postgresql_server: PostgresqlServer) -> Iterator[str]:
     """Name of a migrated PostgreSQL database that nobody is connected to."""
     name = postgresql_server.create_database()
-    upgrade(postgresql_server.url(name))
+    migrate.upgrade(postgresql_server.url(name))
     yield name
     postgresql_server.drop_database(name)
 

@@ -1,0 +1,80 @@
+# Two commands: `make run` and `make test`. Each sets itself up first. `make help` lists the rest.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UV := $(shell command -v uv || echo $(BIN)/uv)
+JOBS ?= 2
+ARGS ?=
+# The first Python on this machine that is new enough; `make PYTHON=/path/to/python run` chooses another.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PYTEST := $(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fix docs prove bench lock setup clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(STAMP)  ## start the platform, run one lap of the loop live, keep serving until Ctrl-C (options in ARGS=)
+	@$(BIN)/nacre run $(ARGS)
+
+test: $(STAMP)  ## run every test; say at the end what was left out for lack of an optional part
+	$(PYTEST) $(ARGS)
+
+check: $(STAMP)  ## style, types, direction of imports, freshness of generated docs
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m app.docs --check
+
+fix: $(STAMP)  ## let ruff mend and format what it can
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+docs: $(STAMP)  ## write the docs that are generated from the code
+	$(BIN)/python -m app.docs
+
+prove: $(STAMP)  ## the scripted laps: cut each hop of the loop and see the lap fail; refuse what must not be promoted
+	$(PYTEST) --verbose tests/simulation $(ARGS)
+
+bench: $(STAMP)  ## measure; prints its figures (files tests/benchmarks/bench_*.py)
+	$(BIN)/pytest --capture=no --override-ini='python_files=["bench_*.py"]' tests/benchmarks $(ARGS)
+
+lock: $(STAMP)  ## resolve the newest versions into requirements.lock (needs uv on PATH or in .venv)
+	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-header --quiet --output-file requirements.lock
+
+setup: $(STAMP)  ## only make .venv from requirements.lock
+
+clean:  ## delete .venv and everything tools left behind; the data in var/ stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The command, as a script that both sh and Python can read: it runs with the Python beside it.
+define NACRE
+#!/bin/sh
+'exec' "$${0%/*}/python" "$$0" "$$@"
+import sys
+from app.cli import main
+sys.exit(main())
+endef
+export NACRE
+
+# The one stamp: install exactly the lock (uv if there is one, else pip), put the project on the path, add `nacre`.
+$(STAMP): requirements.lock
+	@test -n "$(PYTHON)" || { echo "Nacre needs Python 3.11 or newer; none found (PYTHON=/path/to/python)"; exit 1; }
+	@echo "Setting up $(VENV) from requirements.lock (about a minute, once)"
+	@if command -v uv >/dev/null 2>&1; then \
+		{ test -x $(BIN)/python || uv venv --quiet --python "$(PYTHON)" $(VENV); } && \
+		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; \
+	else \
+		$(PYTHON) -m venv $(VENV) && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+	fi
+	@$(BIN)/python -c 'import pathlib, sysconfig; \
+		pathlib.Path(sysconfig.get_path("purelib"), "nacre.pth").write_text(f"{pathlib.Path.cwd()}\n")'
+	@printf '%s\n' "$$NACRE" > $(BIN)/nacre && chmod +x $(BIN)/nacre
+	@touch $(STAMP)
