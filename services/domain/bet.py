@@ -13,6 +13,7 @@ from typing import Any, Final
 
 STRATUM_WEIGHT: Final = 3.0  # pseudo-tasks with which a stratum's mean is shrunk to the pooled mean
 MEAN_FLOOR: Final = 1e-6  # m stays inside (floor, 1 - floor): m(1 - m) never vanishes at 0 % or 100 %
+LIMIT_SHARE: Final = 0.98  # a stake beyond the admissible range is cut to this share of it: e stays > 0
 FUTILITY_FRACTIONS: Final = (1.0, 0.5)  # of λ = MDE/(m(1 - m))
 
 

@@ -15,9 +15,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from services.domain.bet import BetPlan, Record, predictable_mean, require
+from services.domain.bet import LIMIT_SHARE, BetPlan, Record, predictable_mean, require
 
-_LIMIT_SHARE: Final = 0.98
 _BISECTIONS: Final = 30  # 2 / 2**30: far below anything a report shows
 
 
@@ -80,7 +79,7 @@ def _largest_refuted(
     balance = share * (1.0 - share)
     worst = np.maximum((1.0 - share) * mean, share * (1.0 - mean)) + balance
     fractions = np.array(plan.grid)
-    stated = np.minimum(plan.effect / (mean * (1.0 - mean)), _LIMIT_SHARE / worst)
+    stated = np.minimum(plan.effect / (mean * (1.0 - mean)), LIMIT_SHARE / worst)
     stakes = np.column_stack([stated, fractions[None, :] / worst[:, None]])
     weights = np.array([plan.stated_weight, *[(1.0 - plan.stated_weight) / len(fractions)] * len(fractions)])
 

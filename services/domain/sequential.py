@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from services.domain.bet import (
     FUTILITY_FRACTIONS,
+    LIMIT_SHARE,
     UNDECIDED,
     BetPlan,
     BetState,
@@ -52,9 +53,6 @@ __all__ = [
     "update",
 ]
 
-LIMIT_SHARE: Final = (
-    0.98  # a stated effect beyond the admissible range is cut to this share of it: e stays > 0
-)
 SRM_WEIGHT: Final = 100.0  # Beta(50, 50) at equal shares: pseudo-tasks at the promised share
 
 
