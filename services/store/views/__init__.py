@@ -1,0 +1,53 @@
+"""The read models: what the API, the pages and the command line show, as plain dicts with RFC 3339 times.
+
+Stand on top of the store. Every function takes a read transaction first and returns the shapes of the HTTP
+API; lists come as keyset pages, and what does not exist is None. They never write.
+"""
+
+from services.store.views.agents import get_agent, list_agents
+from services.store.views.experiments import get_experiment, list_experiments
+from services.store.views.laps import get_lap, list_laps
+from services.store.views.ledger import get_entry, list_entries
+from services.store.views.observations import get_episode, list_episodes, list_snapshots
+from services.store.views.operations import (
+    cron_history,
+    latest_ticks,
+    list_dead_letters,
+    list_review_items,
+)
+from services.store.views.paging import LIMIT_DEFAULT, LIMIT_HIGHEST, Page
+from services.store.views.parameters import get_parameter, list_parameters
+from services.store.views.proposals import get_proposal, list_proposals
+from services.store.views.pulse import pulse
+from services.store.views.stages import StageName, StageState
+from services.store.views.tasks import get_task, list_tasks
+
+__all__ = [
+    "LIMIT_DEFAULT",
+    "LIMIT_HIGHEST",
+    "Page",
+    "StageName",
+    "StageState",
+    "cron_history",
+    "get_agent",
+    "get_entry",
+    "get_episode",
+    "get_experiment",
+    "get_lap",
+    "get_parameter",
+    "get_proposal",
+    "get_task",
+    "latest_ticks",
+    "list_agents",
+    "list_dead_letters",
+    "list_entries",
+    "list_episodes",
+    "list_experiments",
+    "list_laps",
+    "list_parameters",
+    "list_proposals",
+    "list_review_items",
+    "list_snapshots",
+    "list_tasks",
+    "pulse",
+]

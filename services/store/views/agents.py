@@ -1,0 +1,72 @@
+"""Read models of agents: who they are, their standing, their verified record and their balance.
+
+Stands in the store beside the market's queries (L4). It never shows a key, nor the hash of one.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from services.store.sql import Row, find, rows
+from services.store.tables import account, agent, agent_record
+from services.store.tx import Tx
+from services.store.views.paging import LIMIT_DEFAULT, JsonObject, Page, at, fetch_page
+
+
+def list_agents(
+    tx: Tx, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None, oldest_first: bool = False
+) -> Page:
+    """Return a page of agents with their records and balances (three queries whatever the page's size)."""
+    found, following = fetch_page(
+        tx, select(agent), agent.c.id, limit=limit, cursor=cursor, oldest_first=oldest_first
+    )
+    return {"items": _agents(tx, found), "next_cursor": following}
+
+
+def get_agent(tx: Tx, agent_id: int) -> JsonObject | None:
+    """Return one agent, or None when nobody has this id."""
+    found = find(tx, agent, id=agent_id)
+    return _agents(tx, [found])[0] if found else None
+
+
+def _agents(tx: Tx, found: Sequence[Row]) -> list[JsonObject]:
+    ids = [row["id"] for row in found]
+    owners = {f"agent:{agent_id}": agent_id for agent_id in ids}
+    statement = select(account.c.owner, account.c.balance_microcredits).where(account.c.owner.in_(owners))
+    balances = {owners[row["owner"]]: row["balance_microcredits"] for row in rows(tx, statement)}
+    records = _records(tx, ids)
+    return [
+        {
+            "agent_id": row["id"],
+            "name": row["name"],
+            "owner": row["owner"],
+            "scopes": row["scopes"],
+            "standing": row["standing"],
+            "vouched": row["is_vouched"],
+            "settled_jobs": row["settled_jobs"],
+            "verified_jobs": row["verified_jobs"],
+            "balance_microcredits": balances.get(row["id"], 0),
+            "records": records[row["id"]],
+            "registered_at": at(row["registered_at_us"]),
+            "last_active_at": at(row["last_active_at_us"]),
+        }
+        for row in found
+    ]
+
+
+def _records(tx: Tx, ids: Sequence[int]) -> dict[int, list[JsonObject]]:
+    statement = (
+        select(agent_record).where(agent_record.c.agent_id.in_(ids)).order_by(agent_record.c.task_type)
+    )
+    grouped: dict[int, list[JsonObject]] = defaultdict(list)
+    for row in rows(tx, statement):
+        grouped[row["agent_id"]].append(
+            {
+                "task_type": row["task_type"],
+                "jobs": row["jobs"],
+                "verified": row["verified"],
+                "success_rate": row["verified"] / row["jobs"] if row["jobs"] else None,
+            }
+        )
+    return grouped

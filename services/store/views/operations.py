@@ -1,0 +1,122 @@
+"""Read models for operators: dead letters, the cron history, and what waits for a person.
+
+Stands in the store beside the bus (L2), the cron runner (L3) and the brakes. It never replays or closes
+anything.
+"""
+
+from sqlalchemy import func, select
+
+from services.domain.states import DeliveryState
+from services.store.sql import Row, rows
+from services.store.tables import cron_tick, delivery, event, review_item
+from services.store.tx import Tx
+from services.store.views.paging import (
+    LIMIT_DEFAULT,
+    JsonObject,
+    Page,
+    at,
+    fetch_page,
+    seconds_of,
+)
+
+
+def list_dead_letters(tx: Tx, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None) -> Page:
+    """Return a page of deliveries that were tried as often as allowed, with the events they carry."""
+    statement = (
+        select(
+            delivery.c.id,
+            delivery.c.event_id,
+            delivery.c.subscriber,
+            delivery.c.state,
+            delivery.c.attempts,
+            delivery.c.last_error,
+            event.c.type.label("event_type"),
+            event.c.aggregate,
+            event.c.payload,
+            event.c.lap_id,
+            event.c.published_at_us,
+        )
+        .join(event, event.c.id == delivery.c.event_id)
+        .where(delivery.c.state == DeliveryState.DEAD)
+    )
+    found, following = fetch_page(tx, statement, delivery.c.id, limit=limit, cursor=cursor)
+    return {"items": [_dead_letter(row) for row in found], "next_cursor": following}
+
+
+def cron_history(
+    tx: Tx,
+    *,
+    job: str | None = None,
+    limit: int = LIMIT_DEFAULT,
+    cursor: str | None = None,
+    oldest_first: bool = False,
+) -> Page:
+    """Return a page of ticks: when each was due, who ran it, how it ended."""
+    statement = select(cron_tick)
+    if job is not None:
+        statement = statement.where(cron_tick.c.job == job)
+    found, following = fetch_page(
+        tx, statement, cron_tick.c.id, limit=limit, cursor=cursor, oldest_first=oldest_first
+    )
+    return {"items": [_tick(row) for row in found], "next_cursor": following}
+
+
+def latest_ticks(tx: Tx) -> list[JsonObject]:
+    """Return the last tick of every job that ever fired, by job name."""
+    latest = select(func.max(cron_tick.c.id)).group_by(cron_tick.c.job)
+    statement = select(cron_tick).where(cron_tick.c.id.in_(latest)).order_by(cron_tick.c.job)
+    return [_tick(row) for row in rows(tx, statement)]
+
+
+def list_review_items(
+    tx: Tx, *, is_open: bool | None = None, limit: int = LIMIT_DEFAULT, cursor: str | None = None
+) -> Page:
+    """Return a page of what waits (or waited) for a person."""
+    statement = select(review_item)
+    if is_open is not None:
+        closed = review_item.c.closed_at_us
+        statement = statement.where(closed.is_(None) if is_open else closed.is_not(None))
+    found, following = fetch_page(tx, statement, review_item.c.id, limit=limit, cursor=cursor)
+    return {"items": [_review_item(row) for row in found], "next_cursor": following}
+
+
+def _dead_letter(row: Row) -> JsonObject:
+    return {
+        "delivery_id": row["id"],
+        "event_id": row["event_id"],
+        "event_type": row["event_type"],
+        "aggregate": row["aggregate"],
+        "payload": row["payload"],
+        "lap_id": row["lap_id"],
+        "subscriber": row["subscriber"],
+        "attempts": row["attempts"],
+        "last_error": row["last_error"],
+        "published_at": at(row["published_at_us"]),
+    }
+
+
+def _tick(row: Row) -> JsonObject:
+    return {
+        "tick_id": row["id"],
+        "job": row["job"],
+        "due_at": at(row["due_at_us"]),
+        "claimed_by": row["claimed_by"],
+        "state": row["state"],
+        "priority": row["priority"],
+        "budget_seconds": seconds_of(row["budget_us"]),
+        "started_at": at(row["started_at_us"]),
+        "ended_at": at(row["ended_at_us"]),
+        "result": row["result"],
+        "error": row["error"],
+    }
+
+
+def _review_item(row: Row) -> JsonObject:
+    return {
+        "item_id": row["id"],
+        "kind": row["kind"],
+        "subject": row["subject"],
+        "context": row["context"],
+        "opened_at": at(row["opened_at_us"]),
+        "closed_at": at(row["closed_at_us"]),
+    }

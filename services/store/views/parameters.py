@@ -1,0 +1,78 @@
+"""Read models of parameters: every registered setting with the value in force, its source and its history.
+
+Stands in the store beside production config. A parameter that nobody ever changed has no row: it is shown
+with its default, version 0. It never says what a single task gets; that depends on the task's arm.
+"""
+
+from sqlalchemy import select
+
+from services.domain.errors import NotFoundError
+from services.domain.parameters import Parameter, ParameterRegistry
+from services.domain.states import ValueSource
+from services.store.sql import Row, find, rows
+from services.store.tables import parameter, parameter_change
+from services.store.tx import Tx
+from services.store.views.paging import JsonObject, Page, at, check_limit, read_cursor, write_cursor
+
+
+def list_parameters(
+    tx: Tx, registry: ParameterRegistry, *, limit: int = 500, cursor: str | None = None
+) -> Page:
+    """Return a page of the registered parameters, by name."""
+    check_limit(limit)
+    start = read_cursor(cursor, oldest_first=True) if cursor is not None else 0
+    names = list(registry)
+    chosen = names[start : start + limit]
+    statement = select(parameter).where(parameter.c.name.in_([item.name for item in chosen]))
+    stored = {row["name"]: row for row in rows(tx, statement)}
+    end = start + len(chosen)
+    following = write_cursor(end, oldest_first=True) if end < len(names) else None
+    return {
+        "items": [_parameter(item, stored.get(item.name)) for item in chosen],
+        "next_cursor": following,
+    }
+
+
+def get_parameter(tx: Tx, registry: ParameterRegistry, name: str) -> JsonObject | None:
+    """Return one parameter with every change it went through, newest first; None for an unknown name."""
+    try:
+        item = registry.get(name)
+    except NotFoundError:
+        return None
+    statement = (
+        select(parameter_change)
+        .where(parameter_change.c.name == name)
+        .order_by(parameter_change.c.version.desc())
+    )
+    history = [_change(row) for row in rows(tx, statement)]
+    return {**_parameter(item, find(tx, parameter, name=name)), "history": history}
+
+
+def _parameter(item: Parameter, stored: Row | None) -> JsonObject:
+    return {
+        "name": item.name,
+        "value": stored["value"] if stored else item.default,
+        "default": item.default,
+        "source": stored["source"] if stored else ValueSource.DEFAULT.value,
+        "version": stored["version"] if stored else 0,
+        "low": item.low,
+        "high": item.high,
+        "step_max": item.step_max,
+        "unit": item.unit,
+        "risk": item.risk.value,
+        "owner": item.owner,
+        "summary": item.summary,
+        "changed_at": at(stored["changed_at_us"]) if stored else None,
+    }
+
+
+def _change(row: Row) -> JsonObject:
+    return {
+        "version": row["version"],
+        "value": row["value"],
+        "source": row["source"],
+        "actor": row["actor"],
+        "experiment_id": row["experiment_id"],
+        "ledger_index": row["ledger_index"],
+        "changed_at": at(row["changed_at_us"]),
+    }
