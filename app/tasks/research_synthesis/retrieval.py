@@ -23,9 +23,14 @@ class Passage:
     key_terms: frozenset[str]
 
 
-def passages_for(question: str, texts: Mapping[str, str], wanted: int) -> list[Passage]:
-    """At most `wanted` passages out of `texts` (url → text), best first."""
-    candidates = _scored(question, texts)
+def passages_for(
+    question: str, texts: Mapping[str, str], wanted: int, share_read: float = 1.0
+) -> list[Passage]:
+    """At most `wanted` passages out of the first `share_read` of the sentences of each text, best first.
+
+    `texts` is url → text.
+    """
+    candidates = _scored(question, texts, share_read)
     chosen: list[Passage] = []
     covered: set[str] = set()
     while candidates and len(chosen) < wanted:
@@ -37,8 +42,10 @@ def passages_for(question: str, texts: Mapping[str, str], wanted: int) -> list[P
     return chosen
 
 
-def _scored(question: str, texts: Mapping[str, str]) -> list[Passage]:
-    found = list(dict.fromkeys((url, quote) for url, text in texts.items() for quote in sentences(text)))
+def _scored(question: str, texts: Mapping[str, str], share_read: float) -> list[Passage]:
+    found = list(
+        dict.fromkeys((url, quote) for url, text in texts.items() for quote in _opening(text, share_read))
+    )
     if not found:
         return []
     query = terms(question)
@@ -54,3 +61,8 @@ def _scored(question: str, texts: Mapping[str, str]) -> list[Passage]:
 def _gain(passage: Passage, covered: set[str], cited: set[str]) -> float:
     is_new_source = passage.url not in cited and bool(passage.key_terms)
     return passage.score + TERM_BONUS * len(passage.key_terms - covered) + SOURCE_BONUS * is_new_source
+
+
+def _opening(text: str, share_read: float) -> list[str]:
+    every = sentences(text)
+    return every[: max(1, round(share_read * len(every)))]

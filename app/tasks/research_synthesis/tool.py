@@ -1,6 +1,6 @@
 """The worker's side of `research_synthesis`: fetch all documents at once, retrieve, put an answer together,
 cite. Without a model the answer is the passages themselves; with a key, and where the payload allows,
-Claude writes it. A thrifty worker looks for fewer passages.
+Claude writes it. A thrifty worker reads only the opening of each document and looks for fewer passages.
 """
 
 import os
@@ -39,8 +39,10 @@ def run(payload: dict[str, Any], effort: float, deadline_seconds: float) -> dict
     deadline = Deadline(deadline_seconds)
     task = ResearchPayload.model_validate(payload)
     texts = {url: document_text(raw) for url, raw in _documents(task, deadline).items()}
-    wanted = max(1, round((task.passages or PASSAGES_DEFAULT) * min(1.0, effort)))
-    passages = passages_for(task.question, texts, wanted)
+    wanted = round((task.passages or PASSAGES_DEFAULT) * min(1.0, effort))
+    passages = passages_for(
+        task.question, texts, max(task.minimum_citations, wanted), share_read=min(1.0, effort)
+    )
     deadline.check()
     synthesis = _synthesised(task, passages, deadline)
     deadline.check()
