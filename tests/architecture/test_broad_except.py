@@ -1,0 +1,48 @@
+"""Errors are caught by name. Everything is caught at three edges of the platform and one of the agents."""
+
+import ast
+
+from tests.architecture.source_tree import ROOT, dotted, parse, plant, python_files, where
+
+EDGES = {
+    "services/event_bus.py": "delivery: a failing handler rolls back only itself",
+    "services/cron_runner.py": "a tick: a failing job is history, not the end of the scheduler",
+    "app/api/errors.py": "the HTTP boundary: an unknown error becomes a recorded 500",
+    "app/agents/tool_process.py": "the child process of an agent that runs one tool: it reports and ends",
+}
+EVERYTHING = {"Exception", "BaseException"}
+
+
+def broad_excepts(root):
+    return [
+        f"{where(root, path, node)}: name the errors this place can answer; the others belong to an edge"
+        for path in python_files(root)
+        if path.relative_to(root).as_posix() not in EDGES
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.ExceptHandler) and is_broad(node.type)
+    ]
+
+
+def is_broad(caught):
+    if caught is None:
+        return True
+    kinds = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    return any(dotted(kind) in EVERYTHING for kind in kinds)
+
+
+def test_everything_is_caught_only_at_the_edges():
+    assert broad_excepts(ROOT) == []
+
+
+def test_planted_broad_excepts_are_found(tmp_path):
+    attempt = "try:\n    x = 1\nexcept{}:\n    raise\n"
+    plant(
+        tmp_path,
+        {
+            "app/bare.py": attempt.format(""),
+            "app/pair.py": attempt.format(" (ValueError, Exception)"),
+            "app/named.py": attempt.format(" ValueError"),
+            "services/event_bus.py": attempt.format(" Exception"),
+        },
+    )
+    assert [line.split(": ")[0] for line in broad_excepts(tmp_path)] == ["app/bare.py:3", "app/pair.py:3"]
