@@ -1,0 +1,321 @@
+"""The detectors: quiet when nothing happened, quick when something did, and right about where it sits.
+
+Nulls and drops are simulated with fixed seeds; a plain binomial test or a fixed line fails the null cells.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.domain.anomaly import (
+    Cell,
+    Detection,
+    Rule,
+    Sample,
+    detect_proportion,
+    fit_baseline,
+    health_score,
+    is_recovered,
+    lower_tail,
+    rank_cells,
+)
+
+NOMINAL = 0.168  # budget per week of one metric that means p < 1e-3 an hour
+
+
+def hours(seed: int, count: int, volume: float, rate: float, correlation: float = 0.0) -> list[Sample]:
+    """Draw hourly samples with a daily volume cycle and beta-binomial successes."""
+    rng = np.random.default_rng(seed)
+    cycle = 1 + 0.5 * np.sin(2 * np.pi * np.arange(count) / 24)
+    attempts = rng.poisson(volume * cycle)
+    rates = np.full(count, rate)
+    if correlation:
+        strength = 1 / correlation - 1
+        rates = rng.beta(rate * strength, (1 - rate) * strength, size=count)
+    return [Sample(int(x), int(n)) for x, n in zip(rng.binomial(attempts, rates), attempts, strict=True)]
+
+
+def hours_to_detection(before: list[Sample], after: list[Sample], metrics: int = 60) -> float:
+    for k in range(1, len(after) + 1):
+        if detect_proportion(before + after[:k], metrics=metrics):
+            return k
+    return math.inf
+
+
+# --- quiet -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("volume", "rate", "correlation"),
+    [
+        (8, 0.93, 0.0),
+        (40, 0.93, 0.0),
+        (40, 0.93, 0.03),
+        (40, 0.93, 0.1),
+        (300, 0.93, 0.02),
+        (300, 0.80, 0.02),
+    ],
+)
+def test_nothing_happening_raises_at_most_two_alarms_per_thousand_hours(
+    volume: float, rate: float, correlation: float
+) -> None:
+    series = hours(7, 192 + 2_000, volume, rate, correlation)
+    alarms = sum(
+        detect_proportion(series[end - 192 : end], metrics=1, budget_per_week=NOMINAL) is not None
+        for end in range(193, len(series) + 1)
+    )
+    assert alarms <= 4
+
+
+def test_sixty_quiet_metrics_stay_within_the_weekly_budget() -> None:
+    alarms = 0
+    for metric in range(60):
+        series = hours(1_000 + metric, 192 + 28, 40, 0.93, 0.03)
+        alarms += any(
+            detect_proportion(series[end - 192 : end], metrics=60) is not None
+            for end in range(193, len(series) + 1)
+        )
+    assert alarms <= 1  # 28 hours of 168: a sixth of a week's budget of one
+
+
+def test_a_week_without_a_failure_does_not_make_one_failure_an_anomaly() -> None:
+    history = [Sample(10, 10)] * 168
+    assert detect_proportion([*history, Sample(9, 10)], metrics=1) is None
+    hit = detect_proportion([*history, Sample(3, 10)], metrics=1)
+    assert hit is not None
+    assert hit.rule is Rule.BASELINE
+
+
+def test_an_idle_hour_is_no_evidence() -> None:
+    history = hours(1, 60, 40, 0.93)
+    bad = [Sample(20, 40)] * 6
+    assert detect_proportion([*history, *bad], metrics=10) is not None
+    assert detect_proportion([*history, *bad, Sample(0, 0)], metrics=10) is None
+    assert detect_proportion([*history, *[Sample(0, 0)] * 30], metrics=10) is None
+    assert detect_proportion([], metrics=10) is None
+
+
+def test_idle_hours_do_not_move_the_baseline() -> None:
+    history = hours(2, 100, 40, 0.9)
+    thinned = [part for sample in history for part in (sample, Sample(0, 0))]
+    assert fit_baseline(thinned) == fit_baseline(history)
+
+
+# --- quick -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("volume", "before", "after", "median_hours"),
+    [
+        (40, 0.93, 0.80, 6),
+        (8, 0.93, 0.65, 6),
+        (40, 0.93, 0.65, 2),
+        (40, 0.80, 0.65, 6),
+        (300, 0.93, 0.87, 18),
+    ],
+)
+def test_a_planted_drop_is_found_in_time(
+    volume: float, before: float, after: float, median_hours: float
+) -> None:
+    delays = [
+        hours_to_detection(hours(seed, 192, volume, before), hours(500 + seed, 24, volume, after))
+        for seed in range(40)
+    ]
+    assert np.median(delays) <= median_hours
+    assert sum(delay <= 24 for delay in delays) >= 38
+
+
+def test_a_detection_carries_its_evidence() -> None:
+    history = [*hours(3, 168, 40, 0.93), Sample(26, 40)]
+    hit = detect_proportion(history, metrics=60)
+    assert hit is not None
+    assert (hit.rule, hit.numerator, hit.denominator, hit.window) == (Rule.BASELINE, 26, 40, 1)
+    assert 0.91 < hit.baseline_rate < 0.95
+    assert hit.p_value < 1 / (60 * 168 * 4)
+    assert not hit.is_low_confidence
+    short = detect_proportion([*history[:30], Sample(20, 40)], metrics=60)
+    assert short is not None
+    assert short.is_low_confidence
+
+
+def test_a_rise_is_not_a_fall() -> None:
+    assert detect_proportion([*hours(4, 168, 40, 0.75), Sample(60, 60)], metrics=1) is None
+
+
+def test_a_tighter_budget_needs_more_evidence() -> None:
+    history = [*hours(3, 168, 40, 0.93), Sample(31, 40)]
+    assert detect_proportion(history, metrics=1, budget_per_week=10.0) is not None
+    assert detect_proportion(history, metrics=1, budget_per_week=0.001) is None
+
+
+# --- the line ----------------------------------------------------------------------------------------------
+
+
+def test_a_cold_start_has_the_fixed_line() -> None:
+    hit = detect_proportion([Sample(9, 12), Sample(7, 12)], metrics=60)
+    assert hit == Detection(Rule.LINE, 16, 24, 0.70, hit.p_value if hit else 0.0, 2, is_low_confidence=True)
+    assert detect_proportion([Sample(9, 12), Sample(7, 11)], metrics=60) is None, "23 attempts are too few"
+    assert detect_proportion([Sample(9, 12), Sample(8, 12)], metrics=60) is None, "17 of 24 is above it"
+    assert detect_proportion([Sample(70, 100)], metrics=60) is None, "on the line is not under it"
+    assert detect_proportion([Sample(69, 100)], metrics=60) is not None
+
+
+def test_a_cold_start_pools_only_the_newest_samples_it_needs() -> None:
+    hit = detect_proportion([Sample(0, 100), Sample(20, 24)], metrics=60)
+    assert hit is None
+
+
+def test_a_rate_that_was_always_low_crosses_the_line_and_one_that_stands_on_it_does_not() -> None:
+    low = detect_proportion(hours(5, 192, 40, 0.60), metrics=60)
+    assert low is not None
+    assert low.rule is Rule.LINE
+    on_it = [detect_proportion(hours(seed, 192, 40, 0.71), metrics=60) for seed in range(60)]
+    assert sum(hit is not None for hit in on_it) <= 1
+
+
+@pytest.mark.parametrize(
+    ("named", "value"),
+    [("line", 1.5), ("line_minimum", 0), ("metrics", 0), ("minimum_history", 1), ("budget_per_week", 0.0)],
+)
+def test_a_bad_argument_is_refused_by_name(named: str, value: float) -> None:
+    arguments = {"metrics": 1, named: value}
+    with pytest.raises(ValueError, match=named):
+        detect_proportion([Sample(1, 1)], **arguments)
+
+
+# --- the numbers behind it ---------------------------------------------------------------------------------
+
+
+def test_the_tail_is_the_beta_binomial_by_hand() -> None:
+    a, b, n = 1.2, 2.8, 5
+
+    def beta(p: float, q: float) -> float:
+        return math.gamma(p) * math.gamma(q) / math.gamma(p + q)
+
+    by_hand = sum(math.comb(n, k) * beta(k + a, n - k + b) / beta(a, b) for k in range(3))
+    assert lower_tail(2, n, a / (a + b), 1 / (a + b + 1)) == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_the_tail_becomes_binomial_as_correlation_vanishes() -> None:
+    by_hand = sum(math.comb(40, k) * 0.93**k * 0.07 ** (40 - k) for k in range(32))
+    assert lower_tail(31, 40, 0.93, 1e-9) == pytest.approx(by_hand, rel=1e-5)
+
+
+@given(
+    n=st.integers(1, 400),
+    share=st.floats(0, 1),
+    rate=st.floats(0.01, 0.99),
+    correlation=st.floats(1e-6, 0.9),
+)
+def test_the_tail_is_a_probability_and_grows_with_successes(
+    n: int, share: float, rate: float, correlation: float
+) -> None:
+    x = int(share * n)
+    p_value = lower_tail(x, n, rate, correlation)
+    assert 0.0 <= p_value <= 1.0
+    assert lower_tail(min(n, x + 1), n, rate, correlation) >= p_value * (1 - 1e-6)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.03, 0.1])
+def test_the_fit_recovers_rate_and_overdispersion(correlation: float) -> None:
+    fits = [fit_baseline(hours(seed, 168, 40, 0.9, correlation)) for seed in range(40)]
+    assert np.mean([fit.rate for fit in fits]) == pytest.approx(0.9, abs=0.01)
+    fitted = np.mean([fit.correlation for fit in fits])
+    assert correlation <= fitted <= 1.3 * correlation + 0.01
+
+
+def test_a_baseline_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one sample"):
+        fit_baseline([Sample(0, 0)])
+
+
+# --- recovery and health -----------------------------------------------------------------------------------
+
+
+def test_recovery_needs_attempts_and_both_rates() -> None:
+    back = [Sample(18, 20)] * 3
+    assert is_recovered(back, line=0.70, minimum=60, required_rate=0.90)
+    assert not is_recovered(back, line=0.70, minimum=61, required_rate=0.90)
+    assert not is_recovered(back, line=0.70, minimum=60, required_rate=0.91)
+    assert not is_recovered(back, line=0.95, minimum=60, required_rate=0.50)
+    assert not is_recovered([Sample(0, 0)], line=0.0, minimum=0, required_rate=0.0)
+
+
+def test_health_weights_success_delivery_and_punctuality() -> None:
+    assert health_score(1.0) == 100.0
+    assert health_score(0.0, dead_letter_share=1.0, overrun_share=1.0) == 0.0
+    assert health_score(0.5, dead_letter_share=0.1, overrun_share=0.2) == pytest.approx(30 + 18 + 16)
+    assert health_score(None, dead_letter_share=0.5) == pytest.approx(75.0)
+    with pytest.raises(ValueError, match="overrun_share"):
+        health_score(1.0, overrun_share=1.1)
+    with pytest.raises(ValueError, match="success_rate"):
+        health_score(math.nan)
+
+
+# --- where it sits -----------------------------------------------------------------------------------------
+
+
+def fleet(seed: int, broken: dict[str, str], rate: float, attempts: float = 40) -> list[Cell]:
+    """Build a task type × agent × model grid with 7 % failures and `rate` where `broken` matches."""
+    rng = np.random.default_rng(seed)
+    cells = []
+    for kind in ("summary", "research_synthesis", "extraction", "coding"):
+        for agent in ("ada", "bob", "cyd", "dan", "eve"):
+            for model in ("small", "large"):
+                dimensions = {"task_type": kind, "agent": agent, "model": model}
+                n = int(rng.poisson(attempts))
+                is_hit = broken.items() <= dimensions.items()
+                cells.append(Cell(dimensions, n, int(rng.binomial(n, rate if is_hit else 0.07))))
+    return cells
+
+
+CAUSES = [
+    {"task_type": "research_synthesis"},
+    {"agent": "bob"},
+    {"model": "large", "task_type": "coding"},
+    {"agent": "eve", "model": "small"},
+    {"task_type": "summary", "agent": "ada", "model": "large"},
+]
+
+
+def test_the_planted_cause_is_ranked_first_or_among_three() -> None:
+    first = among = 0
+    for seed in range(12):
+        for cause in CAUSES:
+            ranked = rank_cells(fleet(seed, cause, rate=0.35 if len(cause) < 3 else 0.7), 0.07)
+            assert len(ranked) <= 3
+            first += ranked[0].dimensions == cause
+            among += cause in [suspect.dimensions for suspect in ranked]
+    assert first / 60 >= 0.70
+    assert among / 60 >= 0.85
+
+
+def test_a_suspect_carries_the_published_score() -> None:
+    cells = [Cell({"agent": "ada"}, 100, 40), Cell({"agent": "bob"}, 100, 14)]
+    best = rank_cells(cells, 0.10)[0]
+    assert best.dimensions == {"agent": "ada"}
+    assert best.expected_failures == pytest.approx(10.0)
+    assert best.coverage == pytest.approx(30 / 34)
+    assert best.purity == pytest.approx(0.30 / (0.30 + 0.04))
+    assert best.score == pytest.approx(best.coverage**0.2 * best.purity**0.8)
+
+
+def test_a_dimension_with_one_value_explains_nothing() -> None:
+    cells = [Cell({"agent": a, "model": "only"}, 100, f) for a, f in (("ada", 40), ("bob", 10))]
+    assert [suspect.dimensions for suspect in rank_cells(cells, 0.10)] == [{"agent": "ada"}]
+
+
+def test_no_excess_names_nobody() -> None:
+    assert rank_cells([Cell({"agent": "ada"}, 100, 5), Cell({"agent": "bob"}, 100, 4)], 0.10) == ()
+    assert rank_cells([], 0.10) == ()
+    with pytest.raises(ValueError, match="baseline_failure_rate"):
+        rank_cells([], 1.5)
+
+
+def test_a_cell_known_to_fail_often_is_not_blamed_for_failing_as_usual() -> None:
+    usual = Cell({"agent": "ada"}, 100, 40, baseline_attempts=5_000, baseline_failures=2_000)
+    fresh = Cell({"agent": "bob"}, 100, 30, baseline_attempts=5_000, baseline_failures=250)
+    assert rank_cells([usual, fresh], 0.2)[0].dimensions == {"agent": "bob"}
