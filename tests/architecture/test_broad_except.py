@@ -1,4 +1,4 @@
-"""Errors are caught by name. Everything is caught at three edges of the platform and one of the agents."""
+"""Errors are caught by name. Everything is caught at three edges and where foreign code runs."""
 
 import ast
 
@@ -8,7 +8,8 @@ EDGES = {
     "services/event_bus.py": "delivery: a failing handler rolls back only itself",
     "services/cron_runner.py": "a tick: a failing job is history, not the end of the scheduler",
     "app/api/errors.py": "the HTTP boundary: an unknown error becomes a recorded 500",
-    "app/agents/tool_process.py": "the child process of an agent that runs one tool: it reports and ends",
+    "app/agents/tool_process.py": "foreign code in an agent's child process: it reports and ends",
+    "app/tasks/registry.py": "foreign code at import: a plug-in that breaks is listed, not loaded",
 }
 EVERYTHING = {"Exception", "BaseException"}
 
