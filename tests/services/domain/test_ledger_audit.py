@@ -1,0 +1,196 @@
+"""The offline audit over a small whole history: it passes untouched, and every alteration is named.
+
+Two kinds of forger are tried: one who alters an exported file, here, and one who rewrites it from some entry
+on so that every hash fits again, in test_ledger_causality.py and test_ledger_records.py.
+"""
+
+import random
+import re
+import time
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.domain.hash_chain import EMPTY_ROOT
+from services.domain.ledger_audit import audit_ledger
+from services.domain.ledger_schema import Entry, EntryType, entry_bytes
+from tests.services.domain.ledger_history import (
+    HONEST,
+    OTHER,
+    PARAMETER,
+    PROMOTED,
+    SECOND_US,
+    START_US,
+    Step,
+    assert_found,
+    honest_steps,
+    root_after,
+    write,
+)
+
+
+def test_the_honest_history_passes_and_folds_to_its_config():
+    report = HONEST.audit()
+    assert (report.ok, report.first_error_index, report.reason) == (True, None, "")
+    assert (report.size, report.root_hex) == (20, HONEST.root.hex())
+    assert report.config == {PARAMETER: "0.9", OTHER: "6.0"}
+
+
+@pytest.mark.parametrize("size", range(1, 21))
+def test_every_prefix_passes_and_extends_every_older_checkpoint(size):
+    leaves = HONEST.leaves[:size]
+    for older in range(size + 1):
+        trusted = (older, root_after(leaves[:older]))
+        assert HONEST.audit(leaves=leaves, claimed=(size, root_after(leaves)), trusted=trusted).ok
+
+
+def test_the_config_of_any_size_can_be_rebuilt():
+    size = HONEST.index("promoted") + 1
+    leaves = HONEST.leaves[:size]
+    assert HONEST.audit(leaves=leaves, claimed=(size, root_after(leaves))).config == PROMOTED
+
+
+def test_the_empty_ledger_passes():
+    report = audit_ledger([], {}, claimed=(0, EMPTY_ROOT))
+    assert (report.ok, report.size, report.config) == (True, 0, {})
+
+
+@pytest.mark.parametrize("checkpoint", [(-1, EMPTY_ROOT), (1, b"short")])
+def test_a_checkpoint_that_cannot_be_one_is_the_callers_mistake(checkpoint):
+    with pytest.raises(ValueError, match="a checkpoint has"):
+        audit_ledger([], {}, claimed=checkpoint)
+
+
+CLASSES = {
+    "brace": rb"[{}\[\]]", "quote": rb'"', "colon": rb":", "comma": rb",", "key": rb'"(\w+)":',
+    "digit": rb":(\d)", "time": rb'"at":"(\S+?)Z"', "type": rb'"type":"(\w+)"', "hash": rb'"([0-9a-f]{64})"',
+    "text": rb':"([^"]+)"', "previous_root": rb'"previous_root":"(\w+)"',
+    "payload": rb'"payload":(.+?),"prev',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("index", range(20))
+def test_a_flipped_byte_of_any_class_is_found_at_its_entry(kind, index):
+    leaf = HONEST.leaves[index]
+    source = random.Random(index)
+    spans = [match.span(match.lastindex or 0) for match in re.finditer(CLASSES[kind], leaf)]
+    assert spans
+    for start, end in source.sample(spans, min(2, len(spans))):
+        place, bit = source.randrange(start, end), 1 << source.randrange(8)
+        assert_flip_is_found(index, place, bit)
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_any_flipped_bit_is_found_at_its_entry(data):
+    index = data.draw(st.integers(0, 19))
+    place = data.draw(st.integers(0, len(HONEST.leaves[index]) - 1))
+    assert_flip_is_found(index, place, 1 << data.draw(st.integers(0, 7)))
+
+
+def assert_flip_is_found(index: int, place: int, bit: int) -> None:
+    leaf = bytearray(HONEST.leaves[index])
+    leaf[place] ^= bit
+    leaves = [*HONEST.leaves[:index], bytes(leaf), *HONEST.leaves[index + 1 :]]
+    report = HONEST.audit(leaves=leaves)
+    assert report.first_error_index == index, report.reason
+
+
+@pytest.mark.parametrize("index", range(20))
+def test_a_deleted_entry_is_found_where_it_is_missing(index):
+    leaves = HONEST.leaves[:index] + HONEST.leaves[index + 1 :]
+    assert_found(HONEST.audit(leaves=leaves), index, "in the place of" if index < 19 else "ends here")
+
+
+@pytest.mark.parametrize("index", range(19))
+def test_swapped_entries_are_found_at_the_first(index):
+    leaves = list(HONEST.leaves)
+    leaves[index : index + 2] = reversed(leaves[index : index + 2])
+    assert_found(HONEST.audit(leaves=leaves), index, "in the place of")
+
+
+@pytest.mark.parametrize("index", range(20))
+def test_an_inserted_entry_is_found(index):
+    root_hex = root_after(HONEST.leaves[:index]).hex()
+    payload = {"corrects": 0, "reason": "smuggled in"}
+    at_us = START_US + max(index - 1, 0) * SECOND_US
+    forged = entry_bytes(Entry(index, at_us, EntryType.CORRECTION, "mallory", None, root_hex, payload))
+    report = HONEST.audit(leaves=[*HONEST.leaves[:index], forged, *HONEST.leaves[index:]])
+    if index == 0:
+        assert_found(report, 0, "GENESIS")
+    elif index == 19:  # it took the last place that the claimed checkpoint covers
+        assert_found(report, 19, "root of the claimed checkpoint")
+    else:
+        assert_found(report, index + 1, "in the place of")
+    copied = HONEST.audit(leaves=[*HONEST.leaves[:index], HONEST.leaves[index], *HONEST.leaves[index:]])
+    assert_found(copied, index + 1, "in the place of|covers only")
+
+
+def test_an_entry_appended_after_the_claimed_size_is_found():
+    leaves = write([*honest_steps(), honest_steps()[2]]).leaves
+    assert_found(HONEST.audit(leaves=leaves), 20, "covers only 20")
+
+
+@pytest.mark.parametrize("size", range(20))
+def test_a_cut_tail_is_found_with_an_older_checkpoint(size):
+    leaves = HONEST.leaves[:size]
+    claimed = (size, root_after(leaves))
+    report = HONEST.audit(leaves=leaves, claimed=claimed, trusted=(20, HONEST.root))
+    assert_found(report, size, "ends here, but the trusted checkpoint covers 20")
+    assert_found(HONEST.audit(leaves=leaves), size, "ends here, but the claimed checkpoint covers 20")
+
+
+@pytest.mark.parametrize("size", range(1, 20))
+def test_a_rewritten_past_is_found_with_an_older_checkpoint(size):
+    fork = write(
+        [step._replace(at_us=START_US - 5) if step.name == "genesis" else step for step in honest_steps()]
+    )
+    assert fork.audit().ok
+    report = fork.audit(trusted=(size, root_after(HONEST.leaves[:size])))
+    assert_found(report, size - 1, f"first {size} entries do not have the root of the trusted checkpoint")
+
+
+def test_a_false_claim_about_the_root_is_found():
+    assert_found(HONEST.audit(claimed=(20, EMPTY_ROOT)), 19, "root of the claimed checkpoint")
+    assert_found(HONEST.audit(trusted=(0, HONEST.root)), 0, "root of the trusted checkpoint")
+
+
+def test_a_rewritten_previous_root_alone_is_told_from_rewritten_content():
+    leaves = list(HONEST.leaves)
+    root_hex = root_after(leaves[:7]).hex().encode()
+    leaves[7] = leaves[7].replace(root_hex, b"0" * 64)
+    assert_found(HONEST.audit(leaves=leaves), 7, "previous_root is not the root of the entries before")
+    leaves = [*HONEST.leaves[:7], HONEST.leaves[7].replace(b'"cyd"', b'"fay"'), *HONEST.leaves[8:]]
+    assert_found(HONEST.audit(leaves=leaves), 7, "not those that entry 8 was chained to")
+
+
+def many_steps(count: int) -> Iterable[Step]:
+    """Genesis, then proposals of 200 ballots each with an anomaly after every ballot."""
+    genesis, _, anomaly, _, proposal, vote, *_ = honest_steps()
+    yield genesis
+    voters = [f"agent-{number}" for number in range(200)]
+    for number in range(1, count):
+        proposal_id, place = divmod(number - 1, 401)
+        if place == 0:
+            payload = {**proposal.payload, "proposal_id": proposal_id, "electorate": voters}
+            yield proposal._replace(payload={**payload, "closes_at_us": START_US + count * SECOND_US})
+        elif place % 2:
+            voter = voters[place // 2]
+            yield vote._replace(payload={**vote.payload, "proposal_id": proposal_id, "voter": voter})
+        else:
+            yield anomaly._replace(payload={**anomaly.payload, "episode_id": number})
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_entries_take_less_than_five_seconds():
+    ledger = write(list(many_steps(100_000)))
+    claimed = (100_000, ledger.root)
+    started = time.process_time()
+    report = ledger.audit(claimed=claimed)
+    seconds = time.process_time() - started
+    assert report.ok, report.reason
+    print(f"{seconds:.2f} s for {report.size} entries")
+    assert seconds < 5.0
