@@ -223,3 +223,21 @@ def test_a_promotion_over_a_value_changed_by_hand_is_refused():
     steps[place].payload.update(config_before=config_hash(by_hand), config_after=config_hash(PROMOTED))
     report = write([*steps[:place], override, *steps[place:]]).audit()
     assert_found(report, place + 1, "is '1.0' in the config, not '0.9'")
+
+
+def test_two_experiments_on_one_parameter_cannot_run_at_once():
+    steps = honest_steps()
+    start = HONEST.index("started")
+    vote = [step for step in steps[:start] if "proposal_id" in step.payload]
+    second = [step._replace(payload={**step.payload, "proposal_id": 2}) for step in vote]
+    started = steps[start]._replace(payload={**steps[start].payload, "proposal_id": 2, "experiment_id": 2})
+    report = write([*steps[:start], *second, steps[start], started]).audit()
+    assert_found(report, start + len(second) + 1, "an experiment on .* is already running")
+    assert write([*steps[:start], *second, started]).audit().ok
+
+
+def test_a_change_under_test_is_not_refused_behind_its_experiments_back():
+    steps = honest_steps()[: HONEST.index("started") + 1]
+    payload = {"proposal_id": 1, "experiment_id": None, "parameter": PARAMETER, "reason": "no longer wanted"}
+    report = write([*steps, Step("refused", EntryType.REFUSED, payload)]).audit()
+    assert_found(report, len(steps), "the proposal's experiment must be named")
