@@ -47,7 +47,7 @@ def test_read_then_write_transactions_of_competing_threads(database_url):
         took_seconds = time.perf_counter() - began
     with store.read() as tx:
         assert tx.connection.scalar(text("SELECT n FROM counter")) == THREADS * WRITES_PER_THREAD
-    engine = store.engine.dialect.name
+    engine = {"sqlite": "SQLite, FULL", "postgresql": "PostgreSQL, no fsync"}[store.engine.dialect.name]
     store.close()
     report(
         f"{engine}: read-then-write, {THREADS} threads", THREADS * WRITES_PER_THREAD / took_seconds, "tx/s"
