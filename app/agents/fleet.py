@@ -1,0 +1,82 @@
+"""The embedded fleet as one table: which agents run, and exactly what each may call.
+
+The supervisor starts what stands here and nothing else. Those that vote are vouched for by the operator who
+registers them, for they hand in no work that could earn them a standing. No key ever stands here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+
+OWNER = "nacre"
+REQUESTER_OWNER = "demonstration"  # who asks for work is not who does it: records count counterparties
+
+
+class Scope(StrEnum):
+    """What a key may do beyond reading."""
+
+    POST = "post"
+    BID = "bid"
+    PROPOSE = "propose"
+    VOTE = "vote"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """One agent: the module to run, its scopes, and settings for its environment (no secrets)."""
+
+    name: str
+    module: str
+    scopes: tuple[Scope, ...]
+    owner: str = OWNER
+    is_vouched: bool = False
+    environment: Mapping[str, str] = MappingProxyType({})
+
+
+def _spec(name: str, *scopes: Scope, is_vouched: bool = False, owner: str = OWNER) -> AgentSpec:
+    return AgentSpec(name, f"app.agents.{name}", scopes, owner, is_vouched)
+
+
+FLEET: tuple[AgentSpec, ...] = (
+    _spec("worker_careful", Scope.BID),
+    _spec("worker_steady", Scope.BID),
+    _spec("worker_quick", Scope.BID),
+    _spec("worker_hasty", Scope.BID),
+    _spec("diagnostician_latency", Scope.BID, Scope.PROPOSE, Scope.VOTE, is_vouched=True),
+    _spec("diagnostician_quality", Scope.BID, Scope.PROPOSE, Scope.VOTE, is_vouched=True),
+    _spec("voter_evidence", Scope.VOTE, is_vouched=True),
+    _spec("voter_power", Scope.VOTE, is_vouched=True),
+    _spec("voter_caution", Scope.VOTE, is_vouched=True),
+    _spec("voter_cost", Scope.VOTE, is_vouched=True),
+    _spec("voter_sceptic", Scope.VOTE, is_vouched=True),
+)
+"""The agents that serve any platform."""
+
+REQUESTER = _spec("requester", Scope.POST, owner=REQUESTER_OWNER)
+"""The agent that asks for the demonstration's work; `demonstration_fleet` adds it."""
+
+
+def demonstration_fleet(
+    documents_url: str, *, rate_per_second: float = 6.0, seed: int = 7
+) -> tuple[AgentSpec, ...]:
+    """The fleet and its requester, which reads its documents at `documents_url` (loopback)."""
+    environment = {
+        "NACRE_DOCUMENTS_URL": documents_url,
+        "NACRE_RATE_PER_SECOND": f"{rate_per_second:g}",
+        "NACRE_SEED": str(seed),
+    }
+    return (*FLEET, replace(REQUESTER, environment=MappingProxyType(environment)))
+
+
+def named(names: Iterable[str]) -> tuple[AgentSpec, ...]:
+    """Those agents of the fleet that are named, in the table's order.
+
+    Raises:
+        KeyError: there is no such agent.
+    """
+    wanted = set(names)
+    unknown = wanted - {spec.name for spec in FLEET}
+    if unknown:
+        raise KeyError(f"the fleet has no agent {min(unknown)!r}")
+    return tuple(spec for spec in FLEET if spec.name in wanted)
