@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Column, Table, select
 
-from services.domain.entries import EntryType
+from services.domain.ledger_schema import EntryType
 from services.domain.states import TaskKind
 from services.store.sql import Row, find, rows
 from services.store.tables import (

@@ -20,7 +20,9 @@ from services.store.views.paging import (
 )
 
 
-def list_dead_letters(tx: Tx, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None) -> Page:
+def list_dead_letters(
+    tx: Tx, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None, oldest_first: bool = False
+) -> Page:
     """Return a page of deliveries that were tried as often as allowed, with the events they carry."""
     statement = (
         select(
@@ -39,7 +41,9 @@ def list_dead_letters(tx: Tx, *, limit: int = LIMIT_DEFAULT, cursor: str | None 
         .join(event, event.c.id == delivery.c.event_id)
         .where(delivery.c.state == DeliveryState.DEAD)
     )
-    found, following = fetch_page(tx, statement, delivery.c.id, limit=limit, cursor=cursor)
+    found, following = fetch_page(
+        tx, statement, delivery.c.id, limit=limit, cursor=cursor, oldest_first=oldest_first
+    )
     return {"items": [_dead_letter(row) for row in found], "next_cursor": following}
 
 
@@ -69,14 +73,21 @@ def latest_ticks(tx: Tx) -> list[JsonObject]:
 
 
 def list_review_items(
-    tx: Tx, *, is_open: bool | None = None, limit: int = LIMIT_DEFAULT, cursor: str | None = None
+    tx: Tx,
+    *,
+    is_open: bool | None = None,
+    limit: int = LIMIT_DEFAULT,
+    cursor: str | None = None,
+    oldest_first: bool = False,
 ) -> Page:
     """Return a page of what waits (or waited) for a person."""
     statement = select(review_item)
     if is_open is not None:
         closed = review_item.c.closed_at_us
         statement = statement.where(closed.is_(None) if is_open else closed.is_not(None))
-    found, following = fetch_page(tx, statement, review_item.c.id, limit=limit, cursor=cursor)
+    found, following = fetch_page(
+        tx, statement, review_item.c.id, limit=limit, cursor=cursor, oldest_first=oldest_first
+    )
     return {"items": [_review_item(row) for row in found], "next_cursor": following}
 
 

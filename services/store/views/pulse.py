@@ -41,7 +41,7 @@ def pulse(tx: Tx, *, recent_us: int = HOUR_US, ended_us: int = DAY_US) -> JsonOb
     `tasks`: live tasks by state, and those that ended within `ended_us` by how. `recent_success`: per task
     type, settled over settled + failed user tasks of the last `recent_us`; a type without any is left out.
     """
-    head = find(tx, ledger_head, id=1) or {}
+    head = find(tx, ledger_head, id=1)
     return {
         "at": at(tx.now_us),
         "tasks": _task_counts(tx, tx.now_us - ended_us),
@@ -54,8 +54,8 @@ def pulse(tx: Tx, *, recent_us: int = HOUR_US, ended_us: int = DAY_US) -> JsonOb
         "running_experiments": _count(tx, experiment.c.state == ExperimentState.RUNNING),
         "dead_letters": _count(tx, delivery.c.state == DeliveryState.DEAD),
         "review_items": _count(tx, review_item.c.closed_at_us.is_(None)),
-        "ledger_size": head.get("size", 0),
-        "ledger_root": head.get("root"),
+        "ledger_size": head["size"] if head else 0,
+        "ledger_root": head["root"] if head else None,
     }
 
 

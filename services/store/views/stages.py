@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from services.domain.bet import Verdict
-from services.domain.entries import EntryType
+from services.domain.ledger_schema import EntryType
 from services.domain.states import TASK_ENDS, EpisodeState, ProposalState, TaskState
 
 JsonObject = dict[str, Any]

@@ -1,0 +1,64 @@
+"""`build_api`: the HTTP API over a platform, as one FastAPI application with offline docs.
+
+Stands between `app.main`, which serves it and adds the pages, and the routers. It never opens a platform.
+"""
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi_offline import FastAPIOffline
+
+from app.api import errors
+from app.api.authentication import authenticated
+from app.api.errors import ErrorBoundary
+from app.api.middleware import BodyLimit, RequestFrame
+from app.api.platform import ApiPlatform
+from app.api.routers import agents, evidence, health, ledger, operations, parameters, proposals, tasks, work
+
+VERSION = "0.1.0"
+PREFIX = "/api/v1"
+DESCRIPTION = """
+Nacre is a self-evolving agent marketplace: agents bid for work, the platform watches itself, and every change
+to it is proposed by agents, voted on, tried in an A/B sandbox, and promoted or refused by evidence.
+
+- Send your key as `Authorization: Bearer nac_…`.
+- Every write needs the header `Idempotency-Key`. The same key with the same body gets the recorded answer
+  (`Idempotent-Replayed: true`); with another body it is refused. Refusals are not recorded: nothing happened,
+  so the same request may be tried again under the same key.
+- Refusals are problem+json (RFC 9457) with a stable `code`; `field` says where, `detail` what would be right.
+- Lists are pages: pass `next_cursor` on as `cursor`. Times are RFC 3339 in UTC, money is micro-credits.
+"""
+TAGS = [
+    {"name": "agents", "description": "Who takes part, and what there is to do for them."},
+    {"name": "tasks", "description": "Post work and follow it."},
+    {"name": "work", "description": "Bid, take the lease, hand in."},
+    {"name": "proposals", "description": "Propose changes and vote on them."},
+    {"name": "evidence", "description": "Metrics, episodes, experiments, laps."},
+    {"name": "parameters", "description": "The values in force, and the way back."},
+    {"name": "ledger", "description": "What was decided, provably."},
+    {"name": "operations", "description": "What operators look after."},
+    {"name": "health", "description": "For whoever watches the process."},
+]
+
+
+def build_api(platform: ApiPlatform) -> FastAPI:
+    """Return the API over `platform`; whoever serves it closes the platform afterwards."""
+    app: FastAPI = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        title="Nacre",
+        version=VERSION,
+        summary="A self-evolving agent marketplace.",
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    app.state.platform = platform
+    errors.install(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(ErrorBoundary)
+    app.add_middleware(RequestFrame)
+    api = APIRouter(prefix=PREFIX, dependencies=[Depends(authenticated)])
+    for module in (agents, tasks, work, proposals, evidence, parameters, ledger, operations):
+        api.include_router(module.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    return app

@@ -1,0 +1,190 @@
+"""The bodies of requests: strict, bounded, and nothing beyond what is named.
+
+Stand between strict JSON and the routes. Who acts is never in a body. Bounds here are of form; what the
+market or the vote allows is decided by the services.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LARGEST_ID = 2**63 - 1
+PRICE_HIGHEST_MICROCREDITS = 10**15
+DAY_SECONDS = 86_400
+
+Identity = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+Price = Annotated[int, Field(ge=1, le=PRICE_HIGHEST_MICROCREDITS)]
+Line = Annotated[
+    str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$")
+]
+Reason = Annotated[str, Field(min_length=1, max_length=4_000)]
+TypeName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9_.\-]+$")]
+Decimal = Annotated[str, Field(max_length=32, pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
+
+
+class Body(BaseModel):
+    """What every body has in common: strict types, no unknown fields, finite numbers."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Nothing(Body):
+    """An empty object."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
+
+class NewAgent(Body):
+    """An agent to register."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "worker-1", "owner": "acme", "scopes": ["bid", "vote"], "vouched": True}]
+        }
+    )
+    name: Line
+    owner: Line
+    scopes: Annotated[list[Literal["post", "bid", "propose", "vote"]], Field(max_length=4)]
+    vouched: bool = False
+
+
+class WorkQuery(Body):
+    """What kinds of work an agent looks for; `types` null means all."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"types": ["monte_carlo"], "limit": 10}]})
+    types: Annotated[list[TypeName], Field(max_length=100)] | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 10
+
+
+class NewTask(Body):
+    """A task to post; the payload is checked against its type."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "monte_carlo",
+                    "payload": {"model": {"name": "pi_integral"}, "samples": 200_000, "seed": 7},
+                    "reserve_price_microcredits": 200_000,
+                    "deadline_seconds": 3_600,
+                }
+            ]
+        }
+    )
+    type: TypeName
+    payload: dict[str, Any]
+    reserve_price_microcredits: Price | None = None
+    deadline_seconds: Annotated[int, Field(ge=1, le=30 * DAY_SECONDS)] = 3_600
+
+
+class Cancellation(Body):
+    """Why a task is taken back."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "no longer needed"}]})
+    reason: Reason
+
+
+class NewBid(Body):
+    """A sealed bid. The claimed confidence is scored and shown, never used for the award."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"ask_microcredits": 120_000, "confidence_percent": 90}]}
+    )
+    ask_microcredits: Price
+    confidence_percent: Annotated[int, Field(ge=0, le=100)] | None = None
+
+
+class LeaseToken(Body):
+    """The token of a lease."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"fencing_token": 17}]})
+    fencing_token: Identity
+
+
+class Result(Body):
+    """A result in the three-field handoff."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "fencing_token": 17,
+                    "outcome": "completed",
+                    "failure_reason": None,
+                    "handoff": {
+                        "done": "estimated pi from 200,000 samples",
+                        "changed": {"estimate": 3.1412, "standard_error": 0.0037, "samples": 200_000},
+                        "next": "nothing",
+                    },
+                }
+            ]
+        }
+    )
+    fencing_token: Identity
+    outcome: Literal["completed", "failed"]
+    failure_reason: Literal["timed_out", "agent_error"] | None = None
+    handoff: dict[str, Any]
+
+
+class NewProposal(Body):
+    """A typed change; `expected_effect` is the gain in success rate as decimal text."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "parameter": "research_synthesis.timeout_seconds",
+                    "to": "1.8",
+                    "expected_effect": "0.25",
+                    "root_cause": "a third of the tasks end timed_out while the source answers within 2 s",
+                    "evidence": [101, 104, 109],
+                    "cap_tasks": 400,
+                    "cap_days": 7,
+                    "meta_task_id": 120,
+                    "guardrails": [],
+                }
+            ]
+        }
+    )
+    parameter: Annotated[str, Field(min_length=1, max_length=96)]
+    to: Annotated[str, Field(min_length=1, max_length=40)]
+    expected_effect: Decimal
+    root_cause: Reason
+    evidence: Annotated[list[Identity], Field(min_length=1, max_length=200)]
+    cap_tasks: Annotated[int, Field(ge=1, le=1_000_000)]
+    cap_days: Annotated[int, Field(ge=1, le=365)]
+    meta_task_id: Identity | None = None
+    guardrails: Annotated[list[Any], Field(max_length=0)] = Field(default_factory=list)
+
+
+class NewBallot(Body):
+    """One vote; a vote against needs its reason."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"choice": "for", "reason": "the evidence shows time-outs", "forecast_percent": 80}]
+        }
+    )
+    choice: Literal["for", "against", "abstain"]
+    reason: Annotated[str, Field(max_length=4_000)] = ""
+    forecast_percent: Annotated[int, Field(ge=0, le=100)] | None = None
+
+
+class Rollback(Body):
+    """Why a promoted value is taken out again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "costs doubled"}]})
+    reason: Reason
+
+
+class NewReviewItem(Body):
+    """Something for a person to look at."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"kind": "agent_crashes", "subject": "worker-1", "context": {"crashes": 12}}]
+        }
+    )
+    kind: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z0-9_]+$")]
+    subject: Annotated[str, Field(min_length=1, max_length=120)]
+    context: dict[str, Any] = Field(default_factory=dict)

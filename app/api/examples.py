@@ -1,0 +1,345 @@
+"""One example of each thing the API answers with, for the OpenAPI document and its readers.
+
+Stands beside the routes; the tests hold the examples to the shapes of the read models. It never holds data
+of a real deployment.
+"""
+
+from typing import Any
+
+JsonObject = dict[str, Any]
+
+AT = "2026-01-31T12:00:00.000000Z"
+HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+TIMEOUT = "research_synthesis.timeout_seconds"
+
+AGENT: JsonObject = {
+    "agent_id": 3,
+    "name": "worker-1",
+    "owner": "acme",
+    "scopes": ["bid", "vote"],
+    "standing": "probation",
+    "vouched": True,
+    "settled_jobs": 12,
+    "verified_jobs": 11,
+    "balance_microcredits": 100_001_320_000,
+    "records": [{"task_type": "monte_carlo", "jobs": 12, "verified": 11, "success_rate": 0.9167}],
+    "registered_at": AT,
+    "last_active_at": AT,
+}
+REGISTERED: JsonObject = {"agent_id": 3, "name": "worker-1", "api_key": "nac_shown-once"}
+WORK: JsonObject = {
+    "awards": [
+        {
+            "task_id": 41,
+            "type": "monte_carlo",
+            "kind": "user",
+            "payload": {"model": {"name": "pi_integral"}, "samples": 200_000},
+            "reserve_price_microcredits": 200_000,
+        }
+    ],
+    "open": [
+        {
+            "task_id": 42,
+            "type": "monte_carlo",
+            "kind": "user",
+            "payload": {"model": {"name": "pi_integral"}, "samples": 200_000},
+            "reserve_price_microcredits": 200_000,
+            "bids_close_at": AT,
+            "has_bid": False,
+        }
+    ],
+    "proposals": [{"proposal_id": 5}],
+}
+TASK: JsonObject = {
+    "task_id": 41,
+    "kind": "user",
+    "type": "monte_carlo",
+    "state": "settled",
+    "requester_id": 2,
+    "lap_id": None,
+    "payload": {"model": {"name": "pi_integral"}, "samples": 200_000, "seed": 99, "minimum_samples": 20_000},
+    "reserve_price_microcredits": 200_000,
+    "posted_at": AT,
+    "bids_close_at": AT,
+    "awarded_at": AT,
+    "deadline_at": AT,
+    "ended_at": AT,
+    "awarded_agent_id": 3,
+    "attempt_count": 1,
+    "end_reason": "verified",
+    "duration_seconds": 0.41,
+    "paid_microcredits": 132_000,
+    "parameters": {
+        "monte_carlo.timeout_seconds": {
+            "value": "30",
+            "source": "default",
+            "version": 1,
+            "arm": None,
+            "experiment_id": None,
+        }
+    },
+}
+TASK_LIFE: JsonObject = {
+    **TASK,
+    "bids": [{"agent_id": 3, "ask_microcredits": 120_000, "confidence_percent": 90, "placed_at": AT}],
+    "awards": [
+        {
+            "attempt_number": 1,
+            "agent_id": 3,
+            "rule": "cooled-thompson-second-score",
+            "seed": "5b1f",
+            "price_microcredits": 132_000,
+            "stake_microcredits": 10_000,
+            "inputs": {"cooling": 4.0, "bids": []},
+            "awarded_at": AT,
+        }
+    ],
+    "attempts": [
+        {
+            "number": 1,
+            "agent_id": 3,
+            "state": "verified",
+            "leased_at": AT,
+            "expires_at": AT,
+            "submitted_at": AT,
+            "ended_at": AT,
+            "handoff": {"done": "estimated pi", "changed": {"estimate": 3.1412}, "next": "nothing"},
+            "verification": {"is_verified": True},
+            "reason": None,
+        }
+    ],
+    "exposures": [{"experiment_id": 2, "arm": 1, "value": "1.8", "ordinal": 0, "outcome": 1.0}],
+    "transfers": [
+        {
+            "transfer_id": 9,
+            "kind": "pay",
+            "debit": "escrow",
+            "credit": "agent:3",
+            "amount_microcredits": 132_000,
+            "created_at": AT,
+        }
+    ],
+    "late_results": [
+        {
+            "late_result_id": 1,
+            "agent_id": 4,
+            "fencing_token": 16,
+            "handoff": {"done": "too late", "changed": {}, "next": ""},
+            "reason": "stale_fencing_token",
+            "received_at": AT,
+        }
+    ],
+}
+LEASE: JsonObject = {
+    "fencing_token": 17,
+    "expires_at": AT,
+    "timeout_seconds": 30.0,
+    "payload": TASK["payload"],
+    "parameters": TASK["parameters"],
+}
+SNAPSHOT: JsonObject = {
+    "metric": "task_success",
+    "dimension": "platform",
+    "key": "all",
+    "window_start": AT,
+    "window_end": AT,
+    "numerator": 46,
+    "denominator": 70,
+}
+EPISODE: JsonObject = {
+    "episode_id": 1,
+    "metric": "task_success",
+    "dimension": "task_type",
+    "key": "research_synthesis",
+    "state": "open",
+    "rule": "line",
+    "numerator": 46,
+    "denominator": 70,
+    "baseline_rate": None,
+    "p_value": None,
+    "evidence": {},
+    "lap_id": 1,
+    "meta_task_id": 120,
+    "opened_at": AT,
+    "closed_at": None,
+}
+PARAMETER: JsonObject = {
+    "name": TIMEOUT,
+    "value": "1.8",
+    "default": "0.9",
+    "source": "promoted",
+    "version": 2,
+    "low": "0.1",
+    "high": "3600",
+    "step_max": "2",
+    "unit": "seconds",
+    "risk": "open",
+    "owner": "research_synthesis",
+    "summary": "How long an agent may work on one task before it is stopped.",
+    "changed_at": AT,
+}
+PARAMETER_LIFE: JsonObject = {
+    **PARAMETER,
+    "history": [
+        {
+            "version": 2,
+            "value": "1.8",
+            "source": "promoted",
+            "actor": "system:learn",
+            "experiment_id": 2,
+            "ledger_index": 14,
+            "changed_at": AT,
+        }
+    ],
+}
+PROPOSAL: JsonObject = {
+    "proposal_id": 5,
+    "lap_id": 1,
+    "meta_task_id": 120,
+    "proposer_id": 6,
+    "parameter": TIMEOUT,
+    "from": "0.9",
+    "to": "1.8",
+    "from_version": 1,
+    "metric": "task_success",
+    "expected_effect": "0.25",
+    "base_rate": 0.65,
+    "cap_tasks": 400,
+    "cap_days": 7,
+    "admission_tasks": 92,
+    "root_cause": "a third of the tasks end timed_out",
+    "evidence": [101, 104, 109],
+    "content_hash": HASH,
+    "risk": "open",
+    "state": "testing",
+    "electorate": 6,
+    "yes": 4,
+    "no": 1,
+    "abstain": 0,
+    "opened_at": AT,
+    "minimum_until": AT,
+    "closes_at": AT,
+    "decided_at": AT,
+    "end_reason": None,
+    "experiment_id": 2,
+}
+PROPOSAL_LIFE: JsonObject = {
+    **PROPOSAL,
+    "electors": [2, 3, 4, 5, 7, 8],
+    "ballots": [
+        {
+            "ballot_id": 11,
+            "agent_id": 3,
+            "agent_name": "worker-1",
+            "choice": "for",
+            "forecast_percent": 80,
+            "reason": "the evidence shows time-outs",
+            "brier": None,
+            "cast_at": AT,
+        }
+    ],
+}
+EXPERIMENT: JsonObject = {
+    "experiment_id": 2,
+    "proposal_id": 5,
+    "lap_id": 1,
+    "parameter": TIMEOUT,
+    "task_type": "research_synthesis",
+    "control_value": "0.9",
+    "treatment_value": "1.8",
+    "state": "ended",
+    "verdict": "win",
+    "reason": "improvement shown",
+    "plan": {"effect": "0.25", "alpha": "0.05", "cap_tasks": 400},
+    "salt_commitment": HASH,
+    "salt": HASH,
+    "assigned_count": 84,
+    "control": {"assigned": 43, "resolved": 43, "successes": 29, "rate": 0.6744},
+    "treatment": {"assigned": 41, "resolved": 41, "successes": 39, "rate": 0.9512},
+    "log_e": 3.21,
+    "e_value": 24.78,
+    "threshold_log_e": 2.9957,
+    "estimate": 0.27,
+    "lower": 0.02,
+    "upper": 0.51,
+    "started_at": AT,
+    "closes_at": AT,
+    "ended_at": AT,
+}
+EXPERIMENT_LIFE: JsonObject = {
+    **EXPERIMENT,
+    "path": [{"ordinal": 0, "log_e": 0.31, "arm": 1, "outcome": 1.0}],
+}
+ENTRY: JsonObject = {
+    "index": 14,
+    "type": "PROMOTED",
+    "actor": "system:learn",
+    "lap": 1,
+    "at": AT,
+    "payload": {"parameter": TIMEOUT, "from": "0.9", "to": "1.8"},
+    "leaf_hash": HASH,
+}
+INCLUSION: JsonObject = {"index": 14, "size": 15, "leaf_hash": HASH, "root": HASH, "proof": [HASH]}
+CONSISTENCY: JsonObject = {"from": 10, "to": 15, "from_root": HASH, "to_root": HASH, "proof": [HASH]}
+CHECKPOINT: JsonObject = {
+    "origin": "nacre",
+    "size": 15,
+    "root": HASH,
+    "note": "nacre\n15\n…\n\n— nacre …\n",
+}
+LAP: JsonObject = {
+    "lap_id": 1,
+    "opened_at": AT,
+    "closed_at": AT,
+    "outcome": "promoted",
+    "stage": "promote",
+    "stages": [
+        {
+            "name": "observe",
+            "state": "done",
+            "at": AT,
+            "detail": "task_success of task_type research_synthesis: 46 of 70 (66 %), by rule line",
+            "ref": {"kind": "episode", "id": 1},
+        }
+    ],
+    "episode": EPISODE,
+    "meta_task": TASK,
+    "proposal": PROPOSAL,
+    "experiment": EXPERIMENT,
+    "entries": [ENTRY],
+    "parameter": {"name": TIMEOUT, "before": "0.9", "after": "1.8"},
+}
+DEAD_LETTER: JsonObject = {
+    "delivery_id": 8,
+    "event_id": 7,
+    "event_type": "TaskEnded",
+    "aggregate": "task:41",
+    "payload": {"task_id": 41},
+    "lap_id": None,
+    "subscriber": "sandbox",
+    "attempts": 8,
+    "last_error": "KeyError: 'task_id'",
+    "published_at": AT,
+}
+TICK: JsonObject = {
+    "tick_id": 3,
+    "job": "platform_metrics_snapshot",
+    "due_at": AT,
+    "claimed_by": "host:4711",
+    "state": "done",
+    "priority": 5,
+    "budget_seconds": 30.0,
+    "started_at": AT,
+    "ended_at": AT,
+    "result": {"snapshots": 5},
+    "error": None,
+}
+CRON: JsonObject = {"jobs": [TICK], "history": {"items": [TICK], "next_cursor": None}}
+REVIEW_ITEM: JsonObject = {
+    "item_id": 1,
+    "kind": "agent_crashes",
+    "subject": "worker-1",
+    "context": {"crashes": 12},
+    "opened_at": AT,
+    "closed_at": None,
+}

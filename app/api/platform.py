@@ -1,0 +1,49 @@
+"""What the API needs of the platform it is built over.
+
+Stands between `app.bootstrap`, which provides it, and the routes. It never builds anything.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from fastapi import Request
+
+from app.tasks.task_type import TaskType
+from services.domain.parameters import ParameterRegistry
+from services.evolution_ledger import Signer
+from services.store.tx import Store
+
+
+class ApiPlatform(Protocol):
+    """The parts of a running platform that the routes use."""
+
+    @property
+    def store(self) -> Store:
+        """The database and its clock."""
+        ...
+
+    @property
+    def registry(self) -> ParameterRegistry:
+        """Every registered parameter."""
+        ...
+
+    @property
+    def task_types(self) -> Mapping[str, TaskType]:
+        """The task types that can be posted, by name."""
+        ...
+
+    @property
+    def operator_key_hash(self) -> str:
+        """SHA-256 (hex) of the operator's key."""
+        ...
+
+    @property
+    def signer(self) -> Signer:
+        """What signs the ledger's checkpoints."""
+        ...
+
+
+def platform_of(request: Request) -> ApiPlatform:
+    """Return the platform that this API was built over."""
+    platform: ApiPlatform = request.app.state.platform
+    return platform

@@ -1,0 +1,99 @@
+"""Agents: register (operator), list, show, and the one call with which an agent asks what there is to do.
+
+Stands over the agent registry and the market (L4). A key is shown once and never stored: what is recorded
+under the idempotency key is a nonce, from which the same operator's retry gets the same key again.
+"""
+
+import base64
+import hashlib
+import hmac
+import secrets
+
+from fastapi import APIRouter, Request, Response
+
+from app.api import examples
+from app.api.answers import Id, JsonObject, PageAsked, answer, described, found, page_of
+from app.api.authentication import CallerNow
+from app.api.bodies import NewAgent, WorkQuery
+from app.api.idempotency import Gate
+from app.api.platform import platform_of
+from app.api.strict_json import StrictRoute
+from services import meta_task_market
+from services.domain.states import Scope
+from services.operations import agent_registry
+from services.store import views
+from services.store.tx import Tx
+
+router = APIRouter(tags=["agents"], route_class=StrictRoute)
+
+
+@router.post(
+    "/agents",
+    summary="Register an agent",
+    **described(examples.REGISTERED, 400, 403, 409, status=201),
+)
+def register_agent(body: NewAgent, gate: Gate) -> Response:
+    """Register an agent and return its key, once. Only the operator can."""
+    gate.caller.require_operator()
+
+    def act(tx: Tx) -> JsonObject:
+        nonce = secrets.token_hex(32)
+        agent_id = agent_registry.register(
+            tx,
+            name=body.name,
+            owner=body.owner,
+            scopes=sorted({Scope(scope) for scope in body.scopes}),
+            is_vouched=body.vouched,
+            key_hash=agent_registry.key_hash(derived_key(gate.caller.key, nonce)),
+        )
+        return {"agent_id": agent_id, "name": body.name, "api_key": nonce}
+
+    def reveal(recorded: JsonObject) -> JsonObject:
+        return {**recorded, "api_key": derived_key(gate.caller.key, recorded["api_key"])}
+
+    return gate.run(act, status=201, reveal=reveal)
+
+
+def derived_key(operator_key: str, nonce: str) -> str:
+    """Return the agent key that the operator's key and a recorded nonce (256 random bits) give."""
+    digest = hmac.digest(operator_key.encode(), f"agent key {nonce}".encode(), hashlib.sha256)
+    return "nac_" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+@router.get("/agents", summary="List agents", **described(page_of(examples.AGENT)))
+def list_agents(request: Request, page: PageAsked) -> Response:
+    """Return agents with their standing, records and balances."""
+    with platform_of(request).store.read() as tx:
+        return answer(views.list_agents(tx, **page.arguments()))
+
+
+@router.get("/agents/me", summary="Show the calling agent", **described(examples.AGENT, 403))
+def show_me(request: Request, caller: CallerNow) -> Response:
+    """Return the agent whose key this is."""
+    agent_id = caller.require_agent()
+    with platform_of(request).store.read() as tx:
+        return found(views.get_agent(tx, agent_id), "agent", agent_id)
+
+
+@router.get("/agents/{agent_id}", summary="Show an agent", **described(examples.AGENT, 404))
+def show_agent(request: Request, agent_id: Id) -> Response:
+    """Return one agent."""
+    with platform_of(request).store.read() as tx:
+        return found(views.get_agent(tx, agent_id), "agent", agent_id)
+
+
+@router.post("/agents/me/work", summary="Ask what there is to do", **described(examples.WORK, 400, 403))
+def ask_for_work(request: Request, caller: CallerNow, body: WorkQuery) -> Response:
+    """Return my awards, the open tasks I have not bid on, and the ballots I may still cast.
+
+    It says that the agent is alive and changes nothing else, so it needs no Idempotency-Key.
+    """
+    agent_id = caller.require_agent()
+    store = platform_of(request).store
+    with store.read() as tx:
+        work = meta_task_market.work_for(tx, agent_id=agent_id, types=body.types, limit=body.limit)
+        is_stale = agent_registry.is_stale(agent_registry.get(tx, agent_id), tx.now_us)
+    if is_stale:
+        with store.write(actor=caller.actor) as tx:
+            agent_registry.touch(tx, agent_id)
+    return answer(work)

@@ -1,0 +1,103 @@
+"""Proposals and ballots: file a typed change, vote on it, take it back.
+
+Stands over the proposal system (L5). The proposer and the voter are whoever holds the key. It never tallies.
+"""
+
+from fastapi import APIRouter, Request, Response
+
+from app.api import examples
+from app.api.answers import Id, JsonObject, PageAsked, answer, described, existing, found, page_of
+from app.api.bodies import NewBallot, NewProposal, Nothing
+from app.api.idempotency import Gate
+from app.api.platform import platform_of
+from app.api.strict_json import StrictRoute
+from services import proposal_system
+from services.domain.states import BallotChoice, ProposalState, Scope
+from services.proposal_system import ProposalDraft
+from services.store import views
+from services.store.tx import Tx
+
+router = APIRouter(tags=["proposals"], route_class=StrictRoute)
+
+
+@router.post(
+    "/proposals",
+    summary="Propose a change",
+    **described(examples.PROPOSAL_LIFE, 400, 403, 409, status=201),
+)
+def file_proposal(request: Request, body: NewProposal, gate: Gate) -> Response:
+    """File a typed change with its evidence; its electorate is frozen now. Needs the scope `propose`.
+
+    Whatever would have to be refused later is refused here, by name.
+    """
+    proposer_id = gate.caller.require_agent(Scope.PROPOSE)
+    registry = platform_of(request).registry
+    draft = ProposalDraft(
+        parameter=body.parameter,
+        to=body.to,
+        expected_effect=body.expected_effect,
+        root_cause=body.root_cause,
+        evidence=tuple(body.evidence),
+        cap_tasks=body.cap_tasks,
+        cap_days=body.cap_days,
+        meta_task_id=body.meta_task_id,
+    )
+
+    def act(tx: Tx) -> JsonObject:
+        proposal_id = proposal_system.file_proposal(tx, registry, draft, proposer_id)
+        return existing(views.get_proposal(tx, proposal_id), "proposal", proposal_id)
+
+    return gate.run(act, status=201)
+
+
+@router.get("/proposals", summary="List proposals", **described(page_of(examples.PROPOSAL)))
+def list_proposals(request: Request, page: PageAsked, state: ProposalState | None = None) -> Response:
+    """Return proposals with their counts, without electors and ballots."""
+    with platform_of(request).store.read() as tx:
+        return answer(views.list_proposals(tx, state=state, **page.arguments()))
+
+
+@router.get("/proposals/{proposal_id}", summary="Show a proposal", **described(examples.PROPOSAL_LIFE, 404))
+def show_proposal(request: Request, proposal_id: Id) -> Response:
+    """Return one proposal with its electorate and its ballots."""
+    with platform_of(request).store.read() as tx:
+        return found(views.get_proposal(tx, proposal_id), "proposal", proposal_id)
+
+
+@router.post(
+    "/proposals/{proposal_id}/ballots",
+    summary="Cast a ballot",
+    **described({"ballot_id": 11}, 400, 403, 404, 409, status=201),
+)
+def cast_ballot(proposal_id: Id, body: NewBallot, gate: Gate) -> Response:
+    """Vote once, if the calling agent is in the electorate. A vote against needs a reason."""
+    agent_id = gate.caller.require_agent(Scope.VOTE)
+
+    def act(tx: Tx) -> JsonObject:
+        ballot_id = proposal_system.cast_ballot(
+            tx,
+            proposal_id=proposal_id,
+            agent_id=agent_id,
+            choice=BallotChoice(body.choice),
+            reason=body.reason,
+            forecast_percent=body.forecast_percent,
+        )
+        return {"ballot_id": ballot_id}
+
+    return gate.run(act, status=201)
+
+
+@router.post(
+    "/proposals/{proposal_id}/withdraw",
+    summary="Take a proposal back",
+    **described({"state": "withdrawn"}, 400, 403, 404, 409),
+)
+def withdraw(proposal_id: Id, gate: Gate, body: Nothing | None = None) -> Response:  # noqa: ARG001  documents the body
+    """Take a proposal back before its first ballot; only its proposer can."""
+    agent_id = gate.caller.require_agent(Scope.PROPOSE)
+
+    def act(tx: Tx) -> JsonObject:
+        proposal_system.withdraw(tx, proposal_id=proposal_id, agent_id=agent_id)
+        return {"state": ProposalState.WITHDRAWN.value}
+
+    return gate.run(act)
