@@ -76,13 +76,11 @@ class Worker:
     def ask_market(self) -> bool:
         """Take leases while a slot is free, bid on open tasks; True when there was anything to do."""
         work = self.client.work(sorted(self.tools), limit=10)
-        for award in work["awards"]:
-            if len(self.jobs) >= self.profile.slots:
-                break
-            self._begin(award)
+        waiting = list(work["awards"])
+        while waiting and len(self.jobs) < self.profile.slots:
+            self._begin(waiting.pop(0))
             self.reap()
-        waiting = len(work["awards"]) + len(self.jobs)
-        room = 2 * self.profile.slots - waiting
+        room = 2 * self.profile.slots - len(waiting) - len(self.jobs)
         if time.monotonic() >= self.bids_again_at:
             for task in work["open"][: max(0, room)]:
                 self._bid(task)
