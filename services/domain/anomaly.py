@@ -19,7 +19,7 @@ from itertools import combinations
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy.special import betaln, gammaln
+from scipy.special import bdtrc, betaln, gammaln
 
 WINDOWS: Final = (1, 3, 6, 24)  # samples (hours) that are pooled and tested together
 BASELINE_SAMPLES: Final = 168  # one week of hours
@@ -159,14 +159,20 @@ def detect_proportion(
     return min(found, key=lambda hit: (hit.rule is Rule.LINE, hit.p_value), default=None)
 
 
-def is_recovered(recent: Sequence[Sample], *, line: float, minimum: int, required_rate: float) -> bool:
-    """Return whether `recent` (the samples of the holding time) shows the metric back: enough attempts, and
-    a rate that reaches both `required_rate` and `line`. Too few attempts are no recovery.
+def is_recovered(
+    recent: Sequence[Sample], *, line: float, minimum: int, required_rate: float, significance: float = 0.05
+) -> bool:
+    """Return whether `recent` (the samples since the decision) shows the metric back.
+
+    Needed: at least `minimum` attempts, a rate that reaches `line` and `required_rate`, and a count that a
+    true rate of exactly `line` would reach with probability below `significance` (binomial upper tail): a
+    metric that sits just under its line does not recover by luck. Too few attempts are no recovery.
     """
     attempts = sum(sample.denominator for sample in recent)
-    if attempts < max(1, minimum):
+    successes = sum(sample.numerator for sample in recent)
+    if attempts < max(1, minimum) or successes / attempts < max(line, required_rate):
         return False
-    return sum(sample.numerator for sample in recent) / attempts >= max(line, required_rate)
+    return float(bdtrc(successes - 1, attempts, line)) < significance
 
 
 def health_score(

@@ -1,7 +1,8 @@
 """The award rule: which sealed bid wins a task, and what it will be paid.
 
 Stands in the market (L4). One pure function from recorded bids, recorded records and a recorded seed to the
-award, so that anyone can recompute it; the order of the bids changes nothing. Claimed confidence never enters.
+award, so that anyone can recompute it; the order of the bids changes nothing. Claimed confidence never
+enters.
 
     score = θ · (V − ask + F) − F,   θ ~ Beta(counts shrunk type → agent → entrant, cooled)
 
@@ -55,7 +56,7 @@ def draw_theta(bid: SealedBid, seed: str, cooling: float) -> float:
     """Return this agent's θ: a Beta draw from (seed, agent id) alone, so order cannot matter."""
     mean, weight = expected_rate(bid)
     digest = hashlib.sha256(f"{seed}:{bid.agent_id}".encode()).digest()
-    generator = random.Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 (a reproducible draw, not a secret)
+    generator = random.Random(int.from_bytes(digest[:8], "big"))
     concentration = weight * cooling
     return generator.betavariate(max(mean * concentration, 1e-3), max((1 - mean) * concentration, 1e-3))
 
@@ -73,7 +74,9 @@ def decide_award(
     The score falls in the ask, so the critical ask solves score(θ, ask*) = best other score (or = −F, the
     score of certain failure, when nobody else bid, which means the reserve price).
     """
-    valid = sorted((b for b in bids if 0 <= b.ask_microcredits <= value_microcredits), key=lambda b: b.agent_id)
+    valid = sorted(
+        (b for b in bids if 0 <= b.ask_microcredits <= value_microcredits), key=lambda b: b.agent_id
+    )
     if not valid:
         return None
     drawn = [(bid, draw_theta(bid, seed, cooling)) for bid in valid]

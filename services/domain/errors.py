@@ -23,7 +23,9 @@ class InvalidValueError(NacreError):
 
     code = "invalid_value"
 
-    def __init__(self, detail: str, *, field: str | None = None, code: str | None = None, **arguments: object) -> None:
+    def __init__(
+        self, detail: str, *, field: str | None = None, code: str | None = None, **arguments: object
+    ) -> None:
         super().__init__(detail, field=field, **arguments)
         if code:
             self.code = code
@@ -52,7 +54,9 @@ class ConflictError(NacreError):
 
     code = "conflict"
 
-    def __init__(self, detail: str, *, field: str | None = None, code: str | None = None, **arguments: object) -> None:
+    def __init__(
+        self, detail: str, *, field: str | None = None, code: str | None = None, **arguments: object
+    ) -> None:
         super().__init__(detail, field=field, **arguments)
         if code:
             self.code = code
@@ -65,7 +69,7 @@ class InsufficientFundsError(NacreError):
 
 
 class StaleTokenError(NacreError):
-    """A completion came with a fencing token that is not the current one; the result is kept, not accepted."""
+    """A completion came with a fencing token that is not the current one; it is kept, not accepted."""
 
     code = "stale_fencing_token"
 

@@ -18,11 +18,13 @@ READ_ONLY = "nacre_read_only"
 
 
 def open_engine(url: str) -> Engine:
-    """Return an engine for `url` (`sqlite:///file.db` or `postgresql://…`); raise InvalidValueError for others."""
+    """Return an engine for `url` (`sqlite:///file.db` or `postgresql://…`); InvalidValueError else."""
     parsed = make_url(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        engine = create_engine(parsed, pool_size=32, max_overflow=32, connect_args={"check_same_thread": False})
+        engine = create_engine(
+            parsed, pool_size=32, max_overflow=32, connect_args={"check_same_thread": False}
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine

@@ -53,13 +53,11 @@ class Store:
         With `budget_us`, statements after the budget raise BudgetExceededError and a running statement is
         interrupted by the engine, so a job cannot hold the database beyond its budget.
         """
-        with self.engine.connect() as connection:
-            now_us = self.clock.now_us()
-            with connection.begin() as transaction:
-                tx = Tx(connection, now_us, actor, lap, self.routes)
-                with _deadline(connection, self.clock, budget_us):
-                    yield tx
-                transaction.commit()
+        with self.engine.connect() as connection, connection.begin() as transaction:
+            tx = Tx(connection, self.clock.now_us(), actor, lap, self.routes)
+            with _deadline(connection, self.clock, budget_us):
+                yield tx
+            transaction.commit()
         if tx.published:
             self.on_published()
 

@@ -1,0 +1,171 @@
+"""The composition root: builds the platform from settings, the real one and a test's one by the same code.
+
+The only module that imports the cron registry and that starts anything. It never decides anything.
+"""
+
+import logging
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from app.demonstration import profile as demonstration
+from app.keys import CheckpointSigner, operator_key
+from app.settings import Profile, Settings
+from app.tasks.registry import load_registry
+from app.tasks.task_type import ParameterSpec, TaskType
+from app.verification import DocumentFetcher, ResultVerifier
+from cron_registry import CRON_JOBS
+from services import event_bus, loop
+from services.cron_runner import CronJob, CronRunner
+from services.domain.clock import Clock, WallClock
+from services.domain.parameters import PLATFORM_PARAMETERS, Parameter, ParameterRegistry, Risk
+from services.event_bus import Subscriber
+from services.loop import LoopContext
+from services.operations import agent_registry, production_config
+from services.store import deployment, migrate
+from services.store.tx import Store
+
+log = logging.getLogger(__name__)
+
+SAFETY_POLL_SECONDS = 0.5
+PREPARING_THREADS = 8
+
+
+@dataclass
+class Platform:
+    """A whole platform over one database: store, registry, loop, jobs and keys; nothing runs by itself."""
+
+    settings: Settings
+    store: Store
+    registry: ParameterRegistry
+    task_types: Mapping[str, TaskType]
+    context: LoopContext
+    subscribers: Mapping[str, Subscriber]
+    jobs: Sequence[CronJob]
+    operator_key_hash: str
+    signer: CheckpointSigner
+
+    def close(self) -> None:
+        """Close the database."""
+        self.store.close()
+
+
+def open_platform(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    entropy: Callable[[int], bytes] = secrets.token_bytes,
+    task_types: Mapping[str, TaskType] | None = None,
+    verify: loop.Verify | None = None,
+    starting_values: Mapping[str, str] | None = None,
+    is_migrated: bool = False,
+) -> Platform:
+    """Return the platform over the settings' database, migrated and installed.
+
+    A demonstration starts from `app.demonstration.profile`; `starting_values` come on top. They only matter
+    the first time: afterwards the config is what the ledger says.
+    """
+    types = load_registry().types if task_types is None else task_types
+    values = dict(demonstration.STARTING_VALUES) if settings.profile is Profile.DEMONSTRATION else {}
+    registry = build_registry(types, {**values, **(starting_values or {})})
+    fetch = DocumentFetcher(settings.document_origins)
+    context = LoopContext(registry, entropy, verify or ResultVerifier(types, fetch))
+    subscribers = loop.subscribers(context)
+    if not is_migrated:
+        migrate.upgrade(settings.database_url)
+    store = Store(settings.database_url, clock or WallClock(), event_bus.routes_of(subscribers))
+    key = settings.operator_key or operator_key(settings.var_directory)
+    with store.write(actor="system:start") as tx:
+        origin = deployment.origin(tx, f"nacre/{entropy(8).hex()}")
+        production_config.install(tx, registry, origin=origin)
+    return Platform(
+        settings,
+        store,
+        registry,
+        types,
+        context,
+        subscribers,
+        _jobs(settings.profile),
+        agent_registry.key_hash(key),
+        CheckpointSigner.from_directory(settings.var_directory),
+    )
+
+
+def build_registry(types: Mapping[str, TaskType], values: Mapping[str, str]) -> ParameterRegistry:
+    """Return the platform's parameters and those of every task type, with other starting values."""
+    of_types = [_parameter(kind, spec) for kind in types.values() for spec in kind.parameters]
+    registry = ParameterRegistry([*PLATFORM_PARAMETERS, *of_types])
+    return registry.with_defaults(values)
+
+
+def _parameter(kind: TaskType, spec: ParameterSpec) -> Parameter:
+    return Parameter(
+        name=f"{kind.name}.{spec.suffix}",
+        default=_decimal(spec.default),
+        low=_decimal(spec.low),
+        high=_decimal(spec.high),
+        step_max=_decimal(spec.step_max),
+        unit=spec.unit,
+        owner=kind.name,
+        risk=Risk(spec.risk),
+        summary=spec.summary,
+        is_whole=isinstance(spec.default, int),
+    )
+
+
+def _decimal(number: float) -> str:
+    return str(int(number)) if number == int(number) else repr(number)
+
+
+def _jobs(profile: Profile) -> tuple[CronJob, ...]:
+    if profile is not Profile.DEMONSTRATION:
+        return CRON_JOBS
+    faster = demonstration.INTERVALS_SECONDS
+    return tuple(
+        replace(job, every_seconds=faster[job.name]) if job.name in faster else job for job in CRON_JOBS
+    )
+
+
+@dataclass
+class Runtime:
+    """What runs in the background of one process: the cron runner and the delivery of events."""
+
+    platform: Platform
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _is_stopping: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _cron: CronRunner | None = None
+
+    def start(self) -> None:
+        """Start delivering events and firing jobs."""
+        self.platform.store.on_published = self._wake.set
+        process = f"{socket.gethostname()}:{threading.get_native_id()}"
+        self._cron = CronRunner(self.platform.store, self.platform.context, self.platform.jobs, process)
+        self._thread = threading.Thread(target=self._deliver, name="event-bus", daemon=True)
+        self._thread.start()
+        self._cron.start()
+
+    def stop(self) -> None:
+        """Stop both; what is under way ends first."""
+        if self._cron is not None:
+            self._cron.stop()
+        self._is_stopping.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def _deliver(self) -> None:
+        """Deliver whenever something was published, and every half second in case another process did."""
+        with ThreadPoolExecutor(PREPARING_THREADS, thread_name_prefix="prepare") as executor:
+            while not self._is_stopping.is_set():
+                self._wake.wait(SAFETY_POLL_SECONDS)
+                self._wake.clear()
+                try:
+                    while event_bus.deliver_due(self.platform.store, self.platform.subscribers, executor):
+                        if self._is_stopping.is_set():
+                            return
+                except Exception:  # named edge: bus delivery (the database itself refused)
+                    log.exception("events could not be delivered")

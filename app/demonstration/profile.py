@@ -1,0 +1,26 @@
+"""The demonstration's starting values and intervals: the seed's loop scaled 1:100 and faster.
+
+Stands beside `app.bootstrap`, which applies it when the profile is `demonstration`. It changes no rule: the
+threshold, alpha, the line and the caps are the standard ones. It never names the value that should win.
+"""
+
+STARTING_VALUES: dict[str, str] = {
+    "research_synthesis.timeout_seconds": "0.9",
+    "market.bid_window_seconds": "0.5",
+    "market.start_window_seconds": "5",
+    "market.lease_grace_seconds": "0.5",
+    "investigation.timeout_seconds": "60",
+    "investigation.deadline_seconds": "600",
+    "consensus.minimum_period_seconds": "0.5",
+    "consensus.voting_period_seconds": "20",
+    "sandbox.maximum_wait_seconds": "15",
+}
+
+INTERVALS_SECONDS: dict[str, float] = {
+    "platform_metrics_snapshot": 3.0,
+    "auto_accept_bids": 0.25,
+    "agent_autonomy_scan": 15.0,
+    "lease_expiry": 1.0,
+    "vote_tally": 0.5,
+    "experiment_evaluation": 1.0,
+}

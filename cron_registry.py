@@ -1,0 +1,40 @@
+"""Layer 3, the cron registry: every job the platform runs by the clock, as one table.
+
+Columns: name · what it does · how often (or daily at, UTC) · time budget in seconds · priority (lower runs
+first) · why. `services/cron_runner.py` runs it; a deployment may shorten the intervals. It holds no logic.
+"""
+
+from services import ab_sandbox, meta_task_market, observatory, proposal_system
+from services.cron_runner import CronJob
+from services.operations import maintenance
+
+MINUTE = 60.0
+HOUR = 60 * MINUTE
+
+CRON_JOBS: tuple[CronJob, ...] = (
+    CronJob("platform_metrics_snapshot", lambda tx, _: observatory.take_snapshot(tx),
+            every_seconds=HOUR, budget_seconds=30, priority=10,
+            summary="Counts what ended since the last window, per platform, task type and agent."),
+    CronJob("agent_autonomy_scan", lambda tx, _: maintenance.scan_agents(tx),
+            every_seconds=5 * MINUTE, budget_seconds=10, priority=30,
+            summary="Counts active and silent agents; queues suspended ones for a person."),
+    CronJob("auto_accept_bids", lambda tx, context: meta_task_market.award_due(tx, context.entropy),
+            every_seconds=10 * MINUTE, budget_seconds=20, priority=0,
+            summary="Awards every task whose bid window has closed."),
+    CronJob("autodream_consolidation", lambda tx, _: maintenance.consolidate(tx),
+            daily_at="03:00", budget_seconds=120, priority=50,
+            summary="Consolidates the day: how tasks ended, by type, agent and reason."),
+    CronJob("lease_expiry", lambda tx, _: meta_task_market.expire_due(tx),
+            every_seconds=15, budget_seconds=10, priority=5,
+            summary="Takes back silent leases, unclaimed awards and tasks past their deadline."),
+    CronJob("vote_tally", lambda tx, _: proposal_system.tally_due(tx),
+            every_seconds=MINUTE, budget_seconds=10, priority=5,
+            summary="Decides votes that can be decided and expires what never started."),
+    CronJob("experiment_evaluation", lambda tx, context: {
+                "started": ab_sandbox.start_waiting(tx, context.entropy), **ab_sandbox.evaluate_running(tx)},
+            every_seconds=MINUTE, budget_seconds=20, priority=5,
+            summary="Starts waiting experiments, releases overdue tasks, ends what is decided."),
+    CronJob("history_pruning", lambda tx, _: maintenance.prune(tx),
+            every_seconds=HOUR, budget_seconds=30, priority=60,
+            summary="Deletes ticks older than 14 days and idempotency keys older than 7 days."),
+)  # fmt: skip

@@ -1,0 +1,203 @@
+"""Layer 2, the event bus: durable events, delivered at least once, handled once per subscriber.
+
+`publish` writes the event and one delivery per subscriber in the caller's own transaction. The dispatcher
+hands each delivery to its handler in a transaction that also marks it delivered, so that a handled event
+cannot be handled again; a failing handler rolls back only itself, is retried with back-off, and ends as a
+dead letter that an operator can see and replay. It never decides who hears what: `services.loop` does.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+
+from services.domain.clock import SECOND_US
+from services.domain.errors import ConflictError
+from services.domain.events import DeliveredEvent, Event, EventType
+from services.domain.states import DeliveryState
+from services.store import deliveries, sql, tables
+from services.store.sql import Row
+from services.store.tx import Store, Tx
+
+MAXIMUM_ATTEMPTS = 8
+FIRST_RETRY_US = SECOND_US // 2
+LONGEST_RETRY_US = 600 * SECOND_US
+BATCH = 64
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """Who hears which events and what it does.
+
+    `prepare` runs outside any transaction (slow or remote work); its answer is given to `handle`, which runs
+    in the transaction that marks the delivery as done.
+    """
+
+    name: str
+    hears: tuple[EventType, ...]
+    handle: Callable[[Tx, DeliveredEvent, object], None]
+    prepare: Callable[[Store, DeliveredEvent], object] | None = None
+
+
+class _AlreadyHandledError(Exception):
+    """Another process has handled this delivery."""
+
+
+def routes_of(subscribers: Mapping[str, Subscriber]) -> dict[str, tuple[str, ...]]:
+    """Return `event type → subscriber names`, which `publish` fans out by."""
+    return {
+        str(kind): tuple(name for name, subscriber in subscribers.items() if kind in subscriber.hears)
+        for kind in EventType
+    }
+
+
+def publish(tx: Tx, event: Event) -> int:
+    """Write the event and its deliveries in the caller's transaction; return the event's id."""
+    event_id = sql.insert(
+        tx,
+        tables.event,
+        type=str(event.type),
+        aggregate=event.aggregate,
+        payload=dict(event.payload),
+        actor=tx.actor,
+        lap_id=tx.lap,
+        published_at_us=tx.now_us,
+    )
+    fan_out = [
+        {
+            "event_id": event_id,
+            "subscriber": name,
+            "state": DeliveryState.PENDING,
+            "attempts": 0,
+            "next_attempt_at_us": tx.now_us,
+        }
+        for name in tx.routes.get(event.type, ())
+    ]
+    sql.insert_many(tx, tables.delivery, fan_out)
+    tx.published.append(event_id)
+    return event_id
+
+
+def retry_delay_us(attempts: int) -> int:
+    """Return the pause after `attempts` failures: doubling from 0.5 s up to 10 min."""
+    return min(LONGEST_RETRY_US, FIRST_RETRY_US << min(max(0, attempts - 1), 32))
+
+
+def deliver_due(store: Store, subscribers: Mapping[str, Subscriber], executor: Executor | None = None) -> int:
+    """Deliver one batch of what is due and return how many deliveries were tried."""
+    with store.read(actor="system:bus") as tx:
+        due = deliveries.due(tx, BATCH)
+    for row, prepared in _prepared(store, subscribers, due, executor):
+        _deliver(store, subscribers.get(row["subscriber"]), row, prepared)
+    return len(due)
+
+
+def drain(store: Store, subscribers: Mapping[str, Subscriber], *, limit: int = 10_000) -> int:
+    """Deliver until nothing is due; return how many deliveries were tried."""
+    total = 0
+    while total < limit and (count := deliver_due(store, subscribers)):
+        total += count
+    return total
+
+
+def replay_dead(tx: Tx, delivery_id: int) -> None:
+    """Put a dead letter back in line; raise ConflictError when it is not dead."""
+    changed = sql.update(
+        tx,
+        tables.delivery,
+        {"id": delivery_id, "state": DeliveryState.DEAD},
+        state=DeliveryState.PENDING,
+        attempts=0,
+        next_attempt_at_us=tx.now_us,
+    )
+    if not changed:
+        msg = f"delivery {delivery_id} is not a dead letter"
+        raise ConflictError(msg, field="delivery_id")
+    tx.published.append(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What `prepare` raised, carried to where failures are recorded."""
+
+    error: Exception
+
+
+def _prepared(
+    store: Store, subscribers: Mapping[str, Subscriber], due: list[Row], executor: Executor | None
+) -> Iterator[tuple[Row, object]]:
+    """Yield each delivery with its prepared input, in order; slow preparations overlap in the executor."""
+
+    def prepare(row: Row) -> object:
+        subscriber = subscribers.get(row["subscriber"])
+        if subscriber is None or subscriber.prepare is None:
+            return None
+        try:
+            return subscriber.prepare(store, _event_of(row))
+        except Exception as error:  # noqa: BLE001 (named edge: recorded on the delivery)
+            return _Failure(error)
+
+    answers = map(prepare, due) if executor is None else executor.map(prepare, due)
+    yield from zip(due, answers, strict=True)
+
+
+def _deliver(store: Store, subscriber: Subscriber | None, row: Row, prepared: object) -> None:
+    """Handle one delivery in its own transaction, or record why it could not be."""
+    try:
+        if subscriber is None:
+            msg = f"nobody is called {row['subscriber']!r}"
+            raise LookupError(msg)  # noqa: TRY301 (recorded below like any other failure)
+        if isinstance(prepared, _Failure):
+            raise prepared.error  # noqa: TRY301 (recorded below like any other failure)
+        with (
+            suppress(_AlreadyHandledError),
+            store.write(actor=f"system:{subscriber.name}", lap=row["lap_id"]) as tx,
+        ):
+            _mark_delivered(tx, row)
+            subscriber.handle(tx, _event_of(row), prepared)
+    except Exception as error:  # noqa: BLE001 (named edge: bus delivery)
+        log.warning("delivery %s to %s failed: %s", row["delivery_id"], row["subscriber"], error)
+        _record_failure(store, row, error)
+
+
+def _mark_delivered(tx: Tx, row: Row) -> None:
+    changed = sql.update(
+        tx,
+        tables.delivery,
+        {"id": row["delivery_id"], "state": DeliveryState.PENDING},
+        state=DeliveryState.DELIVERED,
+        attempts=row["attempts"] + 1,
+        delivered_at_us=tx.now_us,
+    )
+    if not changed:
+        raise _AlreadyHandledError
+
+
+def _record_failure(store: Store, row: Row, error: Exception) -> None:
+    attempts = row["attempts"] + 1
+    is_dead = attempts >= MAXIMUM_ATTEMPTS
+    with store.write(actor="system:bus") as tx:
+        sql.update(
+            tx,
+            tables.delivery,
+            {"id": row["delivery_id"], "state": DeliveryState.PENDING},
+            state=DeliveryState.DEAD if is_dead else DeliveryState.PENDING,
+            attempts=attempts,
+            next_attempt_at_us=tx.now_us + retry_delay_us(attempts),
+            last_error=f"{type(error).__name__}: {error}"[:2000],
+        )
+
+
+def _event_of(row: Row) -> DeliveredEvent:
+    return DeliveredEvent(
+        row["event_id"],
+        EventType(row["type"]),
+        row["aggregate"],
+        row["payload"],
+        row["actor"],
+        row["lap_id"],
+        row["published_at_us"],
+    )

@@ -1,0 +1,229 @@
+"""The loop as one table: observe → diagnose → propose → vote → experiment → learn → promote.
+
+The only file that knows all layers. `STAGES` says for each stage what it hears, what it does and what it
+says; each stage's word is what the next one hears. `BOOKKEEPING` holds the subscribers that keep the rest in
+step: verifying results, resolving exposures, closing proposals, investigations and laps. It holds no rule.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from services import ab_sandbox, evolution_ledger, meta_task_market, observatory, proposal_system
+from services.domain.clock import seconds
+from services.domain.events import DeliveredEvent, Event, EventType
+from services.domain.parameters import ParameterRegistry
+from services.domain.states import AttemptState, ProposalState, TaskKind
+from services.event_bus import Subscriber, publish
+from services.operations import production_config
+from services.store import sql, tables
+from services.store.tx import Store, Tx
+
+INVESTIGATION = "investigation"
+
+
+class Verify(Protocol):
+    """The platform's verifiers: whether a result stands, and why, as a JSON object."""
+
+    def __call__(
+        self,
+        task_type: str,
+        public: Mapping[str, object],
+        private: Mapping[str, object],
+        result: Mapping[str, object],
+    ) -> tuple[bool, Mapping[str, object]]:
+        """Return (is it verified, reason and measures); never raises for what an agent sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoopContext:
+    """What handlers and jobs need from outside: the registry, recorded randomness, the verifiers."""
+
+    registry: ParameterRegistry
+    entropy: Callable[[int], bytes]
+    verify: Verify
+
+
+Handler = Callable[[Tx, DeliveredEvent, object, LoopContext], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage. `does` is what the platform does when it hears; None where agents do it over the API."""
+
+    name: str
+    hears: EventType
+    does: Handler | None
+    says: EventType
+    summary: str
+
+
+def look(tx: Tx, _event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Observe: open episodes for what fell, close those that recovered."""
+    observatory.observe(tx)
+
+
+def open_investigation(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Diagnose: post one meta-task for the episode, with the evidence."""
+    episode_id = event.integer("episode_id")
+    if observatory.get_episode(tx, episode_id)["meta_task_id"] is not None:
+        return
+    terms = meta_task_market.TaskTerms(
+        kind=TaskKind.META,
+        type=INVESTIGATION,
+        public=observatory.gather_evidence(tx, episode_id),
+        private={},
+        requester_id=None,
+        reserve_price_microcredits=int(
+            production_config.number(tx, "investigation.reserve_price_microcredits")
+        ),
+        deadline_us=seconds(production_config.number(tx, "investigation.deadline_seconds")),
+    )
+    task_id = meta_task_market.post_task(tx, terms)
+    observatory.attach_investigation(tx, episode_id, task_id)
+    facts = {"task_id": task_id, "episode_id": episode_id}
+    publish(tx, Event(EventType.INVESTIGATION_POSTED, f"task:{task_id}", facts))
+
+
+def start_experiment(tx: Tx, event: DeliveredEvent, _prepared: object, context: LoopContext) -> None:
+    """Experiment: send the passed change into the sandbox."""
+    ab_sandbox.start_experiment(tx, event.integer("proposal_id"), context.entropy)
+
+
+def record_verdict(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Learn: write the verdict with its evidence into the ledger."""
+    evolution_ledger.record_verdict(tx, event.integer("experiment_id"))
+
+
+def apply_verdict(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Promote: put the tested value into production, or refuse it."""
+    evolution_ledger.apply_verdict(tx, event.integer("experiment_id"))
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("observe", EventType.SNAPSHOT_TAKEN, look, EventType.ANOMALY_DETECTED,
+          "the observatory sees a metric leave its band"),
+    Stage("diagnose", EventType.ANOMALY_DETECTED, open_investigation, EventType.INVESTIGATION_POSTED,
+          "a meta-task with the evidence is posted; agents bid on it"),
+    Stage("propose", EventType.INVESTIGATION_POSTED, None, EventType.PROPOSAL_FILED,
+          "the agent that won it files a typed change from what it found"),
+    Stage("vote", EventType.PROPOSAL_FILED, None, EventType.PROPOSAL_PASSED,
+          "the frozen electorate votes the change into the sandbox"),
+    Stage("experiment", EventType.PROPOSAL_PASSED, start_experiment, EventType.EXPERIMENT_CONCLUDED,
+          "half of the tasks get the new value until the bet is decided"),
+    Stage("learn", EventType.EXPERIMENT_CONCLUDED, record_verdict, EventType.VERDICT_RECORDED,
+          "the verdict and its evidence go into the ledger"),
+    Stage("promote", EventType.VERDICT_RECORDED, apply_verdict, EventType.PARAMETER_PROMOTED,
+          "the tested value goes into production and is read back"),
+)  # fmt: skip
+
+
+def verify_result(store: Store, event: DeliveredEvent, context: LoopContext) -> object:
+    """Run the verifier on a submitted result, outside any transaction; None for investigations."""
+    if event.payload.get("kind") == TaskKind.META:
+        return None
+    with store.read() as tx:
+        task = sql.find(tx, tables.task, id=event.integer("task_id"))
+        attempt = sql.find(tx, tables.attempt, id=event.integer("attempt_id"))
+    if task is None or attempt is None or attempt["state"] != AttemptState.SUBMITTED:
+        return None
+    return context.verify(task["type"], task["public"], task["private"], attempt["handoff"]["changed"])
+
+
+def settle_result(tx: Tx, event: DeliveredEvent, prepared: object, _context: LoopContext) -> None:
+    """Settle a task by what the verifier found."""
+    if isinstance(prepared, tuple):
+        is_verified, verification = prepared
+        meta_task_market.settle(
+            tx, event.integer("attempt_id"), is_verified=is_verified, verification=verification
+        )
+
+
+def resolve_exposures(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Note a task's outcome on its exposures and evaluate the experiments concerned."""
+    for experiment_id in ab_sandbox.record_outcome(tx, event.integer("task_id")):
+        ab_sandbox.evaluate(tx, experiment_id)
+
+
+def close_promoted(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Close a proposal whose value is in production; its lap goes on until the metric is back."""
+    proposal_system.finish(tx, event.integer("proposal_id"), ProposalState.PROMOTED, "promoted")
+
+
+def close_refused(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Close a proposal that the evidence did not support, with its investigation and its lap."""
+    proposal_id = event.integer("proposal_id")
+    proposal_system.finish(tx, proposal_id, ProposalState.REFUSED, str(event.payload["reason"]))
+    _close_investigation(tx, proposal_id, is_supported=True, reason="the change was tested and refused")
+    _close_lap(tx, "refused")
+
+
+def close_undecided(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Close the investigation and the lap of a proposal that never reached an experiment."""
+    state = str(event.payload["state"])
+    _close_investigation(
+        tx, event.integer("proposal_id"), is_supported=False, reason=f"the proposal was {state}"
+    )
+    _close_lap(tx, state)
+
+
+def close_recovered(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Close the investigation and the lap of an episode whose metric is back."""
+    found = sql.find_all(tx, tables.proposal, lap_id=tx.lap, state=ProposalState.PROMOTED)
+    task_id = event.payload.get("meta_task_id")
+    if isinstance(task_id, int):
+        reason = "the metric is back after the promoted change" if found else "the metric is back by itself"
+        meta_task_market.close_investigation(tx, task_id, is_supported=bool(found), reason=reason)
+    _close_lap(tx, "promoted" if found else "recovered")
+
+
+def close_rolled_back(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Mark the proposal whose promoted value was taken out again."""
+    where = {"id": event.integer("proposal_id"), "state": ProposalState.PROMOTED}
+    sql.update(tx, tables.proposal, where, state=ProposalState.ROLLED_BACK)
+
+
+def _close_investigation(tx: Tx, proposal_id: int, *, is_supported: bool, reason: str) -> None:
+    proposal = sql.find(tx, tables.proposal, id=proposal_id)
+    if proposal is not None and proposal["meta_task_id"] is not None:
+        meta_task_market.close_investigation(
+            tx, proposal["meta_task_id"], is_supported=is_supported, reason=reason
+        )
+
+
+def _close_lap(tx: Tx, outcome: str) -> None:
+    if tx.lap is not None:
+        observatory.close_lap(tx, tx.lap, outcome)
+
+
+BOOKKEEPING: Mapping[str, tuple[EventType, Handler]] = {
+    "verify": (EventType.RESULT_SUBMITTED, settle_result),
+    "resolve": (EventType.TASK_ENDED, resolve_exposures),
+    "close_promoted": (EventType.PARAMETER_PROMOTED, close_promoted),
+    "close_refused": (EventType.CHANGE_REFUSED, close_refused),
+    "close_undecided": (EventType.PROPOSAL_CLOSED, close_undecided),
+    "close_recovered": (EventType.ANOMALY_RECOVERED, close_recovered),
+    "close_rolled_back": (EventType.PARAMETER_ROLLED_BACK, close_rolled_back),
+}
+
+
+def subscribers(context: LoopContext) -> dict[str, Subscriber]:
+    """Return every subscriber of the bus by name, bound to the context."""
+    table: dict[str, tuple[EventType, Handler]] = {
+        stage.name: (stage.hears, stage.does) for stage in STAGES if stage.does is not None
+    }
+    return {
+        name: _subscriber(name, hears, does, context)
+        for name, (hears, does) in {**table, **BOOKKEEPING}.items()
+    }
+
+
+def _subscriber(name: str, hears: EventType, does: Handler, context: LoopContext) -> Subscriber:
+    def handle(tx: Tx, event: DeliveredEvent, prepared: object) -> None:
+        does(tx, event, prepared, context)
+
+    def prepare(store: Store, event: DeliveredEvent) -> object:
+        return verify_result(store, event, context)
+
+    return Subscriber(name, (hears,), handle, prepare if does is settle_result else None)

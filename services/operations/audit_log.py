@@ -1,0 +1,81 @@
+"""The audit log: the one append to the Merkle log that the evolution ledger is made of.
+
+Stands under every layer that decides something: the entry is written in the deciding transaction, so a
+decision and its entry exist together or not at all. The leaf is the exact canonical JSON of the entry
+(RFC 8785) in an RFC 6962 tree. It never changes or removes an entry; the database forbids it too.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+from services.domain.canonical import canonical_bytes
+from services.domain.clock import to_rfc3339
+from services.domain.errors import ConflictError, LedgerBrokenError
+from services.domain.hash_chain import EMPTY_ROOT, Frontier, leaf_hash
+from services.domain.ledger_schema import EntryType
+from services.store import sql, tables
+from services.store.tx import Tx
+
+HEAD = 1
+
+
+def append(tx: Tx, kind: EntryType, payload: Mapping[str, object]) -> int:
+    """Append one entry and return its index; raise LedgerBrokenError when there is no head to append to."""
+    head = sql.find(tx, tables.ledger_head, lock=True, id=HEAD)
+    if head is None:
+        msg = "the ledger has no head; run `nacre db upgrade` and start the platform once"
+        raise LedgerBrokenError(msg)
+    at_us = max(tx.now_us, head["at_us"])
+    leaf = canonical_bytes(
+        {
+            "index": head["size"],
+            "at": to_rfc3339(at_us),
+            "type": str(kind),
+            "actor": tx.actor,
+            "lap": tx.lap,
+            "previous_root": head["root"],
+            "payload": dict(payload),
+        }
+    )
+    hashed = leaf_hash(leaf)
+    frontier = Frontier(head["size"], tuple(bytes.fromhex(text) for text in head["frontier"])).append(hashed)
+    sql.insert(
+        tx,
+        tables.ledger_entry,
+        index=head["size"],
+        type=str(kind),
+        actor=tx.actor,
+        lap_id=tx.lap,
+        at_us=at_us,
+        leaf=leaf,
+        leaf_hash=hashed.hex(),
+    )
+    moved = sql.update(
+        tx,
+        tables.ledger_head,
+        {"id": HEAD, "size": head["size"]},
+        size=frontier.size,
+        frontier=[node.hex() for node in frontier.hashes],
+        root=frontier.root().hex(),
+        at_us=at_us,
+    )
+    if not moved:
+        msg = "another writer appended to the ledger first"
+        raise ConflictError(msg)
+    return int(head["size"])
+
+
+def create_head(tx: Tx) -> bool:
+    """Create the empty head once; tell whether it was created now."""
+    if sql.find(tx, tables.ledger_head, id=HEAD) is not None:
+        return False
+    sql.insert(tx, tables.ledger_head, id=HEAD, size=0, frontier=[], root=EMPTY_ROOT.hex(), at_us=tx.now_us)
+    return True
+
+
+def keep_blob(tx: Tx, kind: str, content: bytes) -> str:
+    """Keep `content` under its SHA-256 and return the digest; entries only name the digest."""
+    digest = hashlib.sha256(content).hexdigest()
+    if sql.find(tx, tables.blob, sha256=digest) is None:
+        sql.insert(tx, tables.blob, sha256=digest, kind=kind, content=content)
+    return digest

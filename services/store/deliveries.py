@@ -1,0 +1,44 @@
+"""Queries of the outbox: which deliveries are due, and how many wait or died.
+
+Stands under the event bus (L2). It never marks anything delivered.
+"""
+
+from sqlalchemy import func, select
+
+from services.domain.states import DeliveryState
+from services.store.sql import Row, rows
+from services.store.tables import delivery, event
+from services.store.tx import Tx
+
+
+def due(tx: Tx, limit: int) -> list[Row]:
+    """Return pending deliveries whose time has come, oldest event first, with their events."""
+    statement = (
+        select(
+            delivery.c.id.label("delivery_id"),
+            delivery.c.subscriber,
+            delivery.c.attempts,
+            delivery.c.event_id,
+            event.c.type,
+            event.c.aggregate,
+            event.c.payload,
+            event.c.actor,
+            event.c.lap_id,
+            event.c.published_at_us,
+        )
+        .join(event, event.c.id == delivery.c.event_id)
+        .where(delivery.c.state == DeliveryState.PENDING, delivery.c.next_attempt_at_us <= tx.now_us)
+        .order_by(delivery.c.event_id, delivery.c.id)
+        .limit(limit)
+    )
+    return rows(tx, statement)
+
+
+def counts(tx: Tx) -> dict[str, int]:
+    """Return how many deliveries are in each state that is not final-and-good."""
+    statement = (
+        select(delivery.c.state, func.count().label("count"))
+        .where(delivery.c.state != DeliveryState.DELIVERED)
+        .group_by(delivery.c.state)
+    )
+    return {row["state"]: row["count"] for row in rows(tx, statement)}

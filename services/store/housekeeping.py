@@ -1,0 +1,56 @@
+"""Queries of the platform's own jobs: silent agents, patterns of a day, old rows that may go.
+
+Stands under the cron jobs. It never touches tasks, money or the ledger.
+"""
+
+from sqlalchemy import delete, func, select
+
+from services.domain.states import Standing, TaskKind, TickState
+from services.store.sql import Row, rows
+from services.store.tables import agent, cron_tick, idempotency, review_item, task
+from services.store.tx import Tx
+
+
+def activity(tx: Tx, active_since_us: int) -> dict[str, int]:
+    """Return how many agents are active, silent and suspended."""
+    statement = select(agent.c.standing, agent.c.last_active_at_us)
+    found = rows(tx, statement)
+    suspended = sum(row["standing"] == Standing.SUSPENDED for row in found)
+    active = sum(row["last_active_at_us"] >= active_since_us for row in found)
+    return {"active": active, "silent": len(found) - active, "suspended": suspended}
+
+
+def suspended_without_review(tx: Tx) -> list[Row]:
+    """Return suspended agents for which no review item is open."""
+    queued = select(review_item.c.subject).where(review_item.c.closed_at_us.is_(None))
+    statement = select(agent).where(agent.c.standing == Standing.SUSPENDED, ~agent.c.name.in_(queued))
+    return rows(tx, statement.order_by(agent.c.id))
+
+
+def patterns(tx: Tx, start_us: int, end_us: int) -> list[Row]:
+    """Return counts and mean durations of ended user tasks by type, agent and end reason."""
+    statement = (
+        select(
+            task.c.type,
+            task.c.awarded_agent_id,
+            task.c.end_reason,
+            func.count().label("tasks"),
+            func.avg(task.c.duration_us).label("mean_duration_us"),
+        )
+        .where(task.c.kind == TaskKind.USER, task.c.ended_at_us > start_us, task.c.ended_at_us <= end_us)
+        .group_by(task.c.type, task.c.awarded_agent_id, task.c.end_reason)
+        .order_by(func.count().desc(), task.c.type)
+    )
+    return rows(tx, statement)
+
+
+def prune(tx: Tx, *, ticks_before_us: int, keys_before_us: int) -> dict[str, int]:
+    """Delete old finished ticks and old idempotency keys; return how many of each."""
+    ticks = delete(cron_tick).where(
+        cron_tick.c.due_at_us < ticks_before_us, cron_tick.c.state != TickState.RUNNING
+    )
+    keys = delete(idempotency).where(idempotency.c.created_at_us < keys_before_us)
+    return {
+        "ticks": tx.connection.execute(ticks).rowcount,
+        "idempotency_keys": tx.connection.execute(keys).rowcount,
+    }
