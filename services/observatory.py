@@ -5,7 +5,7 @@ episodes, and sees the metric come back. Numerator and denominator are stored, n
 without tasks is no evidence, never 0 %. Meta-tasks do not count. It never proposes a cause of its own.
 """
 
-from services.domain.anomaly import Cell, Detection, Sample, detect_proportion, is_recovered, rank_cells
+from services.domain.anomaly import Cell, Detection, Rule, Sample, detect_proportion, is_recovered, rank_cells
 from services.domain.clock import DAY_US, to_rfc3339
 from services.domain.errors import NotFoundError
 from services.domain.events import Event, EventType
@@ -21,10 +21,12 @@ METRIC = "task_success"
 PLATFORM = "platform"
 TASK_TYPE = "task_type"
 AGENT = "agent"
-WATCHED = (PLATFORM, TASK_TYPE)
+WATCHED = (TASK_TYPE, PLATFORM)
 BASELINE_US = 7 * DAY_US
 EVIDENCE_TASKS = 200
 HEALTHY_FAILURE_RATE = 0.05
+BAND = 0.05
+"""How far under its baseline a rate may be and count as back, in success rate."""
 
 
 def take_snapshot(tx: Tx) -> dict[str, int]:
@@ -75,25 +77,27 @@ def _counts(rows: list[Row]) -> dict[tuple[str, str], Sample]:
 
 
 def observe(tx: Tx) -> list[int]:
-    """Look at every watched series once: open episodes for what fell, close those that came back.
+    """Look at every watched series once: close episodes that came back, open them for what fell.
 
-    Returns the ids of the episodes that opened.
+    One drop, one episode: while a task type's episode is open the platform's own series, which contains it,
+    opens none, and the other way round. Returns the ids of the episodes that opened.
     """
     since_us = tx.now_us - BASELINE_US
     names = observations.series_names(tx, METRIC, since_us)
-    opened = []
-    for dimension, key in names:
-        if dimension not in WATCHED:
+    current = sql.find_all(tx, tables.episode, metric=METRIC, state=EpisodeState.OPEN)
+    for episode in current:
+        _follow(tx, episode)
+    covered = {row["dimension"] for row in current}
+    opened: list[int] = []
+    for dimension in WATCHED:
+        if covered - {dimension}:
             continue
-        current = sql.find(
-            tx, tables.episode, dimension=dimension, key=key, metric=METRIC, state=EpisodeState.OPEN
-        )
-        if current is not None:
-            _follow(tx, current)
-            continue
-        found = _detect(tx, dimension, key, since_us, len(names))
-        if found is not None:
-            opened.append(_open(tx, dimension, key, *found))
+        taken = {row["key"] for row in current if row["dimension"] == dimension}
+        for key in [key for name, key in names if name == dimension and key not in taken]:
+            found = _detect(tx, dimension, key, since_us, len(names))
+            if found is not None:
+                opened.append(_open(tx, dimension, key, *found))
+                covered.add(dimension)
     return opened
 
 
@@ -198,7 +202,7 @@ def _open(tx: Tx, dimension: str, key: str, found: Detection, start_us: int, end
         rule=str(found.rule),
         numerator=found.numerator,
         denominator=found.denominator,
-        baseline_rate=found.baseline_rate,
+        baseline_rate=found.baseline_rate if found.rule is Rule.BASELINE else None,
         p_value=found.p_value,
         evidence={
             "window_start_us": start_us,
@@ -232,7 +236,7 @@ def _follow(tx: Tx, episode: Row) -> None:
     ]
     line = production_config.number(tx, "observatory.success_line_percent") / 100
     minimum = int(production_config.number(tx, "observatory.line_minimum_tasks"))
-    required = max(line, (episode["baseline_rate"] or 0.0) if episode["rule"] != "line" else line)
+    required = max(line, (episode["baseline_rate"] or 0.0) - BAND)
     samples = [Sample(row["numerator"], row["denominator"]) for row in recent]
     if not is_recovered(samples, line=line, minimum=minimum, required_rate=required):
         return

@@ -31,6 +31,7 @@ from services.store.tables import (
 from services.store.tx import Tx
 from services.store.views.paging import JsonObject, at
 
+COUNTED = (TaskState.SETTLED, TaskState.FAILED, TaskState.EXPIRED)
 LIVE_STATES = tuple(state for state in TaskState if state not in TASK_ENDS)
 ACTIVE_WINDOW_US = 7 * DAY_US
 
@@ -39,7 +40,8 @@ def pulse(tx: Tx, *, recent_us: int = HOUR_US, ended_us: int = DAY_US) -> JsonOb
     """Return live counts of the platform.
 
     `tasks`: live tasks by state, and those that ended within `ended_us` by how. `recent_success`: per task
-    type, settled over settled + failed user tasks of the last `recent_us`; a type without any is left out.
+    type, settled over settled, failed and expired user tasks of the last `recent_us`, as the observatory
+    counts; a type without any is left out.
     """
     head = find(tx, ledger_head, id=1)
     return {
@@ -83,7 +85,7 @@ def _recent_success(tx: Tx, ended_after_us: int) -> dict[str, JsonObject]:
         .where(
             task.c.ended_at_us > ended_after_us,
             task.c.kind == TaskKind.USER,
-            task.c.state.in_((TaskState.SETTLED, TaskState.FAILED)),
+            task.c.state.in_(COUNTED),
         )
         .group_by(task.c.type)
         .order_by(task.c.type)
