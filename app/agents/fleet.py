@@ -4,10 +4,9 @@ The supervisor starts what stands here and nothing else. Those that vote are vou
 registers them, for they hand in no work that could earn them a standing. No key ever stands here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from types import MappingProxyType
 
 OWNER = "nacre"
 REQUESTER_OWNER = "demonstration"  # who asks for work is not who does it: records count counterparties
@@ -31,7 +30,7 @@ class AgentSpec:
     scopes: tuple[Scope, ...]
     owner: str = OWNER
     is_vouched: bool = False
-    environment: Mapping[str, str] = MappingProxyType({})
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 def _spec(name: str, *scopes: Scope, is_vouched: bool = False, owner: str = OWNER) -> AgentSpec:
@@ -53,20 +52,20 @@ FLEET: tuple[AgentSpec, ...] = (
 )
 """The agents that serve any platform."""
 
-REQUESTER = _spec("requester", Scope.POST, owner=REQUESTER_OWNER)
-"""The agent that asks for the demonstration's work; `demonstration_fleet` adds it."""
+REQUESTER = _spec("requester", Scope.POST, is_vouched=True, owner=REQUESTER_OWNER)
+"""The agent that asks for the demonstration's work, vouched for so that its account is filled."""
 
 
 def demonstration_fleet(
     documents_url: str, *, rate_per_second: float = 6.0, seed: int = 7
 ) -> tuple[AgentSpec, ...]:
     """The fleet and its requester, which reads its documents at `documents_url` (loopback)."""
-    environment = {
-        "NACRE_DOCUMENTS_URL": documents_url,
-        "NACRE_RATE_PER_SECOND": f"{rate_per_second:g}",
-        "NACRE_SEED": str(seed),
-    }
-    return (*FLEET, replace(REQUESTER, environment=MappingProxyType(environment)))
+    environment = (
+        ("NACRE_DOCUMENTS_URL", documents_url),
+        ("NACRE_RATE_PER_SECOND", f"{rate_per_second:g}"),
+        ("NACRE_SEED", str(seed)),
+    )
+    return (*FLEET, replace(REQUESTER, environment=environment))
 
 
 def named(names: Iterable[str]) -> tuple[AgentSpec, ...]:

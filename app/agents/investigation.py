@@ -22,6 +22,7 @@ INVESTIGATION = "investigation"
 HEARTBEAT_SECONDS = 2.0
 TEXT_LIMIT = 4000
 ADMISSION_REFUSED = "admission_refused"
+ALREADY_LIVE = "proposal_already_live"
 CAP_GROWTH = 2
 LIVE_STATES = ("open", "passed", "testing")
 
@@ -106,7 +107,8 @@ class Investigator:
             if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
             log(f"proposal refused: {problem}")
-            return _handoff(done, None, f"{finding.summary} The proposal was refused: {problem}.")
+            live_id = problem.extra.get("proposal_id") if problem.code == ALREADY_LIVE else None
+            return _handoff(done, live_id, f"{finding.summary} The proposal was refused: {problem}.")
         return _handoff(done, proposal_id, finding.summary)
 
     def _file(self, task_id: int, draft: Draft) -> int:

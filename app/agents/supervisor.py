@@ -147,9 +147,8 @@ class Supervisor:
             self._give_up(ward)
 
     def _start_one(self, ward: Ward) -> None:
-        environment = agent_environment(
-            self._url, ward.credentials.api_key, ward.spec.environment, os.environ
-        )
+        key, settings = ward.credentials.api_key, dict(ward.spec.environment)
+        environment = agent_environment(self._url, key, settings, os.environ)
         ward.process = AgentProcess(self._command(ward.spec), environment, ward.lines)
         ward.history.append(Run(time.monotonic()))
         ward.starts += 1
