@@ -1,11 +1,11 @@
 """A local HTTP source of documents that answers as remote services do. It is a program of its own:
-`python -m app.demonstration.document_source` prints {"port": ..., "url": ...} as one line of JSON, then serves on
-loopback until it is stopped. Each request for a document draws its own latency, so that asking again is a new
-draw. It knows no task and no timeout.
+`python -m app.demonstration.document_source` prints {"port": ..., "url": ...} as one line of JSON, then
+serves on loopback until it is stopped. Each request for a document draws its own latency, so that asking
+again is a new draw. It knows no task and no timeout.
 
-With --latency heavy a reader of three documents in parallel, spending OVERHEAD_SECONDS besides, is slower than
-0.9 s one time in three and slower than 1.8 s six times in a hundred. fast is fast. With stuck, one reader in
-three meets a request that is never answered, and no timeout would help.
+With --latency heavy a reader of three documents in parallel, spending OVERHEAD_SECONDS besides, is slower
+than 0.9 s one time in three and slower than 1.8 s six times in a hundred. fast is fast. With stuck, one
+reader in three meets a request that is never answered, and no timeout would help.
 """
 
 import argparse
@@ -63,7 +63,7 @@ class ParetoTail:
 
 def per_request(share_of_readers: float) -> float:
     """The chance for one request at which `share_of_readers` meet it in at least one of their requests."""
-    return 1.0 - (1.0 - share_of_readers) ** (1.0 / PARALLEL_REQUESTS)
+    return 1.0 - math.exp(math.log1p(-share_of_readers) / PARALLEL_REQUESTS)
 
 
 HEAVY_TAIL = ParetoTail.through((0.9, 1 / 3), (1.8, 0.06))

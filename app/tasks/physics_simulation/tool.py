@@ -10,8 +10,8 @@ from app.tasks.deadline import Deadline
 from app.tasks.physics_simulation.declaration import PhysicsPayload
 from app.tasks.physics_simulation.systems import equations, integrated
 
-MARGIN = 0.02  # a careful worker integrates this much tighter than asked, for what interpolation adds
-LOOSENESS_DECADES = 2.3  # how much looser, in powers of ten, no effort at all would be
+MARGIN = 0.002  # a careful worker integrates this much tighter than asked, for what interpolation adds
+LOOSENESS_DECADES = 3.6  # how much looser, in powers of ten, no effort at all would be
 
 
 def run(payload: dict[str, Any], effort: float, deadline_seconds: float) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The platform's side of `physics_simulation`: does the reported trajectory obey the equation?
 Between reported points picked at random it integrates again, tightly, and it looks at what must be conserved.
-A state far from a coarse run of the platform's own is refused before anything is computed from it.
+A state far from a run of the platform's own is refused before anything is computed from it.
 """
 
 import random
@@ -17,7 +17,8 @@ from app.tasks.task_type import Fetch, Verification
 from app.tasks.verification import Result, read_result, refused, verified
 
 INTERVALS_CHECKED = 6
-COARSE_TOLERANCE = 1e-7
+REFERENCE_TOLERANCE = 1e-9
+RESIDUAL_TOLERANCE = 1e-12
 CONSERVATION_FACTOR = 20.0  # drift allowed over the whole run, in tolerances
 PATIENCE_SECONDS = 5.0
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -70,16 +71,16 @@ def _wrong_shape(task: PhysicsPayload, system: Equations, claim: PhysicsResult) 
 
 def _judged(task: PhysicsPayload, system: Equations, states: States, seed: int) -> Verification:
     times, deadline = _grid(task), Deadline(PATIENCE_SECONDS)
-    coarse = integrated(system.slope, system.initial, times, COARSE_TOLERANCE, deadline.check)
-    scale = np.abs(coarse).max(axis=0) + 1e-9
-    distance = float((np.abs(states - coarse) / scale).max())
+    reference = integrated(system.slope, system.initial, times, REFERENCE_TOLERANCE, deadline.check)
+    scale = np.abs(reference).max(axis=0) + 1e-9
+    distance = float((np.abs(states - reference) / scale).max())
     if distance > max(0.05, 1e3 * task.tolerance):
         return refused("far_from_reference", "the trajectory leaves the platform's own", distance=distance)
     residual = max(
         _residual(system, times[index : index + 2], states[index : index + 2], scale, deadline)
         for index in random.Random(seed).sample(range(len(times) - 1), min(INTERVALS_CHECKED, len(times) - 1))
     )
-    drift = _drift(system, states, coarse)
+    drift = _drift(system, states, reference)
     measures = {"residual": residual, "drift": drift, "distance": distance, "tolerance": task.tolerance}
     if residual > task.tolerance:
         return refused("residual", f"{residual:.2g} per interval, {task.tolerance:.2g} allowed", **measures)
@@ -92,14 +93,14 @@ def _residual(
     system: Equations, times: list[float], pair: States, scale: States, deadline: Deadline
 ) -> float:
     """How far the second state is from where the equation takes the first, relative to the run's size."""
-    reached = integrated(system.slope, pair[0].tolist(), times, 1e-11, deadline.check)[-1]
+    reached = integrated(system.slope, pair[0].tolist(), times, RESIDUAL_TOLERANCE, deadline.check)[-1]
     return float((np.abs(reached - pair[1]) / scale).max())
 
 
-def _drift(system: Equations, states: States, coarse: States) -> float:
+def _drift(system: Equations, states: States, reference: States) -> float:
     """Largest change of a conserved quantity, relative to its size (or to 1 where that is smaller)."""
     quantities = system.conserved(states)
     if quantities.size == 0:
         return 0.0
-    size = np.maximum(np.abs(system.conserved(coarse)).max(axis=1), 1.0)
+    size = np.maximum(np.abs(system.conserved(reference)).max(axis=1), 1.0)
     return float((np.abs(quantities - quantities[:, :1]).max(axis=1) / size).max())

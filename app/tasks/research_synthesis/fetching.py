@@ -7,6 +7,7 @@ import asyncio
 import ipaddress
 import os
 import ssl
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -33,7 +34,8 @@ class SourceReader:
     """The platform's own way to a document: callable url → bytes, as verifiers take it.
 
     Each attempt has its own deadline; what came is kept for `cache_seconds`: many tasks cite the same source.
-    Raises SourceUnavailableError when the last attempt fails. Not for use inside a running event loop.
+    Raises SourceUnavailableError when the last attempt fails. Safe to share between threads; not for use
+    inside a running event loop.
     """
 
     def __init__(
@@ -49,18 +51,21 @@ class SourceReader:
         self._cache_seconds = cache_seconds
         self._document_root = document_root
         self._cache: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __call__(self, url: str) -> bytes:
         """The bytes of the document at `url`."""
         if url.startswith(DOCUMENT_SCHEME):
             return read_folder_document(url, self._document_root)
-        kept = self._cache.get(url)
+        with self._lock:
+            kept = self._cache.get(url)
         if kept is not None and time.monotonic() - kept[0] < self._cache_seconds:
             return kept[1]
         raw = self._fetched(url)
-        self._cache[url] = (time.monotonic(), raw)
-        while len(self._cache) > CACHED_DOCUMENTS_MAX:
-            self._cache.popitem(last=False)
+        with self._lock:
+            self._cache[url] = (time.monotonic(), raw)
+            while len(self._cache) > CACHED_DOCUMENTS_MAX:
+                self._cache.popitem(last=False)
         return raw
 
     def _fetched(self, url: str) -> bytes:

@@ -3,6 +3,7 @@ word for word; then asks whether question and answer are borne out by the quotes
 address that the task does not list.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from app.tasks.research_synthesis.fetching import DOCUMENT_SCHEME
 from app.tasks.task_type import Fetch, Verification
 from app.tasks.verification import Result, read_result, refused, verified
 
+PARALLEL_FETCHES = 6
 GROUNDED_MIN = 0.4  # share of the answer's terms that quotes or question have
 ANSWER_COVERAGE_MIN = 0.3  # share of the question's key terms in the answer itself
 
@@ -41,8 +43,8 @@ class _Refusal(Exception):  # noqa: N818  carries a verdict out of a helper, is 
 def verify(public: dict[str, Any], private: dict[str, Any], result: object, fetch: Fetch) -> Verification:
     """Accept an answer whose quotes stand in listed sources and cover the question.
 
-    `fetch` raises OSError for a document that cannot be had (fetching.SourceReader does); that is a refusal
-    `source_unavailable`, which is not the worker's fault.
+    `fetch` is called from several threads and raises OSError for a document that cannot be had, as
+    fetching.SourceReader does; that is a refusal `source_unavailable`, which is not the worker's fault.
     """
     del private  # nothing is held back
     claim = read_result(ResearchResult, result)
@@ -67,11 +69,17 @@ def _check_quotes(task: ResearchPayload, claim: ResearchResult, fetch: Fetch) ->
         if not _is_listed(citation.url, task, fetch):
             sentence = f"result.citations.{number}.url is not among the task's sources"
             raise _Refusal(refused("foreign_source", sentence))
-    texts = {url: document_text(fetch(url)) for url in {citation.url for citation in claim.citations}}
+    texts = _texts(sorted({citation.url for citation in claim.citations}), fetch)
     for number, citation in enumerate(claim.citations):
         if citation.quote not in texts[citation.url]:
             sentence = f"result.citations.{number}.quote does not stand in its source"
             raise _Refusal(refused("quote_not_found", sentence))
+
+
+def _texts(urls: list[str], fetch: Fetch) -> dict[str, str]:
+    """What the documents say; they are fetched side by side, for sources are slow."""
+    with ThreadPoolExecutor(max_workers=PARALLEL_FETCHES) as pool:
+        return {url: document_text(raw) for url, raw in zip(urls, pool.map(fetch, urls), strict=True)}
 
 
 def _is_listed(url: str, task: ResearchPayload, fetch: Fetch) -> bool:
