@@ -8,10 +8,12 @@ against.
 from app.agents.client import JsonObject, NacreClient
 from app.agents.voter import Choice, Opinion, run_voter
 
+ROUNDING = 1e-9
+
 
 def judge(*, needed_tasks: int, cap_tasks: int, base_rate: float, effect: float) -> Opinion:
     """The rule; rates between 0 and 1."""
-    if not 0.0 < effect <= 1.0 - base_rate:
+    if effect <= 0.0 or base_rate + effect > 1.0 + ROUNDING:
         reason = f"A gain of {effect:g} on a base of {base_rate:.2f} is not possible."
         return Opinion(Choice.AGAINST, reason, 10)
     if needed_tasks > cap_tasks:

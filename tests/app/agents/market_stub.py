@@ -152,6 +152,7 @@ def task(task_id: int, **fields: Any) -> dict:
 def handler_of(stub: MarketStub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             self._serve(None)
