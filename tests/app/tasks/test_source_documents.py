@@ -59,7 +59,7 @@ def test_an_index_lists_absolute_addresses():
     )
 
 
-@pytest.mark.parametrize("raw", [b"{}", b"[]", b"[1]", b"not json", b'["file:///secret"]'])
+@pytest.mark.parametrize("raw", [b"{}", b"[]", b"[1]", b"not json", b'["ftp://127.0.0.1/notes"]'])
 def test_what_is_no_index_is_refused(raw):
     with pytest.raises(ValueError, match="source index"):
         listed_urls(raw, "http://127.0.0.1:9/index.json")
