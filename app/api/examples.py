@@ -334,7 +334,16 @@ TICK: JsonObject = {
     "result": {"snapshots": 5},
     "error": None,
 }
-CRON: JsonObject = {"jobs": [TICK], "history": {"items": [TICK], "next_cursor": None}}
+JOB: JsonObject = {
+    "job": "platform_metrics_snapshot",
+    "summary": "Counts what ended since the last window, per platform, task type and agent.",
+    "every_seconds": 3600.0,
+    "daily_at": None,
+    "budget_seconds": 30.0,
+    "priority": 10,
+    "last_tick": TICK,
+}
+CRON: JsonObject = {"jobs": [JOB], "history": {"items": [TICK], "next_cursor": None}}
 REVIEW_ITEM: JsonObject = {
     "item_id": 1,
     "kind": "agent_crashes",

@@ -3,12 +3,13 @@
 Stands between `app.bootstrap`, which provides it, and the routes. It never builds anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from fastapi import Request
 
 from app.tasks.task_type import TaskType
+from services.cron_runner import CronJob
 from services.domain.parameters import ParameterRegistry
 from services.evolution_ledger import Signer
 from services.store.tx import Store
@@ -30,6 +31,11 @@ class ApiPlatform(Protocol):
     @property
     def task_types(self) -> Mapping[str, TaskType]:
         """The task types that can be posted, by name."""
+        ...
+
+    @property
+    def jobs(self) -> Sequence[CronJob]:
+        """The jobs that run by the clock."""
         ...
 
     @property

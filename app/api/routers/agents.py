@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from typing import cast
 
 from fastapi import APIRouter, Request, Response
 
@@ -96,4 +97,5 @@ def ask_for_work(request: Request, caller: CallerNow, body: WorkQuery) -> Respon
     if is_stale:
         with store.write(actor=caller.actor) as tx:
             agent_registry.touch(tx, agent_id)
-    return answer(work)
+    open_tasks = cast(list[JsonObject], work["open"])
+    return answer({**work, "open": [{**item, "has_bid": False} for item in open_tasks]})

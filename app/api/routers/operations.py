@@ -14,6 +14,7 @@ from app.api.idempotency import Gate
 from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
 from services import event_bus
+from services.cron_runner import CronJob
 from services.operations import review_queue
 from services.store import views
 from services.store.tx import Tx
@@ -46,10 +47,25 @@ def replay(delivery_id: Id, gate: Gate, body: Nothing | None = None) -> Response
 
 @router.get("/cron", summary="Show the cron jobs and their history", **described(examples.CRON))
 def show_cron(request: Request, page: PageAsked, job: Word | None = None) -> Response:
-    """Return the last tick of every job that ever ran, and a page of the history."""
-    with platform_of(request).store.read() as tx:
+    """Return every job of the table with its last tick, and a page of the history."""
+    platform = platform_of(request)
+    with platform.store.read() as tx:
         history = views.cron_history(tx, job=job, **page.arguments())
-        return answer({"jobs": views.latest_ticks(tx), "history": history})
+        latest = {tick["job"]: tick for tick in views.latest_ticks(tx)}
+    jobs = [_job(declared, latest.get(declared.name)) for declared in platform.jobs]
+    return answer({"jobs": jobs, "history": history})
+
+
+def _job(declared: CronJob, last_tick: JsonObject | None) -> JsonObject:
+    return {
+        "job": declared.name,
+        "summary": declared.summary,
+        "every_seconds": declared.every_seconds,
+        "daily_at": declared.daily_at,
+        "budget_seconds": declared.budget_seconds,
+        "priority": declared.priority,
+        "last_tick": last_tick,
+    }
 
 
 @router.get(
