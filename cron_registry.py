@@ -6,12 +6,13 @@ first) · why. `services/cron_runner.py` runs it; a deployment may shorten the i
 
 from services import ab_sandbox, meta_task_market, observatory, proposal_system
 from services.cron_runner import CronJob
+from services.loop import LoopContext
 from services.operations import maintenance
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
 
-CRON_JOBS: tuple[CronJob, ...] = (
+CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
     CronJob("platform_metrics_snapshot", lambda tx, _: observatory.take_snapshot(tx),
             every_seconds=HOUR, budget_seconds=30, priority=10,
             summary="Counts what ended since the last window, per platform, task type and agent."),

@@ -3,12 +3,10 @@
 The only module that imports the cron registry and that starts anything. It never decides anything.
 """
 
-import logging
+import os
 import secrets
 import socket
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from app.demonstration import profile as demonstration
@@ -16,22 +14,17 @@ from app.keys import CheckpointSigner, operator_key
 from app.settings import Profile, Settings
 from app.tasks.registry import load_registry
 from app.tasks.task_type import ParameterSpec, TaskType
-from app.verification import DocumentFetcher, ResultVerifier
+from app.verification import ResultVerifier, allowed_fetch
 from cron_registry import CRON_JOBS
 from services import event_bus, loop
 from services.cron_runner import CronJob, CronRunner
 from services.domain.clock import Clock, WallClock
 from services.domain.parameters import PLATFORM_PARAMETERS, Parameter, ParameterRegistry, Risk
-from services.event_bus import Subscriber
+from services.event_bus import Dispatcher, Subscriber
 from services.loop import LoopContext
 from services.operations import agent_registry, production_config
 from services.store import deployment, migrate
 from services.store.tx import Store
-
-log = logging.getLogger(__name__)
-
-SAFETY_POLL_SECONDS = 0.5
-PREPARING_THREADS = 8
 
 
 @dataclass
@@ -44,7 +37,7 @@ class Platform:
     task_types: Mapping[str, TaskType]
     context: LoopContext
     subscribers: Mapping[str, Subscriber]
-    jobs: Sequence[CronJob]
+    jobs: Sequence[CronJob[LoopContext]]
     operator_key_hash: str
     signer: CheckpointSigner
 
@@ -71,7 +64,7 @@ def open_platform(
     types = load_registry().types if task_types is None else task_types
     values = dict(demonstration.STARTING_VALUES) if settings.profile is Profile.DEMONSTRATION else {}
     registry = build_registry(types, {**values, **(starting_values or {})})
-    fetch = DocumentFetcher(settings.document_origins)
+    fetch = allowed_fetch(settings.document_origins, settings.document_folder)
     context = LoopContext(registry, entropy, verify or ResultVerifier(types, fetch))
     subscribers = loop.subscribers(context)
     if not is_migrated:
@@ -120,7 +113,7 @@ def _decimal(number: float) -> str:
     return str(int(number)) if number == int(number) else repr(number)
 
 
-def _jobs(profile: Profile) -> tuple[CronJob, ...]:
+def _jobs(profile: Profile) -> tuple[CronJob[LoopContext], ...]:
     if profile is not Profile.DEMONSTRATION:
         return CRON_JOBS
     faster = demonstration.INTERVALS_SECONDS
@@ -134,38 +127,22 @@ class Runtime:
     """What runs in the background of one process: the cron runner and the delivery of events."""
 
     platform: Platform
-    _wake: threading.Event = field(default_factory=threading.Event)
-    _is_stopping: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-    _cron: CronRunner | None = None
+    _dispatcher: Dispatcher = field(init=False)
+    _cron: CronRunner[LoopContext] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Build both; nothing runs yet."""
+        store = self.platform.store
+        process = f"{socket.gethostname()}:{os.getpid()}"
+        self._dispatcher = Dispatcher(store, self.platform.subscribers)
+        self._cron = CronRunner(store, self.platform.context, self.platform.jobs, process)
 
     def start(self) -> None:
         """Start delivering events and firing jobs."""
-        self.platform.store.on_published = self._wake.set
-        process = f"{socket.gethostname()}:{threading.get_native_id()}"
-        self._cron = CronRunner(self.platform.store, self.platform.context, self.platform.jobs, process)
-        self._thread = threading.Thread(target=self._deliver, name="event-bus", daemon=True)
-        self._thread.start()
+        self._dispatcher.start()
         self._cron.start()
 
     def stop(self) -> None:
         """Stop both; what is under way ends first."""
-        if self._cron is not None:
-            self._cron.stop()
-        self._is_stopping.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(timeout=10)
-
-    def _deliver(self) -> None:
-        """Deliver whenever something was published, and every half second in case another process did."""
-        with ThreadPoolExecutor(PREPARING_THREADS, thread_name_prefix="prepare") as executor:
-            while not self._is_stopping.is_set():
-                self._wake.wait(SAFETY_POLL_SECONDS)
-                self._wake.clear()
-                try:
-                    while event_bus.deliver_due(self.platform.store, self.platform.subscribers, executor):
-                        if self._is_stopping.is_set():
-                            return
-                except Exception:  # named edge: bus delivery (the database itself refused)
-                    log.exception("events could not be delivered")
+        self._cron.stop()
+        self._dispatcher.stop()

@@ -2,7 +2,8 @@
 
 Runs the table in `cron_registry.py` with APScheduler's triggers. A tick is a row (job, due instant) that one
 process can insert; whoever inserts it runs it, so a tick fires once across all processes. A job runs in one
-transaction that ends at its budget. Due jobs run in the order of their priority. It knows no job by name.
+transaction that ends at its budget. Due jobs run in the order of their priority. It knows no job by name and
+hands every job the context it was given.
 """
 
 import logging
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
+from typing import Generic, TypeVar
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
@@ -19,24 +21,23 @@ from apscheduler.triggers.interval import IntervalTrigger
 from services.domain.clock import DAY_US, EPOCH, HOUR_US, MINUTE_US, seconds
 from services.domain.errors import BudgetExceededError, ConflictError
 from services.domain.states import TickState
-from services.loop import LoopContext
 from services.store import sql, tables
 from services.store.tx import Store, Tx
 
 log = logging.getLogger(__name__)
 
-JobFunction = Callable[[Tx, LoopContext], Mapping[str, object]]
+ContextT = TypeVar("ContextT")
 
 
 @dataclass(frozen=True, slots=True)
-class CronJob:
+class CronJob(Generic[ContextT]):
     """One line of the table: what runs, how often (or daily at HH:MM UTC), how long at most, how urgently.
 
     Lower `priority` runs first when several are due.
     """
 
     name: str
-    does: JobFunction
+    does: Callable[[Tx, ContextT], Mapping[str, object]]
     budget_seconds: float
     priority: int
     summary: str
@@ -61,7 +62,7 @@ class CronJob:
 
 
 def run_tick(
-    store: Store, context: LoopContext, job: CronJob, due_at_us: int, process: str
+    store: Store, context: ContextT, job: CronJob[ContextT], due_at_us: int, process: str
 ) -> TickState | None:
     """Claim and run one tick; return how it ended, or None when another process has it."""
     tick_id = _claim(store, job, due_at_us, process)
@@ -93,7 +94,7 @@ def _is_interrupt(error: Exception) -> bool:
     return "interrupted" in text or "statement timeout" in text
 
 
-def _claim(store: Store, job: CronJob, due_at_us: int, process: str) -> int | None:
+def _claim(store: Store, job: CronJob[ContextT], due_at_us: int, process: str) -> int | None:
     """Insert the tick's row; None when it exists already."""
     refusal = ConflictError("claimed")
     try:
@@ -115,12 +116,12 @@ def _claim(store: Store, job: CronJob, due_at_us: int, process: str) -> int | No
 
 
 @dataclass
-class CronRunner:
+class CronRunner(Generic[ContextT]):
     """Fires the jobs in real time: APScheduler says when, worker threads run what is due by priority."""
 
     store: Store
-    context: LoopContext
-    jobs: Sequence[CronJob]
+    context: ContextT
+    jobs: Sequence[CronJob[ContextT]]
     process: str
     threads: int = 2
     _due: "queue.PriorityQueue[tuple[int, int, int]]" = field(default_factory=queue.PriorityQueue)

@@ -86,8 +86,8 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               "Settled jobs before an agent that nobody vouched for may vote.", is_whole=True),
     Parameter("consensus.cool_off_seconds", "604800", "1", "31536000", "2", "seconds", "platform", Risk.FIXED,
               "The same change may not be proposed again for this long after it ended."),
-    Parameter("consensus.start_grace_seconds", "86400", "1", "2592000", "2", "seconds", "platform", Risk.FIXED,
-              "A passed proposal expires when no experiment could start within this time."),
+    Parameter("consensus.start_grace_seconds", "86400", "1", "2592000", "2", "seconds", "platform",
+              Risk.FIXED, "A passed proposal expires when no experiment could start within this time."),
     Parameter("sandbox.treatment_percent", "50", "10", "50", "2", "percent", "platform", Risk.FIXED,
               "Share of tasks that get the new value.", is_whole=True),
     Parameter("sandbox.alpha", "0.05", "0.0001", "0.05", "2", "probability", "platform", Risk.FIXED,
@@ -98,10 +98,10 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               "A task unresolved for this long counts as a failure, in both arms."),
     Parameter("investigation.timeout_seconds", "1800", "10", "86400", "2", "seconds", "platform", Risk.GATED,
               "Time an agent has for an investigation once it holds the lease."),
-    Parameter("investigation.deadline_seconds", "604800", "60", "2592000", "2", "seconds", "platform", Risk.GATED,
-              "An investigation that nothing has decided ends after this long."),
-    Parameter("investigation.reserve_price_microcredits", "5000000", "1000", "1000000000", "2", "micro-credits", "platform", Risk.GATED,
-              "What the platform pays at most for an investigation.", is_whole=True),
+    Parameter("investigation.deadline_seconds", "604800", "60", "2592000", "2", "seconds", "platform",
+              Risk.GATED, "An investigation that nothing has decided ends after this long."),
+    Parameter("investigation.reserve_price_microcredits", "5000000", "1000", "1000000000", "2", "micro-credits",
+              "platform", Risk.GATED, "What the platform pays at most for an investigation.", is_whole=True),
 )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def insert_many(tx: Tx, table: Table, rows: Sequence[Mapping[str, object]]) -> N
         tx.connection.execute(table.insert(), [dict(row) for row in rows])
 
 
-def find(tx: Tx, table: Table, *, lock: bool = False, **where: Any) -> Row | None:  # noqa: ANN401 (any column's value)
+def find(tx: Tx, table: Table, *, lock: bool = False, **where: Any) -> Row | None:
     """Return the one row that matches, or None; with `lock`, hold it until the transaction ends."""
     statement = _select(table, _shape(where), None, lock and tx.is_postgresql)
     return tx.connection.execute(statement, _bound(where)).mappings().first()
