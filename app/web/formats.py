@@ -1,0 +1,178 @@
+"""How values look on the operator pages: text, instants, money, shares, states.
+
+Pure functions that the templates use as filters. Stand between the read models and the templates, and never
+trust a string: whatever agents wrote stays text, and characters that would reorder or hide it are shown.
+"""
+
+import json
+import unicodedata
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from services.domain.bet import Verdict
+from services.domain.states import (
+    AttemptState,
+    BallotChoice,
+    EpisodeState,
+    ExperimentState,
+    ProposalState,
+    Standing,
+    TaskState,
+    TickState,
+)
+
+NOTHING = "–"
+MICROCREDITS_PER_CREDIT = 1_000_000
+MINUTE_SECONDS = 60
+HOUR_SECONDS = 3600
+DAY_SECONDS = 86_400
+HASH_SHOWN = 12
+_KEPT_CONTROLS = "\n\t"
+_HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+
+TONES: dict[str, str] = {
+    **dict.fromkeys(
+        (TaskState.SETTLED, AttemptState.VERIFIED, ProposalState.PROMOTED, ProposalState.PASSED, Standing.FULL,
+         Verdict.WIN, BallotChoice.FOR, TickState.DONE, "delivered", "completed"),
+        "good",
+    ),
+    **dict.fromkeys(
+        (TaskState.FAILED, AttemptState.LAPSED, ProposalState.REJECTED, ProposalState.ROLLED_BACK,
+         Standing.SUSPENDED, Verdict.LOSS, Verdict.INVALID, BallotChoice.AGAINST, TickState.OVERRUN, "dead"),
+        "bad",
+    ),
+    **dict.fromkeys(
+        (TaskState.BIDDING, TaskState.AWARDED, TaskState.LEASED, TaskState.SUBMITTED, EpisodeState.OPEN,
+         ProposalState.TESTING, ExperimentState.RUNNING, Standing.PROBATION, "pending"),
+        "live",
+    ),
+    **dict.fromkeys((ProposalState.REFUSED, ProposalState.INQUORATE, Verdict.INCONCLUSIVE), "warn"),
+}
+"""Which of the page's four tones a state has; every other state is plain."""
+
+
+def visible(text: str) -> str:
+    """Return `text` with control, format and surrogate characters written out as ⟨U+202E⟩."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        f"⟨U+{ord(mark):04X}⟩"
+        if mark not in _KEPT_CONTROLS and unicodedata.category(mark) in _HIDDEN_CATEGORIES
+        else mark
+        for mark in text
+    )
+
+
+def shown(value: Any) -> Any:
+    """Return what a template may print for `value`: markup as it is, nothing as a dash, text made visible."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, Markup):
+        return value
+    return visible(str(value))
+
+
+def words(code: Any) -> str:
+    """Return a code such as `timed_out` as words; nothing as a dash."""
+    return NOTHING if code in (None, "") else visible(str(code).replace("_", " "))
+
+
+def tone(state: Any) -> str:
+    """Return the CSS class of a state."""
+    return "tone-" + TONES.get(str(state), "plain")
+
+
+def badge(state: Any) -> Markup:
+    """Return a state as a small label whose tone is also said in words."""
+    return Markup('<span class="badge {}">{}</span>').format(tone(state), words(state))
+
+
+def seconds_of(at: str) -> float:
+    """Return RFC 3339 text as seconds since the epoch."""
+    return datetime.fromisoformat(at).timestamp()
+
+
+def moment(at: str | None) -> Markup:
+    """Return an RFC 3339 instant as a `<time>` element to the second, UTC, its full text in the title."""
+    if not at:
+        return Markup(NOTHING)
+    instant = datetime.fromisoformat(at).astimezone(UTC)
+    return Markup('<time datetime="{0}" title="{0}">{1:%Y-%m-%d} <b>{1:%H:%M:%S}</b></time>').format(at, instant)
+
+
+def duration(seconds: float | None) -> str:
+    """Return a length of time the way one reads it at a glance: 0.42 s, 12.5 s, 3 min 20 s, 2 h 5 min, 4 d 3 h."""
+    if seconds is None:
+        return NOTHING
+    sign, rest = ("−", -seconds) if seconds < 0 else ("", seconds)
+    if rest < MINUTE_SECONDS:
+        return f"{sign}{rest:.3g} s"
+    whole = round(rest)
+    for unit, part_unit, size, part in (
+        ("min", "s", MINUTE_SECONDS, 1), ("h", "min", HOUR_SECONDS, MINUTE_SECONDS), ("d", "h", DAY_SECONDS, HOUR_SECONDS),
+    ):
+        if unit == "d" or whole < size * (60 if unit == "min" else 24):
+            return f"{sign}{whole // size} {unit} {whole % size // part} {part_unit}"
+    return NOTHING
+
+
+def between(start: str | None, end: str | None) -> str:
+    """Return the time from one RFC 3339 instant to another."""
+    return duration(seconds_of(end) - seconds_of(start)) if start and end else NOTHING
+
+
+def credits_text(microcredits: int | None) -> str:
+    """Return micro-credits as credits, exactly, with at least two decimals: 1250000 is 1.25."""
+    if microcredits is None:
+        return NOTHING
+    whole, rest = divmod(abs(microcredits), MICROCREDITS_PER_CREDIT)
+    decimals = f"{rest:06d}".rstrip("0").ljust(2, "0")
+    return f"{'−' if microcredits < 0 else ''}{whole:,}.{decimals}"
+
+
+def percent(share: float | None, decimals: int = 1) -> str:
+    """Return a share in [0, 1] as per cent; no evidence as a dash, never as 0 %."""
+    return NOTHING if share is None else f"{100 * share:.{decimals}f} %"
+
+
+def rate(numerator: int, denominator: int) -> float | None:
+    """Return numerator / denominator, or None where there is no evidence."""
+    return numerator / denominator if denominator else None
+
+
+def points(gap: float | None) -> str:
+    """Return a difference of two shares in percentage points with its sign."""
+    return NOTHING if gap is None else f"{100 * gap:+.1f} pts".replace("-", "−")
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """Return a number to a few significant digits, thousands grouped."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.{digits}g}".replace("-", "−") if abs(value) < 10**digits else f"{value:,.0f}".replace("-", "−")
+
+
+def short_hash(digest: str | None) -> Markup:
+    """Return the beginning of a hash, the whole of it in the title."""
+    if not digest:
+        return Markup(NOTHING)
+    return Markup('<code title="{}">{}…</code>').format(visible(digest), visible(digest[:HASH_SHOWN]))
+
+
+def pretty(value: Any) -> str:
+    """Return a JSON value as indented text with sorted keys; text stays text."""
+    return visible(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True, default=str))
+
+
+def said(text: Any) -> Markup:
+    """Return what an agent wrote, isolated so that its direction and length disturb nothing around it."""
+    return Markup('<span class="said" dir="auto">{}</span>').format(escape(shown(text)))
+
+
+FILTERS = {
+    "words": words, "tone": tone, "badge": badge, "moment": moment, "duration": duration, "credits": credits_text,
+    "percent": percent, "points": points, "significant": significant, "short_hash": short_hash, "pretty": pretty,
+    "said": said,
+}

@@ -1,0 +1,184 @@
+"""Pages of the loop itself: the start page, the laps, one lap with all its hops, the anomalies.
+
+Stand over the read models of laps, snapshots and episodes; the pure functions above the pages prepare what
+the templates show. They never decide anything.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from markupsafe import Markup
+
+from app.web import charts
+from app.web.evidence_pages import experiment_context, proposal_context
+from app.web.formats import between, percent, rate, seconds_of
+from app.web.visits import Row, Shown, Visit, next_link, reference, rows
+from services.domain.states import EpisodeState
+from services.store.views import StageName, StageState
+
+REFRESH_SECONDS = 5
+LATEST_ENTRIES = 8
+SNAPSHOTS_READ = 240
+LAPS_SEARCHED = 10
+EPISODE_STATES = tuple(EpisodeState)
+NEVER_RUN = tuple(StageName)
+
+
+# --- what the templates show -------------------------------------------------------------------------------------
+
+
+def drawn_stages(lap: Row | None) -> list[charts.Stage]:
+    """Return a lap's stages for the charts; without a lap all seven wait."""
+    if not lap or not lap.get("stages"):
+        return [charts.Stage(name, StageState.WAITING) for name in NEVER_RUN]
+    return [charts.Stage(stage["name"], stage["state"]) for stage in lap["stages"]]
+
+
+def stage_rows(lap: Row | None) -> list[Row]:
+    """Return a lap's stages with where each is shown and how long after the one before it came."""
+    if not lap:
+        return [{"name": name, "state": StageState.WAITING, "at": None, "detail": "", "href": None,
+                 "after": ""} for name in NEVER_RUN]
+    stages, before = [], lap["opened_at"]
+    for stage in lap.get("stages", []):
+        stages.append({**stage, "href": reference(stage.get("ref")),
+                       "after": between(before, stage["at"]) if stage["at"] else ""})
+        before = stage["at"] or before
+    return stages
+
+
+def lap_ring(lap: Row | None) -> Markup:
+    """Return the picture of the loop with the lap's state."""
+    if not lap:
+        return charts.loop_ring(drawn_stages(None), centre=("no lap", "yet"), title="The loop, before its first lap")
+    state = lap["outcome"] or "running"
+    centre = (f"lap {lap['lap_id']}", state.replace("_", " "))
+    return charts.loop_ring(drawn_stages(lap), centre=centre, title=f"Lap {lap['lap_id']} of the loop: {state}")
+
+
+def lap_strip(lap: Row) -> Markup:
+    """Return a lap's seven stages as a small strip."""
+    return charts.loop_strip(drawn_stages(lap), title=f"Stages of lap {lap['lap_id']}")
+
+
+def rate_points(snapshots: Iterable[Row]) -> list[charts.RatePoint]:
+    """Return snapshots of one key as points, oldest first."""
+    found = [charts.RatePoint(seconds_of(row["window_end"]), row["numerator"], row["denominator"]) for row in snapshots]
+    return sorted(found)
+
+
+def success_rows(snapshots: Sequence[Row], recent: Row, line_share: float | None) -> list[Row]:
+    """Return one row per task type: its recent rate and its success over time.
+
+    `recent` maps a type to `{numerator, denominator}`; `snapshots` are those of dimension task_type.
+    """
+    success = []
+    for key in sorted({*recent, *(row["key"] for row in snapshots)}):
+        points = rate_points(row for row in snapshots if row["key"] == key)
+        figure = recent.get(key) or {"numerator": 0, "denominator": 0}
+        share = rate(figure["numerator"], figure["denominator"])
+        success.append({
+            "type": key, **figure, "share": share,
+            "is_low": share is not None and line_share is not None and share < line_share,
+            "chart": charts.sparkline(points, line_share=line_share, title=f"Success of {key} over time"),
+        })
+    return success
+
+
+def total_share(recent: Row) -> tuple[float | None, int, int]:
+    """Return the success of all types together: share, successes, tasks."""
+    won = sum(figure["numerator"] for figure in recent.values())
+    ended = sum(figure["denominator"] for figure in recent.values())
+    return rate(won, ended), won, ended
+
+
+def episode_words(episode: Row) -> str:
+    """Return in one sentence what was seen."""
+    seen = f"{episode['numerator']} of {episode['denominator']}"
+    share = percent(rate(episode["numerator"], episode["denominator"]))
+    usual = f", usually {percent(episode['baseline_rate'])}" if episode["baseline_rate"] is not None else ""
+    metric = str(episode["metric"]).replace("_", " ")
+    return f"{metric} of {episode['key']} was {share} ({seen}){usual}"
+
+
+def recovery_chart(lap: Row, snapshots: Sequence[Row], line_share: float | None) -> Markup | None:
+    """Return success over the lap with its turning points marked, or None without snapshots."""
+    points = rate_points(snapshots)
+    if not points:
+        return None
+    named = {StageName.OBSERVE: "anomaly", StageName.EXPERIMENT: "experiment", StageName.PROMOTE: "promoted"}
+    marks = [(seconds_of(stage["at"]), named[stage["name"]]) for stage in lap.get("stages", [])
+             if stage["at"] and stage["name"] in named]
+    return charts.rate_history(points, line_share=line_share, marks=marks,
+                               title=f"Success of {snapshots[0]['key']} around lap {lap['lap_id']}")
+
+
+def running_lap(laps: Sequence[Row]) -> Row | None:
+    """Return the lap to show first: the newest one still open, else the newest."""
+    return next((lap for lap in laps if lap["closed_at"] is None), laps[0] if laps else None)
+
+
+# --- the pages ---------------------------------------------------------------------------------------------------
+
+
+def success_line(visit: Visit) -> float | None:
+    """Return the fixed success line in force as a share, or None where no such parameter is registered."""
+    found = visit.views.get_parameter(visit.tx, visit.registry, "observatory.success_line_percent")
+    return float(found["value"]) / 100 if found else None
+
+
+def loop(visit: Visit) -> Shown:
+    """The start page: the loop, the current lap, key figures, success by type, latest ledger entries."""
+    laps = rows(visit.views.list_laps(visit.tx, limit=LAPS_SEARCHED))
+    lap = running_lap(laps)
+    pulse, line = visit.views.pulse(visit.tx), success_line(visit)
+    recent = pulse["recent_success"]
+    snapshots = rows(visit.views.list_snapshots(visit.tx, dimension="task_type", limit=SNAPSHOTS_READ))
+    is_running = lap is not None and lap["closed_at"] is None
+    share, won, ended = total_share(recent)
+    return Shown("loop.html", {
+        "lap": lap, "ring": lap_ring(lap), "stages": stage_rows(lap), "pulse": pulse, "line": line,
+        "share": share, "won": won, "ended": ended, "success": success_rows(snapshots, recent, line),
+        "entries": rows(visit.views.list_entries(visit.tx, limit=LATEST_ENTRIES)), "is_running": is_running,
+        "refresh_seconds": REFRESH_SECONDS if is_running and "still" not in visit.query else None,
+    })
+
+
+def laps(visit: Visit) -> Shown:
+    """Every turn of the loop, newest first."""
+    page = visit.views.list_laps(visit.tx, **visit.window())
+    drawn = [{**lap, "strip": lap_strip(lap)} for lap in rows(page)]
+    return Shown("laps.html", {"laps": drawn, "next": next_link(visit, page)})
+
+
+def lap(visit: Visit) -> Shown | None:
+    """One turn of the loop with all its hops joined."""
+    number = visit.identity()
+    found = visit.views.get_lap(visit.tx, number) if number is not None else None
+    if found is None:
+        return None
+    proposal, experiment, names = found.get("proposal"), found.get("experiment"), visit.agent_names()
+    proposal = visit.views.get_proposal(visit.tx, proposal["proposal_id"]) if proposal else None
+    experiment = visit.views.get_experiment(visit.tx, experiment["experiment_id"]) if experiment else None
+    watched = experiment["task_type"] if experiment else (found.get("episode") or {}).get("key")
+    snapshots = rows(visit.views.list_snapshots(
+        visit.tx, dimension="task_type", key=watched, limit=SNAPSHOTS_READ)) if watched else []
+    return Shown("lap.html", {
+        "lap": found, "ring": lap_ring(found), "stages": stage_rows(found), "episode": found.get("episode"),
+        "seen": episode_words(found["episode"]) if found.get("episode") else None, "meta": found.get("meta_task"),
+        "voting": proposal_context(proposal, names) if proposal else None,
+        "trial": experiment_context(experiment) if experiment else None,
+        "recovery": recovery_chart(found, snapshots, success_line(visit)), "entries": found.get("entries") or [],
+        "setting": found.get("parameter"), "names": names,
+    })
+
+
+def anomalies(visit: Visit) -> Shown:
+    """Every episode the observatory opened, newest first."""
+    state = visit.chosen("state", EPISODE_STATES)
+    page = visit.views.list_episodes(visit.tx, state=state, **visit.window())
+    shown = [{**episode, "seen": episode_words(episode),
+              "cells": (episode["evidence"] or {}).get("cells", []),
+              "failing": (episode["evidence"] or {}).get("failing_task_ids", []),
+              "lasted": between(episode["opened_at"], episode["closed_at"])} for episode in rows(page)]
+    return Shown("anomalies.html", {"episodes": shown, "next": next_link(visit, page), "state": state,
+                                    "states": EPISODE_STATES})
