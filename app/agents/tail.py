@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 NEAREST_SHARE_OF_LIMIT = 0.5  # the threshold is at least this share of the limit: what is near decides
+FARTHEST_SHARE_OF_LIMIT = 0.9  # and leaves room below the limit for durations to be seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Tail:
 def fit_tail(finished: Sequence[float], cut_off: Sequence[float], limit_seconds: float) -> Tail:
     """Fit the tail from durations that ended (`finished`) and the limits at which others were cut off.
 
-    All in seconds; `limit_seconds` is the limit now in force.
+    All in seconds; `limit_seconds` is the limit now in force. The threshold is the pooled lower third, moved
+    into 0.5 to 0.9 of the limit: lower than usual for Hill, as cut-off data are few and variance weighs more.
 
     Raises:
         ValueError: no durations at all, or a limit that is not positive.
@@ -43,8 +45,8 @@ def fit_tail(finished: Sequence[float], cut_off: Sequence[float], limit_seconds:
     if total == 0 or limit_seconds <= 0:
         raise ValueError("a tail needs durations and a positive limit")
     pooled = sorted([*finished, *cut_off])
-    threshold = max(pooled[(total - 1) // 2], NEAREST_SHARE_OF_LIMIT * limit_seconds)
-    threshold = min(threshold, 0.9 * limit_seconds)
+    threshold = max(pooled[(total - 1) // 3], NEAREST_SHARE_OF_LIMIT * limit_seconds)
+    threshold = min(threshold, FARTHEST_SHARE_OF_LIMIT * limit_seconds)
     above = [duration for duration in finished if duration > threshold]
     censored = [limit for limit in cut_off if limit > threshold]
     log_sum = sum(math.log(value / threshold) for value in (*above, *censored))

@@ -120,7 +120,8 @@ class Worker:
             self.client.bid(task["task_id"], ask, self.profile.confidence_percent)
         except ApiProblem as problem:
             if problem.status == FORBIDDEN:
-                log(f"bids are refused, pausing: {problem}")
+                if not self.bids_again_at:
+                    log(f"bids are refused, trying now and then: {problem}")
                 self.bids_again_at = time.monotonic() + BIDDING_PAUSE_SECONDS
 
     def _keep_alive(self, job: Job) -> None:
