@@ -100,8 +100,8 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               "Time an agent has for an investigation once it holds the lease."),
     Parameter("investigation.deadline_seconds", "604800", "60", "2592000", "2", "seconds", "platform",
               Risk.GATED, "An investigation that nothing has decided ends after this long."),
-    Parameter("investigation.reserve_price_microcredits", "5000000", "1000", "1000000000", "2", "micro-credits",
-              "platform", Risk.GATED, "What the platform pays at most for an investigation.", is_whole=True),
+    Parameter("investigation.reserve_price_microcredits", "5000000", "1000", "1000000000", "2",
+              "micro-credits", "platform", Risk.GATED, "What the platform pays at most for an investigation.", is_whole=True),
 )  # fmt: skip
 
 
