@@ -52,7 +52,7 @@ def run_lap(
             chosen = lap_settings(settings, wanted, source_url)
             fleet = demonstration_fleet(source_url, rate_per_second=wanted.rate_per_second, seed=wanted.seed)
             with serving(chosen, fleet=fleet) as running:
-                screen.open(running.url, chosen.database_url)
+                screen.open(running.url, chosen.shown_database_url)
                 with screen:
                     result = watch(running, screen, wanted.limit_seconds)
                 screen.close(result)

@@ -5,6 +5,7 @@ is another thing. It never holds a default for a secret.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -35,6 +36,11 @@ class Settings:
     document_origins: tuple[str, ...] = field(default=())
     document_folder: Path | None = None
 
+    @property
+    def shown_database_url(self) -> str:
+        """Return the database URL without its password."""
+        return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", self.database_url)
+
     def with_database(self, database_url: str) -> "Settings":
         """Return the settings with another database."""
         return replace(self, database_url=database_url)
@@ -43,7 +49,7 @@ class Settings:
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings in the environment; raise InvalidValueError naming the variable that is wrong."""
     base = Settings()
-    folder = environment.get("NACRE_DOCUMENT_FOLDER")
+    folder = environment.get("NACRE_DOCUMENT_ROOT")
     return Settings(
         database_url=environment.get("NACRE_DATABASE_URL", base.database_url),
         host=environment.get("NACRE_HOST", base.host),

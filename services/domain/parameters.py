@@ -101,7 +101,7 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("investigation.deadline_seconds", "604800", "60", "2592000", "2", "seconds", "platform",
               Risk.GATED, "An investigation that nothing has decided ends after this long."),
     Parameter("investigation.reserve_price_microcredits", "5000000", "1000", "1000000000", "2",
-              "micro-credits", "platform", Risk.GATED, "What the platform pays at most for an investigation.", is_whole=True),
+              "micro-credits", "platform", Risk.GATED, "Most that an investigation pays.", is_whole=True),
 )  # fmt: skip
 
 
