@@ -22,6 +22,7 @@ BATCH = 200
 class Lease:
     """What the holder of a lease may do, until when, and under which values."""
 
+    task_type: str
     fencing_token: int
     expires_at_us: int
     timeout_seconds: float
@@ -32,7 +33,8 @@ class Lease:
 def take_lease(tx: Tx, *, agent_id: int, task_id: int) -> Lease:
     """Start work on an award: a new fencing token, and the time allowed starts to run.
 
-    Raises ForbiddenError when the award is somebody else's, ConflictError when the task does not wait for it.
+    Raises ForbiddenError when the award is somebody else's, ConflictError when the task does not wait for it
+    or its deadline has passed.
     """
     task = posting.get_task(tx, task_id, lock=True)
     if task["state"] != TaskState.AWARDED:
@@ -41,6 +43,9 @@ def take_lease(tx: Tx, *, agent_id: int, task_id: int) -> Lease:
     if task["awarded_agent_id"] != agent_id:
         msg = f"task {task_id} was awarded to another agent"
         raise ForbiddenError(msg, field="task_id")
+    if task["deadline_at_us"] <= tx.now_us:
+        msg = f"the deadline of task {task_id} has passed"
+        raise ConflictError(msg, field="task_id", code="deadline_passed", state=task["state"])
     values: dict[str, dict[str, object]] = task["effective_values"]
     timeout_seconds = float(str(values[f"{task['type']}.timeout_seconds"]["value"]))
     expires_at_us = tx.now_us + seconds(timeout_seconds)
@@ -56,7 +61,7 @@ def take_lease(tx: Tx, *, agent_id: int, task_id: int) -> Lease:
         heartbeat_at_us=tx.now_us,
     )
     sql.update(tx, tables.task, {"id": task_id, "state": TaskState.AWARDED}, state=TaskState.LEASED)
-    return Lease(token, expires_at_us, timeout_seconds, values, task["public"])
+    return Lease(task["type"], token, expires_at_us, timeout_seconds, values, task["public"])
 
 
 def heartbeat(tx: Tx, *, agent_id: int, task_id: int, fencing_token: int) -> int:
@@ -78,13 +83,14 @@ def expire_due(tx: Tx) -> dict[str, int]:
     grace_us = seconds(production_config.number(tx, "market.lease_grace_seconds"))
     start_us = seconds(production_config.number(tx, "market.start_window_seconds"))
     lapsed = market.expired_leases(tx, grace_us, BATCH)
+    unclaimed = market.unclaimed_awards(tx, start_us, BATCH)
+    taken_back = {task["id"] for task in unclaimed}
+    late = [task for task in market.past_deadline(tx, BATCH) if task["id"] not in taken_back]
     for attempt in lapsed:
         _lapse(tx, attempt)
-    unclaimed = market.unclaimed_awards(tx, start_us, BATCH)
     for task in unclaimed:
         _note_unclaimed(tx, task)
         _try_again_or_fail(tx, task)
-    late = market.past_deadline(tx, BATCH)
     for task in late:
         state = TaskState.EXPIRED if task["state"] == TaskState.BIDDING else TaskState.FAILED
         settlement.end_unpaid(tx, task, state, EndReason.DEADLINE_PASSED, is_stake_lost=False)

@@ -17,7 +17,7 @@ from services.domain.clock import to_rfc3339
 from services.domain.errors import InvalidValueError, StaleTokenError
 from services.domain.handoff import Handoff, parse_handoff
 from services.domain.states import EndReason, Scope
-from services.meta_task_market import SubmittedOutcome
+from services.meta_task_market import Lease, SubmittedOutcome
 from services.store import sql, tables
 from services.store.tx import Tx
 
@@ -54,9 +54,18 @@ def place_bid(task_id: Id, body: NewBid, gate: Gate) -> Response:
     summary="Take the lease of an awarded task",
     **described(examples.LEASE, 400, 403, 404, 409),
 )
-def take_lease(task_id: Id, gate: Gate, body: Nothing | None = None) -> Response:  # noqa: ARG001  documents the body
-    """Start work: the fencing token, the time allowed, the payload, and the values in force for this task."""
+def take_lease(
+    request: Request,
+    task_id: Id,
+    gate: Gate,
+    body: Nothing | None = None,  # noqa: ARG001  documents the body
+) -> Response:
+    """Start work: the fencing token, the time allowed, the payload, and the values in force for this task.
+
+    What the payload leaves open is filled with the value in force, so both arms really run under their own.
+    """
     agent_id = gate.caller.require_agent(Scope.BID)
+    platform = platform_of(request)
 
     def act(tx: Tx) -> JsonObject:
         lease = meta_task_market.take_lease(tx, agent_id=agent_id, task_id=task_id)
@@ -64,7 +73,7 @@ def take_lease(task_id: Id, gate: Gate, body: Nothing | None = None) -> Response
             "fencing_token": lease.fencing_token,
             "expires_at": to_rfc3339(lease.expires_at_us),
             "timeout_seconds": lease.timeout_seconds,
-            "payload": lease.payload,
+            "payload": _filled(platform, lease),
             "parameters": lease.parameters,
         }
 
@@ -145,3 +154,12 @@ def _keep(
                 handoff=handoff,
                 reason=error.code,
             )
+
+
+def _filled(platform: ApiPlatform, lease: Lease) -> JsonObject:
+    """Return the payload with its empty fields filled from the values in force for this task."""
+    kind = platform.task_types.get(lease.task_type)
+    if kind is None:
+        return lease.payload
+    values = {name: float(str(value["value"])) for name, value in lease.parameters.items()}
+    return kind.with_values_in_force(lease.payload, values)
