@@ -12,6 +12,7 @@ from app.tasks.task_type import TaskType
 from services.cron_runner import CronJob
 from services.domain.parameters import ParameterRegistry
 from services.evolution_ledger import Signer
+from services.loop import LoopContext
 from services.store.tx import Store
 
 
@@ -34,7 +35,7 @@ class ApiPlatform(Protocol):
         ...
 
     @property
-    def jobs(self) -> Sequence[CronJob]:
+    def jobs(self) -> Sequence[CronJob[LoopContext]]:
         """The jobs that run by the clock."""
         ...
 

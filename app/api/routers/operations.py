@@ -15,6 +15,7 @@ from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
 from services import event_bus
 from services.cron_runner import CronJob
+from services.loop import LoopContext
 from services.operations import review_queue
 from services.store import views
 from services.store.tx import Tx
@@ -56,7 +57,7 @@ def show_cron(request: Request, page: PageAsked, job: Word | None = None) -> Res
     return answer({"jobs": jobs, "history": history})
 
 
-def _job(declared: CronJob, last_tick: JsonObject | None) -> JsonObject:
+def _job(declared: CronJob[LoopContext], last_tick: JsonObject | None) -> JsonObject:
     return {
         "job": declared.name,
         "summary": declared.summary,

@@ -12,6 +12,7 @@ from app.api.idempotency import Gate
 from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
 from services import proposal_system
+from services.domain.errors import InvalidValueError
 from services.domain.states import BallotChoice, ProposalState, Scope
 from services.proposal_system import ProposalDraft
 from services.store import views
@@ -32,6 +33,12 @@ def file_proposal(request: Request, body: NewProposal, gate: Gate) -> Response:
     """
     proposer_id = gate.caller.require_agent(Scope.PROPOSE)
     registry = platform_of(request).registry
+    if body.parameter not in {parameter.name for parameter in registry}:
+        raise InvalidValueError(
+            f"there is no parameter {body.parameter!r}; GET /parameters lists them",
+            field="body.parameter",
+            code="parameter_unknown",
+        )
     draft = ProposalDraft(
         parameter=body.parameter,
         to=body.to,

@@ -1,12 +1,14 @@
 """Read models of proposals: the typed change, its vote, and who cast which ballot.
 
-Stands in the store beside the proposal system's queries (L5). It never tallies anything: counts are stored.
+Stands in the store beside the proposal system's queries (L5). It never decides a
+vote: an open one shows the ballots cast so far, a decided one the counts it was decided by.
 """
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from services.domain.states import BallotChoice, ProposalState
 from services.store.sql import Row, find, rows
 from services.store.tables import agent, ballot, elector, experiment, proposal
 from services.store.tx import Tx
@@ -51,10 +53,24 @@ def proposals_of(tx: Tx, found: Sequence[Row]) -> list[JsonObject]:
     ids = [row["id"] for row in found]
     statement = select(experiment.c.proposal_id, experiment.c.id).where(experiment.c.proposal_id.in_(ids))
     experiments = {row["proposal_id"]: row["id"] for row in rows(tx, statement)}
-    return [_proposal(row, experiments.get(row["id"])) for row in found]
+    counts = _open_counts(tx, [row["id"] for row in found if row["state"] == ProposalState.OPEN])
+    return [_proposal(row, experiments.get(row["id"]), counts.get(row["id"])) for row in found]
 
 
-def _proposal(row: Row, experiment_id: int | None) -> JsonObject:
+def _open_counts(tx: Tx, ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Return the ballots cast so far by choice: an open vote's counts are stored only when it is tallied."""
+    counts: dict[int, dict[str, int]] = {proposal_id: dict.fromkeys(BallotChoice, 0) for proposal_id in ids}
+    statement = (
+        select(ballot.c.proposal_id, ballot.c.choice, func.count().label("count"))
+        .where(ballot.c.proposal_id.in_(ids))
+        .group_by(ballot.c.proposal_id, ballot.c.choice)
+    )
+    for row in rows(tx, statement):
+        counts[row["proposal_id"]][row["choice"]] = row["count"]
+    return counts
+
+
+def _proposal(row: Row, experiment_id: int | None, counts: dict[str, int] | None) -> JsonObject:
     return {
         "proposal_id": row["id"],
         "lap_id": row["lap_id"],
@@ -76,9 +92,9 @@ def _proposal(row: Row, experiment_id: int | None) -> JsonObject:
         "risk": row["risk"],
         "state": row["state"],
         "electorate": row["electorate"],
-        "yes": row["yes"],
-        "no": row["no"],
-        "abstain": row["abstain"],
+        "yes": counts[BallotChoice.FOR] if counts else row["yes"],
+        "no": counts[BallotChoice.AGAINST] if counts else row["no"],
+        "abstain": counts[BallotChoice.ABSTAIN] if counts else row["abstain"],
         "opened_at": at(row["opened_at_us"]),
         "minimum_until": at(row["minimum_until_us"]),
         "closes_at": at(row["closes_at_us"]),
