@@ -6,6 +6,7 @@ The fixtures live in `tests/plugins/`, one file per thing lent:
 - `migrated_database_url`: the same with every migration applied;
 - `sqlite_url`, `migrated_sqlite_url`: SQLite only, for what does not depend on the engine;
 - `postgresql_url`, `migrated_postgresql_url`: PostgreSQL only;
+- `platform`, `market`: a whole platform on a virtual clock over `migrated_database_url`, and acts on it;
 - `chromium_path`: headless Chromium, or the test is skipped and the summary says so;
 - `anthropic_api_key`: a key for Claude, or the test is skipped and the summary says so.
 
@@ -17,4 +18,5 @@ pytest_plugins = [
     "tests.plugins.loopback",
     "tests.plugins.postgresql",
     "tests.plugins.databases",
+    "tests.plugins.platforms",
 ]

@@ -1,0 +1,93 @@
+"""The platform's own jobs: who is active, what recurred during the day, which old rows go."""
+
+import pytest
+
+from services.domain.errors import ConflictError
+from services.domain.states import EndReason, Standing, TickState
+from services.operations import maintenance, review_queue
+from services.store import sql, tables
+
+DAY_SECONDS = 24 * 3600
+
+
+def run(market, job):
+    with market.write() as tx:
+        return job(tx)
+
+
+def suspend(market, agent_id):
+    with market.write() as tx:
+        sql.update(tx, tables.agent, {"id": agent_id}, standing=Standing.SUSPENDED)
+
+
+def test_the_scan_counts_active_silent_and_suspended(market, requester):
+    market.pass_seconds(16 * 60)
+    worker = market.agent()
+    suspend(market, worker)
+    assert run(market, maintenance.scan_agents) == {"active": 1, "silent": 1, "suspended": 1}
+
+
+def test_a_suspended_agent_is_queued_for_a_person_once(market, worker):
+    suspend(market, worker)
+    for _ in range(3):
+        run(market, maintenance.scan_agents)
+    [item] = market.rows(tables.review_item)
+    assert (item["kind"], item["closed_at_us"]) == ("agent_suspended", None)
+    assert item["context"] == {"agent_id": worker, "verified_jobs": 0, "settled_jobs": 0}
+
+
+def test_an_item_is_closed_once(market):
+    with market.write() as tx:
+        number = review_queue.open_item(tx, kind="k", subject="s" * 200, context={"a": 1})
+    with market.write() as tx:
+        review_queue.close_item(tx, number)
+    with market.write() as tx, pytest.raises(ConflictError, match="is not open"):
+        review_queue.close_item(tx, number)
+    row = market.row(tables.review_item, id=number)
+    assert (len(row["subject"]), row["closed_at_us"]) == (120, market.platform.store.clock.now_us())
+
+
+def test_the_night_keeps_what_recurred_in_the_last_day(market, requester, worker):
+    market.done(requester, worker)
+    market.pass_seconds(DAY_SECONDS)
+    for _ in range(3):
+        market.done(requester, worker, is_good=False)
+    market.done(requester, worker)
+    found = run(market, maintenance.consolidate)
+    assert found["groups"] == 2
+    assert found["patterns"] == [
+        {
+            "type": "monte_carlo",
+            "agent_id": worker,
+            "end_reason": EndReason.VERIFICATION_FAILED,
+            "tasks": 3,
+            "mean_duration_seconds": 0.0,
+        }
+    ]
+
+
+def tick(tx, job, age_seconds, state):
+    due_us = tx.now_us - age_seconds * 1_000_000
+    sql.insert(
+        tx, tables.cron_tick, job=job, due_at_us=due_us, claimed_by="p", state=state, priority=0,
+        budget_us=1, started_at_us=due_us,
+    )  # fmt: skip
+
+
+def key(tx, name, age_seconds):
+    sql.insert(
+        tx, tables.idempotency, principal="p", key=name, request_hash="h", status=200, body="{}",
+        created_at_us=tx.now_us - age_seconds * 1_000_000,
+    )  # fmt: skip
+
+
+def test_pruning_takes_what_is_old_and_nothing_else(market):
+    with market.write() as tx:
+        tick(tx, "old", 15 * DAY_SECONDS, TickState.DONE)
+        tick(tx, "running", 15 * DAY_SECONDS, TickState.RUNNING)
+        tick(tx, "young", 13 * DAY_SECONDS, TickState.FAILED)
+        key(tx, "old", 8 * DAY_SECONDS)
+        key(tx, "young", 6 * DAY_SECONDS)
+    assert run(market, maintenance.prune) == {"ticks": 1, "idempotency_keys": 1}
+    assert [row["job"] for row in market.rows(tables.cron_tick)] == ["running", "young"]
+    assert [row["key"] for row in market.rows(tables.idempotency)] == ["young"]

@@ -1,0 +1,101 @@
+"""The engines: SQLite's pragmas and BEGIN IMMEDIATE, the URLs taken, and writers that do not lose updates."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from sqlalchemy import text
+
+from services.domain.clock import VirtualClock
+from services.domain.errors import InvalidValueError
+from services.store import sql, tables
+from services.store.engine import open_engine
+from services.store.tx import Store
+
+THREADS = 12
+WRITES_EACH = 5
+
+
+@pytest.fixture
+def store(migrated_database_url):
+    made = Store(migrated_database_url, VirtualClock())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_url):
+    engine = open_engine(sqlite_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("pragma", "expected"),
+    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 30_000)],
+)
+def test_sqlite_is_set_up_to_keep_what_it_was_told(sqlite_engine, pragma, expected):
+    with sqlite_engine.connect() as connection:
+        assert connection.scalar(text(f"PRAGMA {pragma}")) == expected
+
+
+def test_an_sqlite_writer_holds_the_lock_from_its_first_word(migrated_sqlite_url):
+    store = Store(migrated_sqlite_url, VirtualClock())
+    with (
+        closing(sqlite3.connect(store.engine.url.database, timeout=0)) as outsider,
+        store.write(actor="test"),
+        pytest.raises(sqlite3.OperationalError, match="database is locked"),
+    ):
+        outsider.execute("BEGIN IMMEDIATE")
+    store.close()
+
+
+def test_an_sqlite_reader_neither_waits_nor_makes_wait(migrated_sqlite_url):
+    store = Store(migrated_sqlite_url, VirtualClock())
+    with store.write(actor="test") as tx, store.read() as reader:
+        sql.insert(tx, tables.deployment, key="k", value="v")
+        assert sql.find(reader, tables.deployment, key="k") is None
+    store.close()
+
+
+def test_concurrent_read_then_write_loses_no_update(store):
+    with store.write(actor="test") as tx:
+        sql.insert(tx, tables.deployment, key="counter", value="0")
+
+    def count(_):
+        for _ in range(WRITES_EACH):
+            with store.write(actor="test") as tx:
+                row = sql.find(tx, tables.deployment, lock=True, key="counter")
+                sql.update(tx, tables.deployment, {"key": "counter"}, value=str(int(row["value"]) + 1))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(count, range(THREADS)))
+    with store.read() as tx:
+        assert sql.find(tx, tables.deployment, key="counter")["value"] == str(THREADS * WRITES_EACH)
+
+
+def test_a_locked_row_still_lets_others_refer_to_it(migrated_postgresql_url):
+    store = Store(migrated_postgresql_url, VirtualClock())
+    with store.write(actor="test") as tx:
+        lap_id = sql.insert(tx, tables.lap, opened_at_us=1)
+    with store.write(actor="holder") as holder, store.write(actor="other") as other:
+        sql.find(holder, tables.lap, lock=True, id=lap_id)
+        other.connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+        sql.insert(
+            other, tables.episode, metric="m", dimension="d", key="k", state="open", rule="line",
+            numerator=0, denominator=1, evidence={}, lap_id=lap_id, opened_at_us=1,
+        )  # fmt: skip
+    store.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://somewhere/db", "oracle://somewhere/db"])
+def test_another_database_is_refused_by_name(url):
+    with pytest.raises(InvalidValueError, match="must be sqlite:///… or postgresql://") as refusal:
+        open_engine(url)
+    assert refusal.value.field == "database_url"
+
+
+def test_a_plain_postgresql_url_gets_the_driver_that_is_installed():
+    engine = open_engine("postgresql://somebody@localhost/nacre")
+    assert engine.url.drivername == "postgresql+psycopg"
