@@ -21,8 +21,12 @@ from apscheduler.triggers.interval import IntervalTrigger
 from services.domain.clock import DAY_US, EPOCH, HOUR_US, MINUTE_US, seconds
 from services.domain.errors import BudgetExceededError, ConflictError
 from services.domain.states import TickState
-from services.store import sql, tables
+from services.event_bus import failure_text
+from services.store import housekeeping, sql, tables
 from services.store.tx import Store, Tx
+
+GIVEN_UP_US = MINUTE_US
+"""A tick still running this long after its budget belongs to a process that died."""
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +81,7 @@ def run_tick(
         result, state, error_text = None, TickState.OVERRUN, error.detail
     except Exception as error:  # noqa: BLE001 (named edge: cron run)
         log.warning("job %s failed: %s", job.name, error)
-        state = TickState.OVERRUN if _is_interrupt(error) else TickState.FAILED
-        result, error_text = None, f"{type(error).__name__}: {error}"[:2000]
+        result, state, error_text = None, TickState.FAILED, failure_text(error)
     with store.write(actor=f"system:{job.name}") as tx:
         where = {"id": tick_id, "state": TickState.RUNNING}
         outcome = dict(result) if result is not None else None
@@ -88,17 +91,13 @@ def run_tick(
     return state
 
 
-def _is_interrupt(error: Exception) -> bool:
-    """Tell whether the database stopped a statement because the budget had passed."""
-    text = str(error)
-    return "interrupted" in text or "statement timeout" in text
-
-
 def _claim(store: Store, job: CronJob[ContextT], due_at_us: int, process: str) -> int | None:
-    """Insert the tick's row; None when it exists already."""
+    """Insert the tick's row; None when it exists already. Ticks whose process died are closed as failed."""
     refusal = ConflictError("claimed")
     try:
         with store.write(actor=f"system:{job.name}") as tx:
+            given_up_us = tx.now_us - seconds(job.budget_seconds) - GIVEN_UP_US
+            housekeeping.close_abandoned_ticks(tx, job.name, given_up_us)
             return sql.insert_unique(
                 tx,
                 tables.cron_tick,

@@ -25,6 +25,7 @@ MAXIMUM_ATTEMPTS = 8
 FIRST_RETRY_US = SECOND_US // 2
 LONGEST_RETRY_US = 600 * SECOND_US
 BATCH = 64
+FAILURE_TEXT_LIMIT = 2_000
 SAFETY_POLL_SECONDS = 0.5
 PREPARING_THREADS = 8
 
@@ -82,6 +83,12 @@ def publish(tx: Tx, event: Event) -> int:
     sql.insert_many(tx, tables.delivery, fan_out)
     tx.published.append(event_id)
     return event_id
+
+
+def failure_text(error: BaseException) -> str:
+    """Return what is kept of an error: type and message, cut, without characters a database refuses."""
+    text = f"{type(error).__name__}: {error}"[:FAILURE_TEXT_LIMIT]
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def retry_delay_us(attempts: int) -> int:
@@ -219,17 +226,18 @@ def _mark_delivered(tx: Tx, row: Row) -> None:
 
 
 def _record_failure(store: Store, row: Row, error: Exception) -> None:
+    """Count the failed try, unless another process has tried this delivery meanwhile."""
     attempts = row["attempts"] + 1
     is_dead = attempts >= MAXIMUM_ATTEMPTS
     with store.write(actor="system:bus") as tx:
         sql.update(
             tx,
             tables.delivery,
-            {"id": row["delivery_id"], "state": DeliveryState.PENDING},
+            {"id": row["delivery_id"], "state": DeliveryState.PENDING, "attempts": row["attempts"]},
             state=DeliveryState.DEAD if is_dead else DeliveryState.PENDING,
             attempts=attempts,
             next_attempt_at_us=tx.now_us + retry_delay_us(attempts),
-            last_error=f"{type(error).__name__}: {error}"[:2000],
+            last_error=failure_text(error),
         )
 
 

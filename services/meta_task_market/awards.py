@@ -27,7 +27,9 @@ def award_due(tx: Tx, entropy: Callable[[int], bytes]) -> dict[str, int]:
     stake_percent = int(production_config.number(tx, "market.stake_percent"))
     window_us = seconds(production_config.number(tx, "market.bid_window_seconds"))
     awarded = unbid = 0
-    for task in market.due_windows(tx, BATCH):
+    due = market.due_windows(tx, BATCH)
+    accounts.take_turn(tx)
+    for task in due:
         stake = task["reserve_price_microcredits"] * stake_percent // 100
         bids = _eligible_bids(tx, task, stake)
         seed = entropy(16).hex()

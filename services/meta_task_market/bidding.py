@@ -35,7 +35,7 @@ def place_bid(
     Raises ConflictError when the window is closed or the agent has bid already, InvalidValueError for an ask
     outside 0 < ask ≤ reserve, ForbiddenError for own tasks and suspended agents.
     """
-    task = posting.get_task(tx, task_id)
+    task = posting.get_task(tx, task_id, lock=True)
     if task["state"] != TaskState.BIDDING or task["bids_close_at_us"] <= tx.now_us:
         msg = f"task {task_id} takes no more bids: it is {task['state']}, and its window closed at "
         msg += to_rfc3339(task["bids_close_at_us"])

@@ -19,6 +19,11 @@ from services.store.tx import Tx
 
 def settle(tx: Tx, attempt_id: int, *, is_verified: bool, verification: Mapping[str, object]) -> bool:
     """Settle a submitted attempt by the verifier's word; tell whether it was this call that settled it."""
+    attempt = sql.find(tx, tables.attempt, id=attempt_id)
+    if attempt is None:
+        return False
+    task = sql.find(tx, tables.task, lock=True, id=attempt["task_id"])
+    assert task is not None  # noqa: S101 (a foreign key guarantees it)
     state = AttemptState.VERIFIED if is_verified else AttemptState.FAILED
     changed = sql.update(
         tx,
@@ -29,11 +34,8 @@ def settle(tx: Tx, attempt_id: int, *, is_verified: bool, verification: Mapping[
         verification=dict(verification),
         reason=EndReason.VERIFIED if is_verified else EndReason.VERIFICATION_FAILED,
     )
-    attempt = sql.find(tx, tables.attempt, id=attempt_id)
-    if not changed or attempt is None:
+    if not changed:
         return False
-    task = sql.find(tx, tables.task, lock=True, id=attempt["task_id"])
-    assert task is not None  # noqa: S101 (a foreign key guarantees it)
     record_outcome(tx, attempt["agent_id"], task["type"], is_verified=is_verified)
     if is_verified:
         _pay(tx, task, attempt)
@@ -92,6 +94,7 @@ def lose_stake(tx: Tx, task: Row) -> None:
 
 def record_outcome(tx: Tx, agent_id: int, task_type: str, *, is_verified: bool) -> None:
     """Fold one outcome into the agent's record and standing; a move on the ladder is a ledger entry."""
+    accounts.take_turn(tx)
     _fold_record(tx, agent_id, task_type, is_verified=is_verified)
     agent = sql.find(tx, tables.agent, lock=True, id=agent_id)
     assert agent is not None  # noqa: S101 (a foreign key guarantees it)

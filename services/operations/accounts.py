@@ -2,7 +2,8 @@
 
 Stands under the market (L4). Holds are two-phase: money is held in escrow first and each hold is resolved
 exactly once (paid, returned or forfeited). The treasury may go below zero: what it is short of is what was
-minted. It never decides who is paid.
+minted. Where rows are locked one by one, every transaction locks in the order task, escrow account, other
+accounts and agents, so that no two wait for each other. It never decides who is paid.
 """
 
 from typing import Any
@@ -41,6 +42,15 @@ def balance_microcredits(tx: Tx, owner: str) -> int:
     return 0 if row is None else int(row["balance_microcredits"])
 
 
+def take_turn(tx: Tx) -> None:
+    """Wait for the escrow account, through which all money of tasks flows, and keep it until the end.
+
+    Whoever is going to move money takes its turn before it locks an agent or another account.
+    """
+    if tx.is_postgresql:
+        sql.find(tx, tables.account, lock=True, owner=ESCROW)
+
+
 def move(
     tx: Tx, *, kind: str, debit: str, credit: str, amount_microcredits: int, task_id: int | None = None
 ) -> int | None:
@@ -50,6 +60,8 @@ def move(
     """
     if amount_microcredits == 0:
         return None
+    if ESCROW in (debit, credit):
+        take_turn(tx)
     if not money.take(tx, debit, amount_microcredits):
         msg = f"{debit} cannot pay {amount_microcredits} micro-credits"
         raise InsufficientFundsError(msg, account=debit, amount_microcredits=amount_microcredits)

@@ -10,6 +10,8 @@ from services.store.sql import Row, rows
 from services.store.tables import agent, cron_tick, idempotency, review_item, task
 from services.store.tx import Tx
 
+ABANDONED = "the process that had claimed this tick ended before the job did"
+
 
 def activity(tx: Tx, active_since_us: int) -> dict[str, int]:
     """Return how many agents are active, silent and suspended."""
@@ -42,6 +44,20 @@ def patterns(tx: Tx, start_us: int, end_us: int) -> list[Row]:
         .order_by(func.count().desc(), task.c.type)
     )
     return rows(tx, statement)
+
+
+def close_abandoned_ticks(tx: Tx, job: str, started_before_us: int) -> int:
+    """Mark ticks of a job that began before and never ended as failed; return how many."""
+    statement = (
+        cron_tick.update()
+        .where(
+            cron_tick.c.job == job,
+            cron_tick.c.state == TickState.RUNNING,
+            cron_tick.c.started_at_us < started_before_us,
+        )
+        .values(state=TickState.FAILED, ended_at_us=tx.now_us, error=ABANDONED)
+    )
+    return tx.connection.execute(statement).rowcount
 
 
 def prune(tx: Tx, *, ticks_before_us: int, keys_before_us: int) -> dict[str, int]:

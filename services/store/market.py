@@ -4,8 +4,9 @@ Stands under layer 4. It never decides an award.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import and_, exists, func, select
+from sqlalchemy import Select, and_, exists, func, select
 
 from services.domain.states import AttemptState, ProposalState, TaskState
 from services.store.sql import Row, rows
@@ -56,14 +57,18 @@ def ballots_open_to(tx: Tx, agent_id: int) -> list[int]:
 
 
 def due_windows(tx: Tx, limit: int) -> list[Row]:
-    """Return tasks whose bid window has closed, oldest first, locked where many compete."""
+    """Return tasks whose bid window has closed, oldest first, except past their deadline; they are locked."""
     statement = (
         select(task)
-        .where(task.c.state == TaskState.BIDDING, task.c.bids_close_at_us <= tx.now_us)
+        .where(
+            task.c.state == TaskState.BIDDING,
+            task.c.bids_close_at_us <= tx.now_us,
+            task.c.deadline_at_us > tx.now_us,
+        )
         .order_by(task.c.bids_close_at_us, task.c.id)
         .limit(limit)
     )
-    return rows(tx, statement.with_for_update(skip_locked=True) if tx.is_postgresql else statement)
+    return _locked(tx, statement)
 
 
 def bids_with_records(tx: Tx, task_id: int, task_type: str) -> list[Row]:
@@ -104,14 +109,15 @@ def tried_agents(tx: Tx, task_id: int) -> set[int]:
 
 
 def expired_leases(tx: Tx, grace_us: int, limit: int) -> list[Row]:
-    """Return attempts whose lease and grace have passed without a result."""
+    """Return attempts whose lease and grace have passed without a result; their tasks are locked."""
     statement = (
         select(attempt)
+        .join(task, task.c.id == attempt.c.task_id)
         .where(attempt.c.state == AttemptState.LEASED, attempt.c.expires_at_us + grace_us <= tx.now_us)
         .order_by(attempt.c.id)
         .limit(limit)
     )
-    return rows(tx, statement.with_for_update(skip_locked=True) if tx.is_postgresql else statement)
+    return _locked(tx, statement)
 
 
 def unclaimed_awards(tx: Tx, start_window_us: int, limit: int) -> list[Row]:
@@ -122,7 +128,7 @@ def unclaimed_awards(tx: Tx, start_window_us: int, limit: int) -> list[Row]:
         .order_by(task.c.id)
         .limit(limit)
     )
-    return rows(tx, statement.with_for_update(skip_locked=True) if tx.is_postgresql else statement)
+    return _locked(tx, statement)
 
 
 def past_deadline(tx: Tx, limit: int) -> list[Row]:
@@ -134,7 +140,7 @@ def past_deadline(tx: Tx, limit: int) -> list[Row]:
         .order_by(task.c.id)
         .limit(limit)
     )
-    return rows(tx, statement.with_for_update(skip_locked=True) if tx.is_postgresql else statement)
+    return _locked(tx, statement)
 
 
 def open_bids(tx: Tx, agent_id: int) -> int:
@@ -145,3 +151,10 @@ def open_bids(tx: Tx, agent_id: int) -> int:
         .where(bid.c.agent_id == agent_id, task.c.state == TaskState.BIDDING)
     )
     return int(tx.connection.execute(statement).scalar_one())
+
+
+def _locked(tx: Tx, statement: Select[*tuple[Any, ...]]) -> list[Row]:
+    """Return the rows of a select with their tasks locked until the end, leaving out what others hold."""
+    if tx.is_postgresql:
+        statement = statement.with_for_update(of=task, skip_locked=True, key_share=True)
+    return rows(tx, statement)

@@ -115,7 +115,7 @@ def _select(table: Table, shape: Shape, order_by: str | None, is_locking: bool) 
     statement = select(table).where(*_conditions(table, shape))
     if order_by is not None:
         statement = statement.order_by(table.c[order_by])
-    return statement.with_for_update() if is_locking else statement
+    return statement.with_for_update(key_share=True) if is_locking else statement
 
 
 @lru_cache(maxsize=STATEMENTS_KEPT)

@@ -9,10 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy.exc import OperationalError
 
 from services.domain.clock import Clock
 from services.domain.errors import BudgetExceededError
 from services.store.engine import READ_ONLY, open_engine
+
+STOPPED_BY_THE_ENGINE = ("interrupted", "statement timeout")
+"""What SQLite's progress handler and PostgreSQL's statement_timeout say when they stop a statement."""
+
+REARMED_AT = 0.9
+"""PostgreSQL times each statement anew; its limit is lowered when so much of it, or less, remains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +58,8 @@ class Store:
     def write(self, *, actor: str, lap: int | None = None, budget_us: int | None = None) -> Iterator[Tx]:
         """Yield a Tx and commit it when the block ends; any exception rolls it back.
 
-        With `budget_us`, statements after the budget raise BudgetExceededError and a running statement is
-        interrupted by the engine, so a job cannot hold the database beyond its budget.
+        With `budget_us`, a statement after the budget, one that the engine had to interrupt when it passed,
+        and the commit itself raise BudgetExceededError: a job cannot hold the database beyond its budget.
         """
         with self.engine.connect() as connection, connection.begin() as transaction:
             tx = Tx(connection, self.clock.now_us(), actor, lap, self.routes)
@@ -66,6 +74,8 @@ class Store:
         """Yield a Tx that sees one snapshot and leaves nothing behind."""
         with self.engine.connect() as raw:
             connection = raw.execution_options(**{READ_ONLY: True})
+            if connection.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin() as transaction:
                 yield Tx(connection, self.clock.now_us(), actor, None, {})
                 transaction.rollback()
@@ -85,24 +95,47 @@ def _deadline(connection: Connection, clock: Clock, budget_us: int | None) -> It
 
     def check(*_arguments: object) -> None:
         if clock.now_us() >= ends_us:
-            msg = f"the budget of {budget_us / 1e6:g} s is used up"
-            raise BudgetExceededError(msg)
+            raise _used_up(budget_us)
 
     event.listen(connection, "before_cursor_execute", check)
-    restore = _arm_interrupt(connection, clock, ends_us, budget_us)
+    disarm = _arm_interrupt(connection, clock, ends_us)
     try:
         yield
         check()
+    except OperationalError as error:
+        if any(words in str(error.orig) for words in STOPPED_BY_THE_ENGINE):
+            raise _used_up(budget_us) from error
+        raise
     finally:
         event.remove(connection, "before_cursor_execute", check)
-        restore()
+        disarm()
 
 
-def _arm_interrupt(connection: Connection, clock: Clock, ends_us: int, budget_us: int) -> Callable[[], None]:
+def _used_up(budget_us: int) -> BudgetExceededError:
+    return BudgetExceededError(f"the budget of {budget_us / 1e6:g} s is used up")
+
+
+def _arm_interrupt(connection: Connection, clock: Clock, ends_us: int) -> Callable[[], None]:
+    """Let the engine stop a statement that runs when the budget passes; return how to take that back."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SET LOCAL statement_timeout = {max(1, budget_us // 1000)}"))
-        return lambda: None
+        return _arm_statement_timeout(connection, clock, ends_us)
     raw = connection.connection.driver_connection
     assert raw is not None  # noqa: S101 (a checked-out connection has its driver connection)
     raw.set_progress_handler(lambda: int(clock.now_us() >= ends_us), 100_000)
     return lambda: raw.set_progress_handler(None, 0)
+
+
+def _arm_statement_timeout(connection: Connection, clock: Clock, ends_us: int) -> Callable[[], None]:
+    """Keep PostgreSQL's limit per statement near what remains of the whole budget."""
+    armed_us = ends_us - clock.now_us()
+    connection.execute(text(f"SET LOCAL statement_timeout = {max(1, armed_us // 1000)}"))
+
+    def rearm(_connection: Connection, cursor: DBAPICursor, *_arguments: object) -> None:
+        nonlocal armed_us
+        remaining_us = ends_us - clock.now_us()
+        if 0 < remaining_us <= armed_us * REARMED_AT:
+            armed_us = remaining_us
+            cursor.execute(f"SET LOCAL statement_timeout = {max(1, armed_us // 1000)}")
+
+    event.listen(connection, "before_cursor_execute", rearm)
+    return lambda: event.remove(connection, "before_cursor_execute", rearm)
