@@ -1,16 +1,23 @@
 """A whole platform on a virtual clock with scripted agents: real store, services, cron, votes, sandbox, ledger.
 
-Agents act through the same services that the API calls; only the work itself is scripted: each task takes a
-latency drawn from a seeded source, and an agent is stopped at the time its lease allows. One seed, one history.
+Agents act through the same services that the API calls, and the diagnosis is the fleet's own; only the work
+itself is scripted: each research task takes a latency drawn from a seeded source, and its agent is stopped at
+the time its lease allows. One seed, one history, down to the root of the ledger. Nothing of the platform is
+replaced; on SQLite the file is not synced to the disk, since no test cuts the power.
 """
 
+import heapq
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
 
 from app.agents.diagnosis import Knowledge, diagnose
-from app.agents.evidence import parameter_fact, task_fact
+from app.agents.evidence import Attempted, parameter_fact, task_fact
 from app.agents.investigation import proposal_body, question_of
 from app.bootstrap import Platform, open_platform
 from app.settings import Profile, Settings
@@ -19,64 +26,93 @@ from services.cron_runner import run_tick
 from services.domain.clock import SECOND_US, VirtualClock, seconds
 from services.domain.errors import NacreError
 from services.domain.handoff import Handoff
-from services.domain.states import BallotChoice, EndReason, Scope, TaskKind
+from services.domain.states import BallotChoice, EndReason, ProposalState, Scope, TaskKind, TaskState
 from services.meta_task_market import SubmittedOutcome, TaskTerms
 from services.operations import agent_registry
 from services.proposal_system import ProposalDraft
-from services.store import views
+from services.store import sql, tables, views
 from services.store.tx import Tx
+from tests.simulation.sources import Source, cliff, fast, heavy, stuck
 
-STEP_US = SECOND_US // 4
+__all__ = ["RESEARCH", "TIMEOUT", "Job", "World", "cliff", "fast", "heavy", "stuck"]
+
+START_US = 1_767_225_600 * SECOND_US
+STEP_US = SECOND_US // 2
 RESEARCH = "research_synthesis"
+TIMEOUT = "research_synthesis.timeout_seconds"
 OTHERS = ("monte_carlo", "physics_simulation", "ml_training")
-STUCK_SECONDS = 10_000.0
+RESEARCH_SHARE = 0.8
+BIDDERS_PER_TASK = 2
+TASK_DEADLINE_US = 600 * SECOND_US
+RESERVE_MICROCREDITS = 1_000_000
+
+Investigate = Callable[["World", dict[str, Any]], ProposalDraft | None]
 
 
-def heavy(rng: random.Random) -> float:
-    """Heavy tail: about a third of the tasks take over 0.9 s, about 6 % over 1.8 s."""
-    return 0.573 * (1 - rng.random()) ** (-1 / 2.46)
-
-
-def fast(rng: random.Random) -> float:
-    """A source that is fast enough."""
-    return 0.05 + 0.1 * rng.random()
-
-
-def stuck(rng: random.Random) -> float:
-    """A source that answers at once or never: no time allowed can cure it."""
-    return STUCK_SECONDS if rng.random() < 0.35 else 0.1
-
-
-@dataclass
+@dataclass(order=True)
 class Job:
     """One lease at work: when it will be handed in, and as what."""
 
-    agent_id: int
-    task_id: int
-    token: int
     done_at_us: int
-    is_in_time: bool
-    is_good: bool
+    task_id: int
+    agent_id: int = field(compare=False)
+    token: int = field(compare=False)
+    is_in_time: bool = field(compare=False)
+    is_good: bool = field(compare=False)
+
+
+def look_as_the_fleet_does(world: "World", payload: dict[str, Any]) -> ProposalDraft | None:
+    """Diagnose what the views show, as the fleet's diagnosticians do; None when nothing follows from it."""
+    with world.platform.store.read() as tx:
+        facts = [
+            task_fact(item)
+            for state in (TaskState.SETTLED, TaskState.FAILED)
+            for item in views.list_tasks(tx, kind=TaskKind.USER, state=state, limit=500)["items"]
+        ]
+        rows = views.list_parameters(tx, world.platform.registry)
+        attempted = [
+            Attempted(item["parameter"], float(item["treatment_value"]), item["verdict"])
+            for item in views.list_experiments(tx)["items"]
+        ]
+    limits = [fact for item in rows["items"] if (fact := parameter_fact(item))]
+    finding = diagnose(Knowledge(facts, limits, attempted), question_of(payload))
+    if finding.draft is None:
+        return None
+    body = proposal_body(payload["task_id"], finding.draft)
+    body.pop("guardrails")
+    return ProposalDraft(**{**body, "evidence": tuple(body["evidence"])})
 
 
 @dataclass
 class World:
-    """The platform, its clock, its scripted agents, and what they are doing."""
+    """The platform, its clock, its scripted agents, and what they are doing.
+
+    `against` of the `voters` vote against (0 .. voters). `starting_values` come on top of the
+    demonstration's. `jobs_off` names cron jobs that never fire.
+    """
 
     url: str
     folder: Path
-    latency: Callable[[random.Random], float] = heavy
+    latency: Source = heavy
     seed: int = 7
-    tasks_per_second: float = 8.0
+    tasks_per_second: float = 6.0
     is_migrated: bool = True
     skills: tuple[float, ...] = (1.0, 0.98, 0.96, 0.5)
     voters: int = 6
+    against: int = 1
+    investigate_by: Investigate = look_as_the_fleet_does
+    starting_values: dict[str, str] = field(default_factory=dict)
+    is_investigating: bool = True
+    is_voting: bool = True
+    is_bidding_on_investigations: bool = True
+    is_posting: bool = True
     platform: Platform = field(init=False)
     clock: VirtualClock = field(init=False)
     rng: random.Random = field(init=False)
     workers: dict[int, float] = field(default_factory=dict)
     electors: list[int] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
+    refusals: list[NacreError] = field(default_factory=list)
     requester: int = 0
     diagnostician: int = 0
     posted: int = 0
@@ -84,30 +120,42 @@ class World:
 
     def __post_init__(self) -> None:
         """Open the platform and register the agents."""
-        self.clock = VirtualClock()
+        self.clock = VirtualClock(START_US)
         self.rng = random.Random(self.seed)
+        self.entropy = random.Random(self.seed + 1)
+        self.open()
+        self.requester = self.register("requester", Scope.POST)
+        for number, skill in enumerate(self.skills):
+            self.workers[self.register(f"worker_{number}", Scope.BID)] = skill
+        self.diagnostician = self.register("diagnostician", Scope.BID, Scope.PROPOSE, Scope.VOTE)
+        self.electors = [self.register(f"voter_{number}", Scope.VOTE) for number in range(self.voters)]
+
+    def open(self) -> None:
+        """Open the platform over the world's database; again after `close`, as a process that restarts."""
         settings = Settings(self.url, var_directory=self.folder, profile=Profile.DEMONSTRATION)
         self.platform = open_platform(
             settings,
             clock=self.clock,
-            entropy=random.Random(self.seed + 1).randbytes,
+            entropy=self.entropy.randbytes,
             verify=lambda _type, _public, _private, result: (bool(result["is_good"]), {"reason": "scripted"}),
+            starting_values=self.starting_values,
             is_migrated=self.is_migrated,
         )
-        self.requester = self._register("requester", Scope.POST)
-        for number, skill in enumerate(self.skills):
-            self.workers[self._register(f"worker_{number}", Scope.BID)] = skill
-        self.diagnostician = self._register("diagnostician", Scope.BID, Scope.PROPOSE, Scope.VOTE)
-        self.electors = [self._register(f"voter_{number}", Scope.VOTE) for number in range(self.voters)]
+        do_without_sync(self.platform)
 
-    def _register(self, name: str, *scopes: Scope) -> int:
+    def close(self) -> None:
+        """Close the platform's database."""
+        self.platform.close()
+
+    def register(self, name: str, *scopes: Scope, owner: str = "scripted", is_vouched: bool = True) -> int:
+        """Register one more agent and return its id."""
         with self.platform.store.write(actor="operator") as tx:
             key = agent_registry.key_hash(name)
             return agent_registry.register(
-                tx, name=name, owner="scripted", scopes=scopes, is_vouched=True, key_hash=key
+                tx, name=name, owner=owner, scopes=scopes, is_vouched=is_vouched, key_hash=key
             )
 
-    def write(self, agent_id: int) -> "event_bus.Callable[..., object]":
+    def write(self, agent_id: int) -> AbstractContextManager[Tx]:
         """Return a write transaction of this agent."""
         return self.platform.store.write(actor=f"agent:{agent_id}")
 
@@ -120,15 +168,25 @@ class World:
                 return True
         return False
 
+    def run_lap(self, *, at_most_seconds: float = 120) -> str | None:
+        """Run until the first lap has closed and return its outcome, None when it did not close in time."""
+        self.run(until=lambda world: world.outcome() is not None, at_most_seconds=at_most_seconds)
+        return self.outcome()
+
     def step(self) -> None:
-        """Let a quarter of a second pass: tasks come, agents act, jobs fire, events are delivered."""
-        self.clock.advance(STEP_US)
+        """Let half a second pass: work ends when it ends, then jobs fire, events arrive, and agents act."""
+        ends_us = self.clock.now_us() + STEP_US
+        self.hand_in(ends_us)
+        self.clock.advance(ends_us - self.clock.now_us())
+        self.fire()
+        self.deliver()
         self.post_tasks()
         self.bid_and_lease()
-        self.hand_in()
         self.investigate()
         self.vote()
-        self.fire()
+
+    def deliver(self) -> None:
+        """Deliver every event that is due."""
         event_bus.drain(self.platform.store, self.platform.subscribers)
 
     def fire(self) -> None:
@@ -141,121 +199,149 @@ class World:
                 run_tick(self.platform.store, self.platform.context, job, due_us, "world")
 
     def post_tasks(self) -> None:
-        """Post the tasks that are due by now: two thirds research, the rest mixed."""
-        wanted = int((self.clock.now_us() - 1_767_225_600 * SECOND_US) / SECOND_US * self.tasks_per_second)
-        while self.posted < wanted:
-            self.posted += 1
-            kind = RESEARCH if self.rng.random() < 0.67 else self.rng.choice(OTHERS)
-            terms = TaskTerms(TaskKind.USER, kind, {"n": self.posted}, {}, self.requester, 1_000_000, 600 * SECOND_US)
-            with self.write(self.requester) as tx:
-                meta_task_market.post_task(tx, terms)
+        """Post the tasks that are due by now: most of them research, the rest mixed."""
+        wanted = int((self.clock.now_us() - START_US) / SECOND_US * self.tasks_per_second)
+        if not self.is_posting or self.posted >= wanted:
+            return
+        with self.write(self.requester) as tx:
+            while self.posted < wanted:
+                self.posted += 1
+                is_research = self.rng.random() < RESEARCH_SHARE
+                self.post(tx, RESEARCH if is_research else self.rng.choice(OTHERS))
+
+    def post(self, tx: Tx, kind: str) -> int:
+        """Post one user task and return its id."""
+        terms = TaskTerms(
+            TaskKind.USER, kind, {"n": self.posted}, {}, self.requester, RESERVE_MICROCREDITS, TASK_DEADLINE_US
+        )
+        return meta_task_market.post_task(tx, terms)
 
     def bid_and_lease(self) -> None:
-        """Every worker bids on what is open and takes the leases it has won; so does the diagnostician."""
-        for agent_id in [*self.workers, self.diagnostician]:
+        """Let every worker take the leases it has won and bid on some of what is open."""
+        for place, agent_id in enumerate(self.workers):
             with self.write(agent_id) as tx:
-                agent_registry.touch(tx, agent_id)
                 work = meta_task_market.work_for(tx, agent_id=agent_id, types=None, limit=50)
+                for task in work["awards"]:
+                    heapq.heappush(self.jobs, self._leased(tx, agent_id, task["task_id"], task["type"]))
                 for task in work["open"]:
-                    if (task["kind"] == TaskKind.META) == (agent_id == self.diagnostician):
-                        ask = int(task["reserve_price_microcredits"] * (0.4 + 0.1 * (agent_id % 4)))
-                        meta_task_market.place_bid(
-                            tx, agent_id=agent_id, task_id=task["task_id"], ask_microcredits=ask,
-                            confidence_percent=None,
-                        )  # fmt: skip
-                if agent_id != self.diagnostician:
-                    for task in work["awards"]:
-                        self.jobs.append(self._leased(tx, agent_id, task["task_id"], task["type"]))
+                    is_mine = (task["task_id"] + place) % len(self.workers) < BIDDERS_PER_TASK
+                    if task["kind"] == TaskKind.USER and is_mine:
+                        self._bid(tx, agent_id, task, 0.4 + 0.1 * place)
+
+    def _bid(self, tx: Tx, agent_id: int, task: dict[str, Any], share: float) -> None:
+        meta_task_market.place_bid(
+            tx,
+            agent_id=agent_id,
+            task_id=task["task_id"],
+            ask_microcredits=int(task["reserve_price_microcredits"] * share),
+            confidence_percent=None,
+        )
 
     def _leased(self, tx: Tx, agent_id: int, task_id: int, kind: str) -> Job:
         lease = meta_task_market.take_lease(tx, agent_id=agent_id, task_id=task_id)
         taken = self.latency(self.rng) if kind == RESEARCH else 0.1
-        is_in_time = taken <= lease.timeout_seconds
-        done_us = self.clock.now_us() + seconds(min(taken, lease.timeout_seconds))
+        done_us = tx.now_us + seconds(min(taken, lease.timeout_seconds))
         is_good = self.rng.random() < self.workers[agent_id]
-        return Job(agent_id, task_id, lease.fencing_token, done_us, is_in_time, is_good)
+        return Job(done_us, task_id, agent_id, lease.fencing_token, taken <= lease.timeout_seconds, is_good)
 
-    def hand_in(self) -> None:
-        """Hand in every job whose time has come."""
-        now_us = self.clock.now_us()
-        ready = [job for job in self.jobs if job.done_at_us <= now_us]
-        self.jobs = [job for job in self.jobs if job.done_at_us > now_us]
-        for job in ready:
-            with self.write(job.agent_id) as tx:
-                meta_task_market.submit_result(
-                    tx,
-                    agent_id=job.agent_id,
-                    task_id=job.task_id,
-                    fencing_token=job.token,
-                    outcome=SubmittedOutcome.COMPLETED if job.is_in_time else SubmittedOutcome.FAILED,
-                    failure_reason=None if job.is_in_time else EndReason.TIMED_OUT,
-                    handoff=Handoff("scripted", {"is_good": job.is_good}, ""),
-                )
+    def hand_in(self, until_us: int) -> None:
+        """Hand in every job whose time comes up to an instant, each at its own instant."""
+        while self.jobs and self.jobs[0].done_at_us <= until_us:
+            job = heapq.heappop(self.jobs)
+            self.clock.advance(max(0, job.done_at_us - self.clock.now_us()))
+            outcome = SubmittedOutcome.COMPLETED if job.is_in_time else SubmittedOutcome.FAILED
+            reason = None if job.is_in_time else EndReason.TIMED_OUT
+            changed = {"is_good": job.is_good}
+            self.submit(job.agent_id, job.task_id, job.token, Handoff("scripted", changed, ""), outcome, reason)
+
+    def submit(
+        self,
+        agent_id: int,
+        task_id: int,
+        token: int,
+        handoff: Handoff,
+        outcome: SubmittedOutcome = SubmittedOutcome.COMPLETED,
+        reason: EndReason | None = None,
+    ) -> None:
+        """Hand in one result."""
+        with self.write(agent_id) as tx:
+            meta_task_market.submit_result(
+                tx,
+                agent_id=agent_id,
+                task_id=task_id,
+                fencing_token=token,
+                outcome=outcome,
+                failure_reason=reason,
+                handoff=handoff,
+            )
 
     def investigate(self) -> None:
-        """Let the diagnostician work on an investigation it has won, with the fleet's own analysis."""
-        store = self.platform.store
-        with self.write(self.diagnostician) as tx:
-            awards = meta_task_market.work_for(tx, agent_id=self.diagnostician, types=None, limit=5)["awards"]
-            leases = [
-                (task, meta_task_market.take_lease(tx, agent_id=self.diagnostician, task_id=task["task_id"]))
-                for task in awards
-            ]
-        for task, lease in leases:
-            with store.read() as tx:
-                facts = [
-                    task_fact(item)
-                    for state in ("settled", "failed")
-                    for item in views.list_tasks(tx, kind="user", state=state, limit=500)["items"]
-                ]
-                rows = views.list_parameters(tx, self.platform.registry)
-            parameters = [fact for item in _items(rows) if (fact := parameter_fact(item))]
-            finding = diagnose(Knowledge(facts, parameters), question_of(task["payload"]))
-            proposal_id = None
-            if finding.draft is not None:
-                body = proposal_body(task["task_id"], finding.draft)
-                body.pop("guardrails")
-                draft = ProposalDraft(**{**body, "evidence": tuple(body["evidence"])})
-                proposal_id = self._file(draft)
-            handoff = Handoff("looked", {"proposal_id": proposal_id, "finding": finding.summary}, "")
+        """Let the diagnostician bid on investigations, and work on those that it has won."""
+        if not self.is_bidding_on_investigations:
+            return
+        with self.platform.store.read() as tx:
+            work = meta_task_market.work_for(
+                tx, agent_id=self.diagnostician, types=["investigation"], limit=5
+            )
+        for task in work["open"]:
             with self.write(self.diagnostician) as tx:
-                meta_task_market.submit_result(
-                    tx, agent_id=self.diagnostician, task_id=task["task_id"], fencing_token=lease.fencing_token,
-                    outcome=SubmittedOutcome.COMPLETED, failure_reason=None, handoff=handoff,
-                )  # fmt: skip
+                self._bid(tx, self.diagnostician, task, 0.5)
+        for task in work["awards"] if self.is_investigating else ():
+            with self.write(self.diagnostician) as tx:
+                lease = meta_task_market.take_lease(tx, agent_id=self.diagnostician, task_id=task["task_id"])
+            draft = self.investigate_by(self, {**task["payload"], "task_id": task["task_id"]})
+            changed = {"proposal_id": None if draft is None else self.file(draft), "finding": "scripted"}
+            self.submit(
+                self.diagnostician, task["task_id"], lease.fencing_token, Handoff("looked", changed, "")
+            )
 
-    def _file(self, draft: ProposalDraft) -> int | None:
+    def file(self, draft: ProposalDraft) -> int | None:
+        """File a proposal as the diagnostician; keep a refusal and return None."""
         try:
             with self.write(self.diagnostician) as tx:
                 return proposal_system.file_proposal(tx, self.platform.registry, draft, self.diagnostician)
-        except NacreError:
+        except NacreError as error:
+            self.refusals.append(error)
             return None
 
     def vote(self) -> None:
-        """Let every elector vote for; the last one votes against."""
-        for agent_id in self.electors:
-            with self.write(agent_id) as tx:
-                open_ballots = meta_task_market.work_for(tx, agent_id=agent_id, types=None, limit=1)["proposals"]
-            for item in open_ballots:
-                is_last = agent_id == self.electors[-1]
-                try:
-                    with self.write(agent_id) as tx:
-                        proposal_system.cast_ballot(
-                            tx,
-                            proposal_id=item["proposal_id"],
-                            agent_id=agent_id,
-                            choice=BallotChoice.AGAINST if is_last else BallotChoice.FOR,
-                            reason="I doubt it." if is_last else "",
-                            forecast_percent=20 if is_last else 80,
-                        )
-                except NacreError:
-                    continue
-
-    def laps(self) -> list[dict[str, object]]:
-        """Return every lap, newest first."""
+        """Let the electors vote: the last `against` of them against, the others for."""
         with self.platform.store.read() as tx:
-            return _items(views.list_laps(tx))
+            is_idle = not sql.find_all(tx, tables.proposal, state=ProposalState.OPEN, limit=1)
+        if is_idle or not self.is_voting:
+            return
+        for place, agent_id in enumerate(self.electors):
+            with self.write(agent_id) as tx:
+                work = meta_task_market.work_for(tx, agent_id=agent_id, types=None, limit=1)
+                for item in work["proposals"]:
+                    self.cast(tx, item["proposal_id"], agent_id, place < self.voters - self.against)
+
+    def cast(self, tx: Tx, proposal_id: int, agent_id: int, is_for: bool) -> int:
+        """Cast one ballot."""
+        return proposal_system.cast_ballot(
+            tx,
+            proposal_id=proposal_id,
+            agent_id=agent_id,
+            choice=BallotChoice.FOR if is_for else BallotChoice.AGAINST,
+            reason="" if is_for else "I doubt it.",
+            forecast_percent=80 if is_for else 20,
+        )
+
+    def laps(self) -> list[dict[str, Any]]:
+        """Return every lap as a reader sees it, newest first."""
+        with self.platform.store.read() as tx:
+            return list(views.list_laps(tx)["items"])
+
+    def outcome(self) -> str | None:
+        """Return how the first lap ended, None while it runs or before it began."""
+        with self.platform.store.read() as tx:
+            row = sql.find(tx, tables.lap, id=1)
+        return None if row is None else row["outcome"]
 
 
-def _items(found: object) -> list[dict[str, object]]:
-    return found["items"] if isinstance(found, dict) else list(found)  # type: ignore[call-overload]
+def do_without_sync(platform: Platform) -> None:
+    """Keep SQLite from waiting for the disk at every commit (tests only)."""
+    engine = platform.store.engine
+    if engine.dialect.name == "sqlite":
+        engine.dispose()
+        event.listen(engine, "connect", lambda raw, _entry: raw.execute("PRAGMA synchronous=OFF"))
