@@ -1,7 +1,7 @@
 """A whole platform over a fresh database of either engine: virtual clock, seeded entropy, scripted verifier.
 
 `platform` is what `open_platform` builds; `market` drives it the way agents do, one transaction per act. The
-verifier agrees with every result that says `{"is_good": true}`. Nothing here decides: rules are the platform's.
+verifier agrees with every result that says `{"is_good": true}`. Nothing here decides: the platform does.
 """
 
 import random
@@ -179,6 +179,3 @@ def requester(market: Market) -> int:
 def worker(market: Market) -> int:
     """An agent that bids and works."""
     return market.agent()
-
-
-

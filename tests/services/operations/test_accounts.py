@@ -1,4 +1,4 @@
-"""Money: every transfer balances, every hold is resolved once, and nothing is half done when funds are short."""
+"""Money: every transfer balances, each hold is resolved once, nothing is half done when funds are short."""
 
 from concurrent.futures import ThreadPoolExecutor
 

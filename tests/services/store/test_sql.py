@@ -1,4 +1,4 @@
-"""The row operations: guarded updates judged by their count, conditions by value, null and set, unique rows."""
+"""The row operations: guarded updates judged by their count, conditions by value, null, set; unique rows."""
 
 import pytest
 from sqlalchemy.exc import IntegrityError
