@@ -36,13 +36,18 @@ class Resolution:
 def start_experiment(tx: Tx, proposal_id: int, entropy: Callable[[int], bytes]) -> int | None:
     """Start the experiment of a passed proposal; return its id, or None when it cannot start (yet).
 
-    The salt is secret until the end; the ledger holds a commitment to it and the whole plan of the bet.
+    The salt is secret until the end; the ledger holds a commitment to it and the whole plan of the bet. A
+    setting that moved since the vote is refused: its old value is no control any more.
     """
     proposal = sql.find(tx, tables.proposal, lock=True, id=proposal_id)
     if proposal is None or proposal["state"] != ProposalState.PASSED:
         return None
     tx = tx.in_lap(proposal["lap_id"])
     task_type = proposal["parameter"].split(".", 1)[0]
+    audit_log.wait_for_turn(tx)
+    if production_config.effective(tx, proposal["parameter"]).version != proposal["from_version"]:
+        _refuse_to_start(tx, proposal)
+        return None
     if sql.find(tx, tables.experiment, task_type=task_type, state=ExperimentState.RUNNING) is not None:
         return None
     plan = _plan(tx, proposal)
@@ -68,6 +73,18 @@ def start_experiment(tx: Tx, proposal_id: int, entropy: Callable[[int], bytes]) 
         Event(EventType.EXPERIMENT_STARTED, f"experiment:{experiment_id}", {"experiment_id": experiment_id}),
     )
     return experiment_id
+
+
+def _refuse_to_start(tx: Tx, proposal: Row) -> None:
+    """End a passed proposal whose parameter was changed after it was filed."""
+    reason = f"{proposal['parameter']} was changed after the proposal was filed"
+    where = {"id": proposal["id"], "state": ProposalState.PASSED}
+    state = ProposalState.REFUSED
+    sql.update(tx, tables.proposal, where, state=state, decided_at_us=tx.now_us, end_reason=reason)
+    facts = {"proposal_id": proposal["id"], "experiment_id": None, "parameter": proposal["parameter"]}
+    audit_log.append(tx, EntryType.REFUSED, {**facts, "reason": reason})
+    told = {"proposal_id": proposal["id"], "state": str(state), "meta_task_id": proposal["meta_task_id"]}
+    publish(tx, Event(EventType.PROPOSAL_CLOSED, f"proposal:{proposal['id']}", told))
 
 
 def start_waiting(tx: Tx, entropy: Callable[[int], bytes]) -> int:

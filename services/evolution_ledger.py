@@ -34,6 +34,9 @@ from services.store import ledger, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
 
+LEFT_OPEN = (Verdict.INCONCLUSIVE, Verdict.INVALID)
+"""What an experiment may be called whose records decide nothing (it was stopped at its time limit)."""
+
 
 class Signer(Protocol):
     """Something that signs a checkpoint's body into a C2SP note."""
@@ -56,17 +59,23 @@ class RollbackReceipt:
 def record_verdict(tx: Tx, experiment_id: int) -> int:
     """Write the VERDICT of an ended experiment, recomputed from its kept records; return the entry's index.
 
-    Raises LedgerBrokenError when the records do not give the verdict that the sandbox stored.
+    Called again it writes nothing and returns the same index. Raises LedgerBrokenError when the records do
+    not give the verdict that the sandbox stored.
     """
     row = _ended(tx, experiment_id)
+    audit_log.wait_for_turn(tx)
+    written = ledger.entry_of_experiment(tx, experiment_id, row["lap_id"], EntryType.VERDICT)
+    if written is not None:
+        return written
     kept = sql.find(tx, tables.blob, sha256=row["records_sha256"])
     if kept is None:
         msg = f"the records of experiment {experiment_id} are missing"
         raise LedgerBrokenError(msg)
     _, records = read_records(bytes(kept["content"]))
     result = replay(BetPlan.from_payload(row["plan"]), records)
-    if result.decision.verdict is not None and str(result.decision.verdict) != row["verdict"]:
-        msg = f"experiment {experiment_id} says {row['verdict']}, its records say {result.decision.verdict}"
+    found = result.decision.verdict
+    if row["verdict"] != found and (found is not None or row["verdict"] not in LEFT_OPEN):
+        msg = f"experiment {experiment_id} says {row['verdict']}, its records say {found or 'nothing yet'}"
         raise LedgerBrokenError(msg)
     index = audit_log.append(
         tx,
@@ -90,11 +99,16 @@ def record_verdict(tx: Tx, experiment_id: int) -> int:
 
 
 def apply_verdict(tx: Tx, experiment_id: int) -> bool:
-    """Promote the tested value after a WIN, refuse it after anything else; tell whether it was promoted.
+    """Promote the tested value after a WIN, refuse it after anything else; tell whether it was promoted now.
 
     A parameter that moved since the test is refused too: what was tested is no longer what would change.
+    Called again it changes nothing.
     """
     row = _ended(tx, experiment_id)
+    audit_log.wait_for_turn(tx)
+    ends = (EntryType.PROMOTED, EntryType.REFUSED)
+    if ledger.entry_of_experiment(tx, experiment_id, row["lap_id"], *ends) is not None:
+        return False
     if row["verdict"] != Verdict.WIN:
         _refuse(tx, row, f"{row['verdict']}: {row['reason']}")
         return False

@@ -24,6 +24,8 @@ AGENT = "agent"
 WATCHED = (TASK_TYPE, PLATFORM)
 BASELINE_US = 7 * DAY_US
 EVIDENCE_TASKS = 200
+RECOVERY_WINDOWS = 24
+"""Newest windows that a recovery is judged by: a long bad time must not hide a good day."""
 HEALTHY_FAILURE_RATE = 0.05
 BAND = 0.05
 """How far under its baseline a rate may be and count as back, in success rate."""
@@ -159,9 +161,12 @@ def close_lap(tx: Tx, lap_id: int, outcome: str) -> None:
 def _detect(
     tx: Tx, dimension: str, key: str, since_us: int, metrics: int
 ) -> tuple[Detection, int, int] | None:
-    """Return the fall in one series with its window, leaving out what earlier episodes covered."""
+    """Return the fall in one series with its window, leaving out what earlier episodes covered.
+
+    A series that had no task in the newest window is idle: old windows are no news.
+    """
     history = _clean_series(tx, dimension, key, since_us)
-    if not history:
+    if not history or history[-1]["window_end_us"] != observations.last_window_end(tx, METRIC):
         return None
     found = detect_proportion(
         [Sample(row["numerator"], row["denominator"]) for row in history],
@@ -237,7 +242,7 @@ def _follow(tx: Tx, episode: Row) -> None:
     line = production_config.number(tx, "observatory.success_line_percent") / 100
     minimum = int(production_config.number(tx, "observatory.line_minimum_tasks"))
     required = max(line, (episode["baseline_rate"] or 0.0) - BAND)
-    samples = [Sample(row["numerator"], row["denominator"]) for row in recent]
+    samples = [Sample(row["numerator"], row["denominator"]) for row in recent[-RECOVERY_WINDOWS:]]
     if not is_recovered(samples, line=line, minimum=minimum, required_rate=required):
         return
     where = {"id": episode["id"], "state": EpisodeState.OPEN}

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from services.domain import sequential
+from services.domain.bet import Verdict
 from services.domain.canonical import digest_hex
 from services.domain.clock import DAY_US, seconds
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError, NotFoundError
 from services.domain.events import Event, EventType
 from services.domain.ledger_schema import EntryType
 from services.domain.parameters import ParameterRegistry, Risk, check_change
-from services.domain.states import BallotChoice, ProposalState
+from services.domain.states import TASK_ENDS, BallotChoice, ProposalState, Standing, TaskKind
 from services.domain.tally import TallyOutcome, tally
 from services.event_bus import publish
 from services.operations import agent_registry, audit_log, production_config, review_queue
@@ -26,6 +27,9 @@ from services.store.tx import Tx
 METRIC = "task_success"
 BASE_RATE_TASKS = 200
 TRAFFIC_WINDOW_US = DAY_US
+LEAST_EFFECT = Decimal("0.001")
+"""No experiment can show less with the tasks that a cap allows."""
+EFFECT_LENGTH = 32
 STATE_OF_OUTCOME = {
     TallyOutcome.PASSED: ProposalState.PASSED,
     TallyOutcome.REJECTED: ProposalState.REJECTED,
@@ -62,6 +66,7 @@ def file_proposal(tx: Tx, registry: ParameterRegistry, draft: ProposalDraft, pro
     Raises InvalidValueError (code names the rule) for a change the loop may not ask for, evidence that does
     not stand, or an experiment that cannot be finished; ConflictError for a live or cooling-off twin.
     """
+    owner = _require_standing(tx, proposer_id)["owner"]
     parameter = registry.get(draft.parameter)
     current = production_config.effective(tx, parameter.name)
     to_value = check_change(parameter, current.value, draft.to)
@@ -73,7 +78,7 @@ def file_proposal(tx: Tx, registry: ParameterRegistry, draft: ProposalDraft, pro
     content_hash = digest_hex(
         {"parameter": parameter.name, "from": current.value, "to": to_value, "metric": METRIC}
     )
-    _check_rivals(tx, parameter.name, proposer_id, content_hash)
+    _check_rivals(tx, parameter.name, owner, content_hash)
     lap = _lap_of(tx, draft.meta_task_id, proposer_id)
     return _insert(
         tx.in_lap(lap),
@@ -104,6 +109,7 @@ def cast_ballot(
     if proposal["state"] != ProposalState.OPEN or tx.now_us >= proposal["closes_at_us"]:
         msg = f"the vote on proposal {proposal_id} is closed (it is {proposal['state']})"
         raise ConflictError(msg, field="proposal_id", code="vote_closed", state=proposal["state"])
+    _require_standing(tx, agent_id)
     if sql.find(tx, tables.elector, proposal_id=proposal_id, agent_id=agent_id) is None:
         msg = f"this agent is not in the electorate that was frozen when proposal {proposal_id} was filed"
         raise ForbiddenError(msg, field="proposal_id")
@@ -174,10 +180,16 @@ def tally_due(tx: Tx) -> dict[str, int]:
 
 
 def finish(tx: Tx, proposal_id: int, state: ProposalState, reason: str) -> None:
-    """Close a tested proposal by its verdict and score every forecast (Brier) against it."""
+    """Close a tested proposal, and score every forecast (Brier) by whether the experiment won.
+
+    An invalid experiment says nothing about a forecast: none is scored.
+    """
     where = {"id": proposal_id, "state": ProposalState.TESTING}
     sql.update(tx, tables.proposal, where, state=state, decided_at_us=tx.now_us, end_reason=reason[:120])
-    won = 1.0 if state is ProposalState.PROMOTED else 0.0
+    experiment = sql.find(tx, tables.experiment, proposal_id=proposal_id)
+    if experiment is None or experiment["verdict"] in (None, Verdict.INVALID):
+        return
+    won = 1.0 if experiment["verdict"] == Verdict.WIN else 0.0
     for ballot in sql.find_all(tx, tables.ballot, proposal_id=proposal_id):
         if ballot["forecast_percent"] is not None:
             brier = (ballot["forecast_percent"] / 100 - won) ** 2
@@ -209,8 +221,8 @@ def _admit(tx: Tx, task_type: str, draft: ProposalDraft) -> Admission:
         effect = Decimal(draft.expected_effect)
     except InvalidOperation:
         effect = Decimal(0)
-    if not effect.is_finite() or not 0 < effect < 1:
-        msg = "the expected effect must be a decimal between 0 and 1, the gain in success rate"
+    if not effect.is_finite() or not LEAST_EFFECT <= effect < 1 or len(f"{effect:f}") > EFFECT_LENGTH:
+        msg = f"the expected effect must be a gain in success rate: a decimal from {LEAST_EFFECT} to under 1"
         raise InvalidValueError(msg, field="body.expected_effect", code="effect_out_of_bounds")
     verified, ended = governance.recent_outcomes(tx, task_type, BASE_RATE_TASKS)
     base = verified / ended if ended else 0.0
@@ -231,8 +243,18 @@ def _admit(tx: Tx, task_type: str, draft: ProposalDraft) -> Admission:
     return Admission(base, effect, needed)
 
 
-def _check_rivals(tx: Tx, parameter: str, proposer_id: int, content_hash: str) -> None:
-    owner = agent_registry.get(tx, proposer_id)["owner"]
+def _require_standing(tx: Tx, agent_id: int) -> Row:
+    """Return the agent's row; raise ForbiddenError when it is suspended."""
+    row = agent_registry.get(tx, agent_id)
+    if row["standing"] == Standing.SUSPENDED:
+        msg = "a suspended agent can neither propose nor vote; an operator can reinstate it"
+        raise ForbiddenError(msg)
+    return row
+
+
+def _check_rivals(tx: Tx, parameter: str, owner: str, content_hash: str) -> None:
+    """Refuse a second live proposal of a parameter or of an owner (its agents wait here for one another)."""
+    sql.find_all(tx, tables.agent, lock=True, owner=owner)
     live = sql.find(
         tx,
         tables.proposal,
@@ -241,8 +263,7 @@ def _check_rivals(tx: Tx, parameter: str, proposer_id: int, content_hash: str) -
     )
     live_id = live["id"] if live else governance.live_of_owner(tx, owner)
     if live_id is not None:
-        msg = f"proposal {live_id} is live; one at a time per parameter and per owner"
-        raise ConflictError(msg, field="parameter", code="proposal_already_live", proposal_id=live_id)
+        raise _already_live(f"proposal {live_id}", proposal_id=live_id)
     cool_off_us = seconds(production_config.number(tx, "consensus.cool_off_seconds"))
     twin = governance.same_content_since(tx, content_hash, tx.now_us - cool_off_us)
     if twin is not None:
@@ -251,12 +272,17 @@ def _check_rivals(tx: Tx, parameter: str, proposer_id: int, content_hash: str) -
         raise ConflictError(msg, field="to", code="resubmission_cool_off", proposal_id=twin)
 
 
+def _already_live(what: str, **arguments: object) -> ConflictError:
+    msg = f"{what} is live; one at a time per parameter and per owner"
+    return ConflictError(msg, field="parameter", code="proposal_already_live", **arguments)
+
+
 def _lap_of(tx: Tx, meta_task_id: int | None, proposer_id: int) -> int | None:
     if meta_task_id is None:
         return tx.lap
-    task = sql.find(tx, tables.task, id=meta_task_id)
-    if task is None or task["awarded_agent_id"] != proposer_id:
-        msg = f"task {meta_task_id} is not an investigation awarded to this agent"
+    task = sql.find(tx, tables.task, id=meta_task_id, kind=TaskKind.META)
+    if task is None or task["awarded_agent_id"] != proposer_id or task["state"] in TASK_ENDS:
+        msg = f"task {meta_task_id} is not an investigation that this agent works on"
         raise InvalidValueError(msg, field="body.meta_task_id", code="meta_task_unknown")
     lap: int | None = task["lap_id"]
     return lap
@@ -275,9 +301,10 @@ def _insert(
     electors = governance.eligible_voters(tx, proposer_id=proposer_id, minimum_settled_jobs=jobs)
     closes = tx.now_us + seconds(production_config.number(tx, "consensus.voting_period_seconds"))
     minimum = tx.now_us + seconds(production_config.number(tx, "consensus.minimum_period_seconds"))
-    proposal_id = sql.insert(
+    proposal_id = sql.insert_unique(
         tx,
         tables.proposal,
+        _already_live(f"a proposal on {draft.parameter}"),
         lap_id=tx.lap,
         meta_task_id=draft.meta_task_id,
         proposer_id=proposer_id,

@@ -19,6 +19,11 @@ from services.store.tx import Tx
 HEAD = 1
 
 
+def wait_for_turn(tx: Tx) -> None:
+    """Wait until no other decision is being written and keep the turn until the transaction ends."""
+    sql.find(tx, tables.ledger_head, lock=True, id=HEAD)
+
+
 def append(tx: Tx, kind: EntryType, payload: Mapping[str, object]) -> int:
     """Append one entry and return its index; raise LedgerBrokenError when there is no head to append to."""
     head = sql.find(tx, tables.ledger_head, lock=True, id=HEAD)

@@ -44,9 +44,8 @@ def last_recorded_hash(tx: Tx) -> str | None:
         select(ledger_entry.c.leaf)
         .where(ledger_entry.c.type.in_([str(kind) for kind in CONFIG_ENTRIES]))
         .order_by(ledger_entry.c.index.desc())
-        .limit(16)
     )
-    for row in rows(tx, statement):
+    for row in tx.connection.execute(statement).mappings():
         payload = json.loads(row["leaf"])["payload"]
         if "config_after" in payload:
             return str(payload["config_after"])

@@ -46,6 +46,20 @@ def blobs(tx: Tx) -> Iterator[Row]:
     yield from rows(tx, select(blob).order_by(blob.c.sha256))
 
 
+def entry_of_experiment(tx: Tx, experiment_id: int, lap_id: int | None, *kinds: EntryType) -> int | None:
+    """Return the index of the newest entry of these types that names an experiment of a lap, or None."""
+    statement = (
+        select(ledger_entry.c.index, ledger_entry.c.leaf)
+        .where(ledger_entry.c.type.in_([str(kind) for kind in kinds]))
+        .where(ledger_entry.c.lap_id.is_(None) if lap_id is None else ledger_entry.c.lap_id == lap_id)
+        .order_by(ledger_entry.c.index.desc())
+    )
+    for row in rows(tx, statement):
+        if json.loads(row["leaf"])["payload"].get("experiment_id") == experiment_id:
+            return int(row["index"])
+    return None
+
+
 def last_promotion(tx: Tx, parameter: str) -> tuple[int, dict[str, object]] | None:
     """Return (index, payload) of the newest PROMOTED entry of a parameter, or None."""
     statement = (
