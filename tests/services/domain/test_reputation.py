@@ -1,4 +1,4 @@
-"""Standing and records are folds: decay with a half-life, an e-process that spares the good and ends the bad."""
+"""Standing and records are folds: decay with a half-life, an e-process that spares the good."""
 
 import math
 import random

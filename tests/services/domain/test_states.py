@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 
 import pytest
 
@@ -14,7 +15,7 @@ LIFECYCLES = [kind for _, kind in inspect.getmembers(states, inspect.isclass) if
 def notes(kind):
     """Return the docstring under each member of an enum, which Python itself throws away."""
     body = ast.parse(inspect.getsource(kind)).body[0].body
-    pairs = zip(body, body[1:], strict=False)
+    pairs = itertools.pairwise(body)
     return {
         name.targets[0].id: note.value.value
         for name, note in pairs
