@@ -33,7 +33,7 @@ RISK_WORDS = {
 }
 
 
-# --- what the templates show -------------------------------------------------------------------------------------
+# --- what the templates show -------------------------------------------------------------------------------
 
 
 def wilson(successes: float, resolved: int) -> tuple[float, float]:
@@ -42,7 +42,11 @@ def wilson(successes: float, resolved: int) -> tuple[float, float]:
         return 0.0, 1.0
     share, square = successes / resolved, NORMAL_95**2
     centre = (share + square / (2 * resolved)) / (1 + square / resolved)
-    half = NORMAL_95 * math.sqrt(share * (1 - share) / resolved + square / (4 * resolved**2)) / (1 + square / resolved)
+    half = (
+        NORMAL_95
+        * math.sqrt(share * (1 - share) / resolved + square / (4 * resolved**2))
+        / (1 + square / resolved)
+    )
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
@@ -58,31 +62,43 @@ def e_value_words(log_e: float | None) -> str:
 
 
 def verdict_words(experiment: Row) -> str:
-    """Return in words how an experiment stands or ended."""
+    """Return in words how an experiment (single, with its path) stands or ended."""
     e_value, line = e_value_words(experiment["log_e"]), e_value_words(experiment["threshold_log_e"])
-    resolved = experiment["control"]["resolved"] + experiment["treatment"]["resolved"]
+    folded = len(experiment.get("path") or [])
     if experiment["verdict"] is None:
-        return f"Running: E = {e_value} after {resolved} resolved tasks; the line stands at {line}."
+        return f"Running: E = {e_value} after {folded} tasks in order of assignment; the line is {line}."
     effect = ""
     if experiment["estimate"] is not None:
-        effect = (f" Success changed by {points(experiment['estimate'])}"
-                  f" (between {points(experiment['lower'])} and {points(experiment['upper'])}, valid at every look).")
-    return f"{_ENDS[Verdict(experiment['verdict'])]} E = {e_value} after {resolved} resolved tasks.{effect}"
+        effect = (
+            f" Success changed by {points(experiment['estimate'])}"
+            f" ({points(experiment['lower'])} to {points(experiment['upper'])}, valid at every look)."
+        )
+    return f"{_ENDS[Verdict(experiment['verdict'])]} E = {e_value} after {folded} tasks.{effect}"
 
 
 def experiment_context(experiment: Row) -> Row:
     """Return an experiment (single, with its path) with its charts and its verdict in words."""
-    arms = [("control", "old", experiment["control_value"]), ("treatment", "new", experiment["treatment_value"])]
+    arms = [
+        ("control", "old", experiment["control_value"]),
+        ("treatment", "new", experiment["treatment_value"]),
+    ]
     drawn = [drawn_arm(f"{name}: {value}", experiment[arm]) for arm, name, value in arms]
-    path = [charts.PathPoint(p["ordinal"], p["log_e"], p["arm"], p["outcome"])
-            for p in experiment.get("path") or [] if p["log_e"] is not None and p["outcome"] is not None]
+    path = [
+        charts.PathPoint(p["ordinal"], p["log_e"], p["arm"], p["outcome"])
+        for p in experiment.get("path") or []
+        if p["log_e"] is not None and p["outcome"] is not None
+    ]
     number = experiment["experiment_id"]
     return {
-        "experiment": experiment, "words": verdict_words(experiment), "e_value": e_value_words(experiment["log_e"]),
+        "experiment": experiment,
+        "words": verdict_words(experiment),
+        "e_value": e_value_words(experiment["log_e"]),
         "line": e_value_words(experiment["threshold_log_e"]),
         "arms": [{"arm": arm, "name": name, "value": value, **experiment[arm]} for arm, name, value in arms],
         "arms_chart": charts.arms_bar(drawn, title=f"Success by arm in experiment {number}"),
-        "wealth_chart": charts.wealth_path(path, experiment["threshold_log_e"], title=f"Wealth in experiment {number}"),
+        "wealth_chart": charts.wealth_path(
+            path, experiment["threshold_log_e"], title=f"Wealth in experiment {number}"
+        ),
     }
 
 
@@ -90,21 +106,34 @@ def tally_words(proposal: Row, threshold_percent: int = THRESHOLD_PERCENT) -> st
     """Return in words what the ballots say against the line."""
     cast = proposal["yes"] + proposal["no"]
     sides = proposal["electorate"] - proposal["abstain"]
-    return (f"{proposal['yes']} for and {proposal['no']} against, {proposal['abstain']} abstained, of an electorate of "
-            f"{proposal['electorate']}. With {cast} cast, {need(cast, threshold_percent)} would carry; "
-            f"{need(sides, threshold_percent)} carry whatever the silent do.")
+    return (
+        f"{proposal['yes']} for and {proposal['no']} against, {proposal['abstain']} abstained, of an "
+        f"electorate of {proposal['electorate']}. With {cast} cast, "
+        f"{need(cast, threshold_percent)} would carry; "
+        f"{need(sides, threshold_percent)} carry whatever the silent do."
+    )
 
 
-def proposal_context(proposal: Row, names: Mapping[int, str], threshold_percent: int = THRESHOLD_PERCENT) -> Row:
-    """Return a proposal (single, with ballots and electors) with its tally drawn and its silent electors named."""
+def proposal_context(
+    proposal: Row, names: Mapping[int, str], threshold_percent: int = THRESHOLD_PERCENT
+) -> Row:
+    """Return a proposal (with ballots and electors), its tally drawn and its silent electors named."""
     ballots = proposal.get("ballots") or []
     voted = {ballot["agent_id"] for ballot in ballots}
     silent = [agent for agent in proposal.get("electors") or [] if agent not in voted]
     counts = (proposal["yes"], proposal["no"], proposal["abstain"], proposal["electorate"])
-    chart = charts.tally_bar(*counts, threshold_percent=threshold_percent,
-                             title=f"Votes on proposal {proposal['proposal_id']}")
-    return {"proposal": proposal, "ballots": ballots, "silent": silent, "names": names, "tally_chart": chart,
-            "tally": tally_words(proposal, threshold_percent), "threshold_percent": threshold_percent}
+    chart = charts.tally_bar(
+        *counts, threshold_percent=threshold_percent, title=f"Votes on proposal {proposal['proposal_id']}"
+    )
+    return {
+        "proposal": proposal,
+        "ballots": ballots,
+        "silent": silent,
+        "names": names,
+        "tally_chart": chart,
+        "tally": tally_words(proposal, threshold_percent),
+        "threshold_percent": threshold_percent,
+    }
 
 
 def consensus_threshold(visit: Visit) -> int:
@@ -113,15 +142,23 @@ def consensus_threshold(visit: Visit) -> int:
     return int(found["value"]) if found else THRESHOLD_PERCENT
 
 
-# --- the pages ---------------------------------------------------------------------------------------------------
+# --- the pages ---------------------------------------------------------------------------------------------
 
 
 def proposals(visit: Visit) -> Shown:
     """Every proposed change, newest first."""
     state = visit.chosen("state", PROPOSAL_STATES)
     page = visit.views.list_proposals(visit.tx, state=state, **visit.window())
-    return Shown("proposals.html", {"proposals": rows(page), "next": next_link(visit, page), "state": state,
-                                    "states": PROPOSAL_STATES, "names": visit.agent_names()})
+    return Shown(
+        "proposals.html",
+        {
+            "proposals": rows(page),
+            "next": next_link(visit, page),
+            "state": state,
+            "states": PROPOSAL_STATES,
+            "names": visit.agent_names(),
+        },
+    )
 
 
 def proposal(visit: Visit) -> Shown | None:
@@ -138,8 +175,10 @@ def experiments(visit: Visit) -> Shown:
     state = visit.chosen("state", EXPERIMENT_STATES)
     page = visit.views.list_experiments(visit.tx, state=state, **visit.window())
     shown = [{**found, "e_words": e_value_words(found["log_e"])} for found in rows(page)]
-    return Shown("experiments.html", {"experiments": shown, "next": next_link(visit, page), "state": state,
-                                      "states": EXPERIMENT_STATES})
+    return Shown(
+        "experiments.html",
+        {"experiments": shown, "next": next_link(visit, page), "state": state, "states": EXPERIMENT_STATES},
+    )
 
 
 def experiment(visit: Visit) -> Shown | None:
@@ -161,4 +200,6 @@ def parameter(visit: Visit) -> Shown | None:
     found = visit.views.get_parameter(visit.tx, visit.registry, str(visit.path["name"]))
     if found is None:
         return None
-    return Shown("parameter.html", {"parameter": found, "risk_words": RISK_WORDS.get(Risk(found["risk"]), "")})
+    return Shown(
+        "parameter.html", {"parameter": found, "risk_words": RISK_WORDS.get(Risk(found["risk"]), "")}
+    )

@@ -29,23 +29,57 @@ MINUTE_SECONDS = 60
 HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
 HASH_SHOWN = 12
+_STEPS = (
+    ("d", DAY_SECONDS, "h", HOUR_SECONDS),
+    ("h", HOUR_SECONDS, "min", MINUTE_SECONDS),
+    ("min", MINUTE_SECONDS, "s", 1),
+)
 _KEPT_CONTROLS = "\n\t"
 _HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 
 TONES: dict[str, str] = {
     **dict.fromkeys(
-        (TaskState.SETTLED, AttemptState.VERIFIED, ProposalState.PROMOTED, ProposalState.PASSED, Standing.FULL,
-         Verdict.WIN, BallotChoice.FOR, TickState.DONE, "delivered", "completed"),
+        (
+            TaskState.SETTLED,
+            AttemptState.VERIFIED,
+            ProposalState.PROMOTED,
+            ProposalState.PASSED,
+            Standing.FULL,
+            Verdict.WIN,
+            BallotChoice.FOR,
+            TickState.DONE,
+            "delivered",
+            "completed",
+        ),
         "good",
     ),
     **dict.fromkeys(
-        (TaskState.FAILED, AttemptState.LAPSED, ProposalState.REJECTED, ProposalState.ROLLED_BACK,
-         Standing.SUSPENDED, Verdict.LOSS, Verdict.INVALID, BallotChoice.AGAINST, TickState.OVERRUN, "dead"),
+        (
+            TaskState.FAILED,
+            AttemptState.LAPSED,
+            ProposalState.REJECTED,
+            ProposalState.ROLLED_BACK,
+            Standing.SUSPENDED,
+            Verdict.LOSS,
+            Verdict.INVALID,
+            BallotChoice.AGAINST,
+            TickState.OVERRUN,
+            "dead",
+        ),
         "bad",
     ),
     **dict.fromkeys(
-        (TaskState.BIDDING, TaskState.AWARDED, TaskState.LEASED, TaskState.SUBMITTED, EpisodeState.OPEN,
-         ProposalState.TESTING, ExperimentState.RUNNING, Standing.PROBATION, "pending"),
+        (
+            TaskState.BIDDING,
+            TaskState.AWARDED,
+            TaskState.LEASED,
+            TaskState.SUBMITTED,
+            EpisodeState.OPEN,
+            ProposalState.TESTING,
+            ExperimentState.RUNNING,
+            Standing.PROBATION,
+            "pending",
+        ),
         "live",
     ),
     **dict.fromkeys((ProposalState.REFUSED, ProposalState.INQUORATE, Verdict.INCONCLUSIVE), "warn"),
@@ -97,25 +131,23 @@ def seconds_of(at: str) -> float:
 def moment(at: str | None) -> Markup:
     """Return an RFC 3339 instant as a `<time>` element to the second, UTC, its full text in the title."""
     if not at:
-        return Markup(NOTHING)
+        return escape(NOTHING)
     instant = datetime.fromisoformat(at).astimezone(UTC)
-    return Markup('<time datetime="{0}" title="{0}">{1:%Y-%m-%d} <b>{1:%H:%M:%S}</b></time>').format(at, instant)
+    return Markup('<time datetime="{0}" title="{0}">{1:%Y-%m-%d} <b>{1:%H:%M:%S}</b></time>').format(
+        at, instant
+    )
 
 
 def duration(seconds: float | None) -> str:
-    """Return a length of time the way one reads it at a glance: 0.42 s, 12.5 s, 3 min 20 s, 2 h 5 min, 4 d 3 h."""
+    """Return a length of time as one reads it at a glance: 0.42 s, 12.5 s, 3 min 20 s, 2 h 5 min, 4 d 3 h."""
     if seconds is None:
         return NOTHING
     sign, rest = ("−", -seconds) if seconds < 0 else ("", seconds)
     if rest < MINUTE_SECONDS:
         return f"{sign}{rest:.3g} s"
     whole = round(rest)
-    for unit, part_unit, size, part in (
-        ("min", "s", MINUTE_SECONDS, 1), ("h", "min", HOUR_SECONDS, MINUTE_SECONDS), ("d", "h", DAY_SECONDS, HOUR_SECONDS),
-    ):
-        if unit == "d" or whole < size * (60 if unit == "min" else 24):
-            return f"{sign}{whole // size} {unit} {whole % size // part} {part_unit}"
-    return NOTHING
+    unit, size, part_unit, part = next(step for step in _STEPS if whole >= step[1])
+    return f"{sign}{whole // size} {unit} {whole % size // part} {part_unit}"
 
 
 def between(start: str | None, end: str | None) -> str:
@@ -151,13 +183,14 @@ def significant(value: float | None, digits: int = 3) -> str:
     """Return a number to a few significant digits, thousands grouped."""
     if value is None:
         return NOTHING
-    return f"{value:,.{digits}g}".replace("-", "−") if abs(value) < 10**digits else f"{value:,.0f}".replace("-", "−")
+    text = f"{value:,.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+    return text.replace("-", "−")
 
 
 def short_hash(digest: str | None) -> Markup:
     """Return the beginning of a hash, the whole of it in the title."""
     if not digest:
-        return Markup(NOTHING)
+        return escape(NOTHING)
     return Markup('<code title="{}">{}…</code>').format(visible(digest), visible(digest[:HASH_SHOWN]))
 
 
@@ -172,7 +205,16 @@ def said(text: Any) -> Markup:
 
 
 FILTERS = {
-    "words": words, "tone": tone, "badge": badge, "moment": moment, "duration": duration, "credits": credits_text,
-    "percent": percent, "points": points, "significant": significant, "short_hash": short_hash, "pretty": pretty,
+    "words": words,
+    "tone": tone,
+    "badge": badge,
+    "moment": moment,
+    "duration": duration,
+    "credits": credits_text,
+    "percent": percent,
+    "points": points,
+    "significant": significant,
+    "short_hash": short_hash,
+    "pretty": pretty,
     "said": said,
 }

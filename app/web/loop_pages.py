@@ -12,6 +12,7 @@ from app.web import charts
 from app.web.evidence_pages import experiment_context, proposal_context
 from app.web.formats import between, percent, rate, seconds_of
 from app.web.visits import Row, Shown, Visit, next_link, reference, rows
+from services.domain.clock import to_rfc3339
 from services.domain.states import EpisodeState
 from services.store.views import StageName, StageState
 
@@ -19,11 +20,12 @@ REFRESH_SECONDS = 5
 LATEST_ENTRIES = 8
 SNAPSHOTS_READ = 240
 LAPS_SEARCHED = 10
+MARGIN_SECONDS = 60.0
 EPISODE_STATES = tuple(EpisodeState)
 NEVER_RUN = tuple(StageName)
 
 
-# --- what the templates show -------------------------------------------------------------------------------------
+# --- what the templates show -------------------------------------------------------------------------------
 
 
 def drawn_stages(lap: Row | None) -> list[charts.Stage]:
@@ -34,25 +36,33 @@ def drawn_stages(lap: Row | None) -> list[charts.Stage]:
 
 
 def stage_rows(lap: Row | None) -> list[Row]:
-    """Return a lap's stages with where each is shown and how long after the one before it came."""
+    """Return a lap's stages with where each is shown and how long after the lap's opening it came."""
     if not lap:
-        return [{"name": name, "state": StageState.WAITING, "at": None, "detail": "", "href": None,
-                 "after": ""} for name in NEVER_RUN]
-    stages, before = [], lap["opened_at"]
-    for stage in lap.get("stages", []):
-        stages.append({**stage, "href": reference(stage.get("ref")),
-                       "after": between(before, stage["at"]) if stage["at"] else ""})
-        before = stage["at"] or before
-    return stages
+        return [
+            {"name": name, "state": StageState.WAITING, "at": None, "detail": "", "href": None, "after": ""}
+            for name in NEVER_RUN
+        ]
+    return [
+        {
+            **stage,
+            "href": reference(stage.get("ref")),
+            "after": between(lap["opened_at"], stage["at"]) if stage["at"] else "",
+        }
+        for stage in lap["stages"]
+    ]
 
 
 def lap_ring(lap: Row | None) -> Markup:
     """Return the picture of the loop with the lap's state."""
     if not lap:
-        return charts.loop_ring(drawn_stages(None), centre=("no lap", "yet"), title="The loop, before its first lap")
+        return charts.loop_ring(
+            drawn_stages(None), centre=("no lap", "yet"), title="The loop, before its first lap"
+        )
     state = lap["outcome"] or "running"
     centre = (f"lap {lap['lap_id']}", state.replace("_", " "))
-    return charts.loop_ring(drawn_stages(lap), centre=centre, title=f"Lap {lap['lap_id']} of the loop: {state}")
+    return charts.loop_ring(
+        drawn_stages(lap), centre=centre, title=f"Lap {lap['lap_id']} of the loop: {state}"
+    )
 
 
 def lap_strip(lap: Row) -> Markup:
@@ -62,7 +72,10 @@ def lap_strip(lap: Row) -> Markup:
 
 def rate_points(snapshots: Iterable[Row]) -> list[charts.RatePoint]:
     """Return snapshots of one key as points, oldest first."""
-    found = [charts.RatePoint(seconds_of(row["window_end"]), row["numerator"], row["denominator"]) for row in snapshots]
+    found = [
+        charts.RatePoint(seconds_of(row["window_end"]), row["numerator"], row["denominator"])
+        for row in snapshots
+    ]
     return sorted(found)
 
 
@@ -76,11 +89,15 @@ def success_rows(snapshots: Sequence[Row], recent: Row, line_share: float | None
         points = rate_points(row for row in snapshots if row["key"] == key)
         figure = recent.get(key) or {"numerator": 0, "denominator": 0}
         share = rate(figure["numerator"], figure["denominator"])
-        success.append({
-            "type": key, **figure, "share": share,
-            "is_low": share is not None and line_share is not None and share < line_share,
-            "chart": charts.sparkline(points, line_share=line_share, title=f"Success of {key} over time"),
-        })
+        success.append(
+            {
+                "type": key,
+                **figure,
+                "share": share,
+                "is_low": share is not None and line_share is not None and share < line_share,
+                "chart": charts.sparkline(points, line_share=line_share, title=f"Success of {key} over time"),
+            }
+        )
     return success
 
 
@@ -101,15 +118,43 @@ def episode_words(episode: Row) -> str:
 
 
 def recovery_chart(lap: Row, snapshots: Sequence[Row], line_share: float | None) -> Markup | None:
-    """Return success over the lap with its turning points marked, or None without snapshots."""
+    """Return success around the lap with its turning points marked, or None without snapshots of that time.
+
+    Shown is the lap and as long again before and after it, at least a minute each.
+    """
+    opened, closed = seconds_of(lap["opened_at"]), lap["closed_at"]
     points = rate_points(snapshots)
-    if not points:
+    latest = seconds_of(closed) if closed else (points[-1].at_seconds if points else opened)
+    margin = max(MARGIN_SECONDS, latest - opened)
+    near = [point for point in points if opened - margin <= point.at_seconds <= latest + margin]
+    if not near:
         return None
-    named = {StageName.OBSERVE: "anomaly", StageName.EXPERIMENT: "experiment", StageName.PROMOTE: "promoted"}
-    marks = [(seconds_of(stage["at"]), named[stage["name"]]) for stage in lap.get("stages", [])
-             if stage["at"] and stage["name"] in named]
-    return charts.rate_history(points, line_share=line_share, marks=marks,
-                               title=f"Success of {snapshots[0]['key']} around lap {lap['lap_id']}")
+    title = f"Success of {snapshots[0]['key']} around lap {lap['lap_id']}"
+    return charts.rate_history(near, line_share=line_share, marks=turning_points(lap), title=title)
+
+
+def turning_points(lap: Row) -> list[tuple[float, str]]:
+    """Return when the lap turned, in seconds, with names: anomaly, experiment, promotion."""
+    experiment = lap["experiment"] or {}
+    promoted = [
+        stage["at"]
+        for stage in lap["stages"]
+        if stage["name"] == StageName.PROMOTE and stage["state"] == StageState.DONE
+    ]
+    named = (
+        (lap["opened_at"], "anomaly"),
+        (experiment.get("started_at"), "experiment"),
+        (promoted[0] if promoted else None, "promoted"),
+    )
+    return [(seconds_of(at), name) for at, name in named if at]
+
+
+def observed_window(episode: Row) -> tuple[str | None, str | None]:
+    """Return from when until when the counts that opened an episode were taken."""
+    evidence = episode["evidence"] or {}
+    edges = (evidence.get("window_start_us"), evidence.get("window_end_us"))
+    start, end = (to_rfc3339(edge) if isinstance(edge, int) else None for edge in edges)
+    return start, end
 
 
 def running_lap(laps: Sequence[Row]) -> Row | None:
@@ -117,7 +162,7 @@ def running_lap(laps: Sequence[Row]) -> Row | None:
     return next((lap for lap in laps if lap["closed_at"] is None), laps[0] if laps else None)
 
 
-# --- the pages ---------------------------------------------------------------------------------------------------
+# --- the pages ---------------------------------------------------------------------------------------------
 
 
 def success_line(visit: Visit) -> float | None:
@@ -135,12 +180,23 @@ def loop(visit: Visit) -> Shown:
     snapshots = rows(visit.views.list_snapshots(visit.tx, dimension="task_type", limit=SNAPSHOTS_READ))
     is_running = lap is not None and lap["closed_at"] is None
     share, won, ended = total_share(recent)
-    return Shown("loop.html", {
-        "lap": lap, "ring": lap_ring(lap), "stages": stage_rows(lap), "pulse": pulse, "line": line,
-        "share": share, "won": won, "ended": ended, "success": success_rows(snapshots, recent, line),
-        "entries": rows(visit.views.list_entries(visit.tx, limit=LATEST_ENTRIES)), "is_running": is_running,
-        "refresh_seconds": REFRESH_SECONDS if is_running and "still" not in visit.query else None,
-    })
+    return Shown(
+        "loop.html",
+        {
+            "lap": lap,
+            "ring": lap_ring(lap),
+            "stages": stage_rows(lap),
+            "pulse": pulse,
+            "line": line,
+            "share": share,
+            "won": won,
+            "ended": ended,
+            "success": success_rows(snapshots, recent, line),
+            "entries": rows(visit.views.list_entries(visit.tx, limit=LATEST_ENTRIES)),
+            "is_running": is_running,
+            "refresh_seconds": REFRESH_SECONDS if is_running and "still" not in visit.query else None,
+        },
+    )
 
 
 def laps(visit: Visit) -> Shown:
@@ -160,25 +216,46 @@ def lap(visit: Visit) -> Shown | None:
     proposal = visit.views.get_proposal(visit.tx, proposal["proposal_id"]) if proposal else None
     experiment = visit.views.get_experiment(visit.tx, experiment["experiment_id"]) if experiment else None
     watched = experiment["task_type"] if experiment else (found.get("episode") or {}).get("key")
-    snapshots = rows(visit.views.list_snapshots(
-        visit.tx, dimension="task_type", key=watched, limit=SNAPSHOTS_READ)) if watched else []
-    return Shown("lap.html", {
-        "lap": found, "ring": lap_ring(found), "stages": stage_rows(found), "episode": found.get("episode"),
-        "seen": episode_words(found["episode"]) if found.get("episode") else None, "meta": found.get("meta_task"),
-        "voting": proposal_context(proposal, names) if proposal else None,
-        "trial": experiment_context(experiment) if experiment else None,
-        "recovery": recovery_chart(found, snapshots, success_line(visit)), "entries": found.get("entries") or [],
-        "setting": found.get("parameter"), "names": names,
-    })
+    snapshots = (
+        rows(visit.views.list_snapshots(visit.tx, dimension="task_type", key=watched, limit=SNAPSHOTS_READ))
+        if watched
+        else []
+    )
+    return Shown(
+        "lap.html",
+        {
+            "lap": found,
+            "ring": lap_ring(found),
+            "stages": stage_rows(found),
+            "episode": found.get("episode"),
+            "seen": episode_words(found["episode"]) if found.get("episode") else None,
+            "meta": found["meta_task"],
+            "given": (found["meta_task"] or {}).get("payload") or {},
+            "voting": proposal_context(proposal, names) if proposal else None,
+            "trial": experiment_context(experiment) if experiment else None,
+            "recovery": recovery_chart(found, snapshots, success_line(visit)),
+            "entries": found.get("entries") or [],
+            "setting": found.get("parameter"),
+            "names": names,
+        },
+    )
 
 
 def anomalies(visit: Visit) -> Shown:
     """Every episode the observatory opened, newest first."""
     state = visit.chosen("state", EPISODE_STATES)
     page = visit.views.list_episodes(visit.tx, state=state, **visit.window())
-    shown = [{**episode, "seen": episode_words(episode),
-              "cells": (episode["evidence"] or {}).get("cells", []),
-              "failing": (episode["evidence"] or {}).get("failing_task_ids", []),
-              "lasted": between(episode["opened_at"], episode["closed_at"])} for episode in rows(page)]
-    return Shown("anomalies.html", {"episodes": shown, "next": next_link(visit, page), "state": state,
-                                    "states": EPISODE_STATES})
+    shown = [
+        {
+            **episode,
+            "seen": episode_words(episode),
+            "window": observed_window(episode),
+            "is_early": bool((episode["evidence"] or {}).get("low_confidence")),
+            "lasted": between(episode["opened_at"], episode["closed_at"]),
+        }
+        for episode in rows(page)
+    ]
+    return Shown(
+        "anomalies.html",
+        {"episodes": shown, "next": next_link(visit, page), "state": state, "states": EPISODE_STATES},
+    )

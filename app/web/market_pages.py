@@ -15,7 +15,7 @@ TASK_KINDS = tuple(TaskKind)
 LONGEST_TYPE = 64
 
 
-# --- what the templates show -------------------------------------------------------------------------------------
+# --- what the templates show -------------------------------------------------------------------------------
 
 
 def life_of(task: Row) -> list[Row]:
@@ -33,7 +33,9 @@ def life_of(task: Row) -> list[Row]:
             moments.append({"at": attempt["submitted_at"], "step": "handoff", **attempt})
         if attempt["ended_at"]:
             moments.append({"at": attempt["ended_at"], "step": "verification", **attempt})
-    moments += [{"at": late["received_at"], "step": "late", **late} for late in task.get("late_results") or []]
+    moments += [
+        {"at": late["received_at"], "step": "late", **late} for late in task.get("late_results") or []
+    ]
     moments += _settlement(task.get("transfers") or [])
     if task["ended_at"]:
         moments.append({"at": task["ended_at"], "step": "ended"})
@@ -61,22 +63,38 @@ def parameter_rows(values: Mapping[str, Row] | None) -> list[Row]:
     return [{"name": name, **value} for name, value in sorted((values or {}).items())]
 
 
-# --- the pages ---------------------------------------------------------------------------------------------------
+# --- the pages ---------------------------------------------------------------------------------------------
 
 
 def market(visit: Visit) -> Shown:
     """Tasks, newest first, by state, type and kind."""
     task_type = (visit.query.get("type") or "")[:LONGEST_TYPE] or None
-    asked = {"state": visit.chosen("state", TASK_STATES), "kind": visit.chosen("kind", TASK_KINDS), "type": task_type}
+    asked = {
+        "state": visit.chosen("state", TASK_STATES),
+        "kind": visit.chosen("kind", TASK_KINDS),
+        "type": task_type,
+    }
     page = visit.views.list_tasks(visit.tx, **asked, **visit.window())
     pulse = visit.views.pulse(visit.tx)
-    types = sorted({parameter.task_type for parameter in visit.registry if parameter.owner != "platform"}
-                   | set(pulse["recent_success"]) | {task["type"] for task in rows(page)}
-                   | ({task_type} if task_type else set()))
-    return Shown("market.html", {
-        "tasks": rows(page), "next": next_link(visit, page), "asked": asked, "states": TASK_STATES,
-        "kinds": TASK_KINDS, "types": types, "counts": pulse["tasks"], "names": visit.agent_names(),
-    })
+    types = sorted(
+        {parameter.task_type for parameter in visit.registry if parameter.owner != "platform"}
+        | set(pulse["recent_success"])
+        | {task["type"] for task in rows(page)}
+        | ({task_type} if task_type else set())
+    )
+    return Shown(
+        "market.html",
+        {
+            "tasks": rows(page),
+            "next": next_link(visit, page),
+            "asked": asked,
+            "states": TASK_STATES,
+            "kinds": TASK_KINDS,
+            "types": types,
+            "counts": pulse["tasks"],
+            "names": visit.agent_names(),
+        },
+    )
 
 
 def task(visit: Visit) -> Shown | None:
@@ -85,8 +103,15 @@ def task(visit: Visit) -> Shown | None:
     found = visit.views.get_task(visit.tx, number) if number is not None else None
     if found is None:
         return None
-    return Shown("task.html", {"task": found, "life": life_of(found), "values": parameter_rows(found["parameters"]),
-                               "names": visit.agent_names()})
+    return Shown(
+        "task.html",
+        {
+            "task": found,
+            "life": life_of(found),
+            "values": parameter_rows(found["parameters"]),
+            "names": visit.agent_names(),
+        },
+    )
 
 
 def agents(visit: Visit) -> Shown:

@@ -26,8 +26,8 @@ HERE = Path(__file__).parent
 STATIC_TYPES = {"nacre.css": "text/css; charset=utf-8", "nacre.svg": "image/svg+xml"}
 PAGE_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; "
-        "form-action 'self'"
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
+        "base-uri 'none'; form-action 'self'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -76,8 +76,13 @@ def build_pages(
     router = APIRouter(include_in_schema=False)
     templates = build_templates()
     for page in PAGES:
-        router.add_api_route(page.path, _answer(page, read, registry, views, templates), methods=["GET", "HEAD"],
-                             response_class=Response, name=f"page {page.path}")
+        router.add_api_route(
+            page.path,
+            _answer(page, read, registry, views, templates),
+            methods=["GET", "HEAD"],
+            response_class=Response,
+            name=f"page {page.path}",
+        )
     router.add_api_route("/static/{name}", static_file, methods=["GET", "HEAD"], response_class=Response)
     return router
 
@@ -85,8 +90,12 @@ def build_pages(
 def build_templates() -> Environment:
     """Return the templates: everything escaped, hidden characters shown, an unknown name is an error."""
     templates = Environment(
-        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, finalize=shown,
-        trim_blocks=True, lstrip_blocks=True,
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     templates.filters.update(FILTERS)
     templates.globals.update(menu=MENU, style=f"/static/nacre.css?v={_fingerprint()}")
@@ -98,7 +107,10 @@ def _fingerprint() -> str:
 
 
 def _answer(
-    page: Page, read: Callable[[], AbstractContextManager[Tx]], registry: ParameterRegistry, views: ReadModels,
+    page: Page,
+    read: Callable[[], AbstractContextManager[Tx]],
+    registry: ParameterRegistry,
+    views: ReadModels,
     templates: Environment,
 ) -> Callable[[Request], Response]:
     """Return the endpoint of one page; FastAPI runs it in a thread, as it is synchronous."""
@@ -136,4 +148,3 @@ def static_file(name: str) -> Response:
         return Response(status_code=404)
     headers = {"Cache-Control": "public, max-age=86400", "X-Content-Type-Options": "nosniff"}
     return Response((HERE / "static" / name).read_bytes(), 200, headers, media_type)
-

@@ -9,16 +9,19 @@ from app.web.visits import Row, Shown, Visit, next_link, rows
 from services.domain.ledger_schema import EntryType
 
 ENTRY_TYPES = tuple(EntryType)
-CRON_ROWS = 40
+CRON_ROWS = 20
 
 
-# --- what the templates show -------------------------------------------------------------------------------------
+# --- what the templates show -------------------------------------------------------------------------------
 
 
 def tick_row(tick: Row) -> Row:
     """Return one run of a cron job with how long it took and how late it began."""
-    return {**tick, "took": between(tick.get("started_at"), tick.get("ended_at")),
-            "late": between(tick.get("due_at"), tick.get("started_at"))}
+    return {
+        **tick,
+        "took": between(tick.get("started_at"), tick.get("ended_at")),
+        "late": between(tick.get("due_at"), tick.get("started_at")),
+    }
 
 
 def lap_asked(text: str | None) -> int | None:
@@ -26,7 +29,7 @@ def lap_asked(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 18 else None  # noqa: PLR2004 (fits 63 bits)
 
 
-# --- the pages ---------------------------------------------------------------------------------------------------
+# --- the pages ---------------------------------------------------------------------------------------------
 
 
 def ledger(visit: Visit) -> Shown:
@@ -35,8 +38,19 @@ def ledger(visit: Visit) -> Shown:
     lap, oldest = lap_asked(visit.query.get("lap")), visit.query.get("order") == "oldest"
     page = visit.views.list_entries(visit.tx, type=entry_type, lap=lap, oldest_first=oldest, **visit.window())
     pulse = visit.views.pulse(visit.tx)
-    return Shown("ledger.html", {"entries": rows(page), "next": next_link(visit, page), "type": entry_type, "lap": lap,
-                                 "types": ENTRY_TYPES, "oldest": oldest, "size": pulse["ledger_size"], "root": pulse["ledger_root"]})
+    return Shown(
+        "ledger.html",
+        {
+            "entries": rows(page),
+            "next": next_link(visit, page),
+            "type": entry_type,
+            "lap": lap,
+            "types": ENTRY_TYPES,
+            "oldest": oldest,
+            "size": pulse["ledger_size"],
+            "root": pulse["ledger_root"],
+        },
+    )
 
 
 def entry(visit: Visit) -> Shown | None:
@@ -49,7 +63,13 @@ def entry(visit: Visit) -> Shown | None:
 def operations(visit: Visit) -> Shown:
     """Cron runs, deliveries that failed for good, what waits for a person."""
     ticks = [tick_row(tick) for tick in rows(visit.views.cron_history(visit.tx, limit=CRON_ROWS))]
-    return Shown("operations.html", {
-        "ticks": ticks, "dead": rows(visit.views.list_dead_letters(visit.tx)),
-        "reviews": rows(visit.views.list_review_items(visit.tx)),
-    })
+    jobs = [tick_row(tick) for tick in rows(visit.views.latest_ticks(visit.tx))]
+    return Shown(
+        "operations.html",
+        {
+            "jobs": jobs,
+            "ticks": ticks,
+            "dead": rows(visit.views.list_dead_letters(visit.tx)),
+            "reviews": rows(visit.views.list_review_items(visit.tx)),
+        },
+    )

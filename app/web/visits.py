@@ -21,9 +21,17 @@ LARGEST_ID = 2**63 - 1
 PAGE_ROWS = 50
 NAMED_AGENTS = 500
 REFERENCES = {
-    "task": "/tasks/{}", "meta_task": "/tasks/{}", "proposal": "/proposals/{}", "experiment": "/experiments/{}",
-    "episode": "/anomalies#episode-{}", "ledger": "/ledger/{}", "entry": "/ledger/{}", "ledger_entry": "/ledger/{}",
-    "parameter": "/parameters/{}", "lap": "/laps/{}", "agent": "/agents#agent-{}",
+    "task": "/tasks/{}",
+    "meta_task": "/tasks/{}",
+    "proposal": "/proposals/{}",
+    "experiment": "/experiments/{}",
+    "episode": "/anomalies#episode-{}",
+    "ledger": "/ledger/{}",
+    "entry": "/ledger/{}",
+    "ledger_entry": "/ledger/{}",
+    "parameter": "/parameters/{}",
+    "lap": "/laps/{}",
+    "agent": "/agents#agent-{}",
 }
 """Where a `{kind, id}` reference of a read model is shown."""
 
@@ -66,6 +74,8 @@ class ReadModels(Protocol):
     @property
     def cron_history(self) -> Callable[..., Any]: ...  # noqa: D102
     @property
+    def latest_ticks(self) -> Callable[..., Any]: ...  # noqa: D102
+    @property
     def list_review_items(self) -> Callable[..., Any]: ...  # noqa: D102
     @property
     def pulse(self) -> Callable[..., Listing]: ...  # noqa: D102
@@ -106,7 +116,9 @@ class Visit:
 
     def agent_names(self) -> dict[int, str]:
         """Return the names of the agents by id."""
-        return {row["agent_id"]: row["name"] for row in rows(self.views.list_agents(self.tx, limit=NAMED_AGENTS))}
+        return {
+            row["agent_id"]: row["name"] for row in rows(self.views.list_agents(self.tx, limit=NAMED_AGENTS))
+        }
 
 
 def rows(page: Any) -> list[Row]:

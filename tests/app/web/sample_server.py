@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from app.web.pages import build_pages
 from services.domain.parameters import PLATFORM_PARAMETERS, ParameterRegistry
-from tests.app.web.sample_market import START
+from tests.app.web.sample_tasks import START
 
 NOW = SimpleNamespace(now_us=int(START.timestamp() * 1_000_000) + 130_000_000)
 

@@ -1,0 +1,229 @@
+"""Made-up proposals, experiments and parameters in the shapes of the read models; see `sample_market`."""
+
+import math
+import random
+
+from tests.app.web.sample_tasks import NAMES, SampleTasks, at
+
+
+def wealth(count=200, seed=7):
+    """Return a plausible wealth path: rates .67 and .94, bet 0.25/(m(1-m)) with shares of one half."""
+    draw, log_e, path = random.Random(seed), 0.0, []
+    mean = 0.68
+    for ordinal in range(1, count + 1):
+        arm = draw.randrange(2)
+        outcome = float(draw.random() < (0.94 if arm else 0.67))
+        log_e += math.log(1 + 0.25 / (mean * (1 - mean)) * (arm - 0.5) * (outcome - mean))
+        path.append({"ordinal": ordinal - 1, "log_e": log_e, "arm": arm, "outcome": outcome})
+        if ordinal >= 20 and log_e >= math.log(20):
+            break
+    return path
+
+
+class SampleEvidence(SampleTasks):
+    """The read models of votes and evidence."""
+
+    path = wealth()
+
+    def get_proposal(self, tx, proposal_id):
+        if proposal_id != 4:
+            return None
+        reasons = (
+            "The failing tasks all stop at the limit; the source has a long tail.",
+            "Evidence holds on recount.",
+            "Cost per task rises by a third; show me that it pays.",
+            "Expected gain is above my line.",
+            "",
+        )
+        choices = ("for", "for", "against", "for", "for")
+        return {
+            "proposal_id": 4,
+            "lap_id": 3,
+            "meta_task_id": 41,
+            "proposer_id": 5,
+            "state": "testing" if self.running else "promoted",
+            "parameter": "research_synthesis.timeout_seconds",
+            "from": "0.9",
+            "to": "1.8",
+            "from_version": 1,
+            "metric": "success_rate",
+            "expected_effect": "0.25",
+            "base_rate": 0.67,
+            "cap_tasks": 400,
+            "cap_days": 7,
+            "admission_tasks": 71,
+            "root_cause": self.text("31 of 33 failures ended timed_out within 5 ms of the limit of 0.9 s."),
+            "evidence": [7, 12, 17, 22, 27, 32, 37],
+            "content_hash": "c0ffee" * 10 + "abcd",
+            "risk": "open",
+            "electorate": 6,
+            "yes": 4,
+            "no": 1,
+            "abstain": 0,
+            "opened_at": at(50),
+            "minimum_until": at(53),
+            "closes_at": at(110),
+            "decided_at": at(55),
+            "end_reason": None,
+            "experiment_id": 5,
+            "electors": [1, 2, 3, 4, 6, 7],
+            "ballots": [
+                {
+                    "ballot_id": 30 + n,
+                    "agent_id": n,
+                    "agent_name": self.said or NAMES[n - 1],
+                    "choice": choice,
+                    "forecast_percent": 80 - 9 * n,
+                    "reason": self.text(reason),
+                    "brier": 0.04 * n,
+                    "cast_at": at(51 + n),
+                }
+                for n, choice, reason in zip((1, 2, 3, 4, 6), choices, reasons, strict=True)
+            ],
+        }
+
+    def list_proposals(self, tx, *, state=None, limit=50, cursor=None, oldest_first=False):
+        single = ("electors", "ballots")
+        first = {key: value for key, value in self.get_proposal(tx, 4).items() if key not in single}
+        others = [
+            {
+                **first,
+                "proposal_id": 3,
+                "state": "rejected",
+                "yes": 2,
+                "no": 3,
+                "abstain": 1,
+                "parameter": "market.cooling",
+                "from": "4",
+                "to": "6",
+                "end_reason": "cannot_be_carried",
+                "experiment_id": None,
+            },
+            {
+                **first,
+                "proposal_id": 2,
+                "state": "inquorate",
+                "yes": 1,
+                "no": 0,
+                "abstain": 3,
+                "experiment_id": None,
+            },
+        ]
+        return self.page([item for item in (first, *others) if state in (None, item["state"])], limit, cursor)
+
+    def get_experiment(self, tx, experiment_id):
+        if experiment_id != 5:
+            return None
+        path = self.path[:21] if self.running else self.path
+        arms = {}
+        for arm, name in enumerate(("control", "treatment")):
+            mine = [point for point in path if point["arm"] == arm]
+            won = sum(point["outcome"] for point in mine)
+            arms[name] = {
+                "assigned": len(mine) + 1,
+                "resolved": len(mine),
+                "successes": int(won),
+                "rate": won / len(mine),
+            }
+        ended = not self.running
+        return {
+            "experiment_id": 5,
+            "proposal_id": 4,
+            "lap_id": 3,
+            "parameter": "research_synthesis.timeout_seconds",
+            "task_type": "research_synthesis",
+            "control_value": "0.9",
+            "treatment_value": "1.8",
+            "state": "ended" if ended else "running",
+            "verdict": "win" if ended else None,
+            "reason": "wealth_reached_the_line" if ended else None,
+            "plan": {
+                "alpha": "0.05",
+                "minimum_tasks": 20,
+                "share": "0.5",
+                "stated_effect": "0.25",
+                "cap_tasks": 400,
+            },
+            "salt_commitment": "5a" * 32,
+            "salt": "17" * 16 if ended else None,
+            "assigned_count": len(path) + 2,
+            **arms,
+            "log_e": path[-1]["log_e"],
+            "e_value": math.exp(path[-1]["log_e"]),
+            "threshold_log_e": math.log(20),
+            "estimate": 0.272,
+            "lower": 0.041,
+            "upper": 0.488,
+            "started_at": at(56),
+            "closes_at": at(9000),
+            "ended_at": at(101) if ended else None,
+            "path": path,
+        }
+
+    def list_experiments(self, tx, *, state=None, limit=50, cursor=None, oldest_first=False):
+        full = self.get_experiment(tx, 5)
+        first = {key: value for key, value in full.items() if key != "path"}
+        other = {
+            **first,
+            "experiment_id": 2,
+            "state": "ended",
+            "verdict": "inconclusive",
+            "parameter": "market.cooling",
+            "log_e": -0.4,
+            "e_value": 0.67,
+            "ended_at": at(20),
+            "reason": "stated_effect_refuted",
+        }
+        return self.page([item for item in (first, other) if state in (None, item["state"])], limit, cursor)
+
+    def parameter(self, name, value, source, risk):
+        return {
+            "name": name,
+            "value": value,
+            "default": "0.9",
+            "source": source,
+            "version": 2,
+            "low": "0.1",
+            "high": "10",
+            "step_max": "2",
+            "unit": "seconds",
+            "risk": risk,
+            "owner": "platform",
+            "summary": "How long an agent may work on a research task before it is stopped.",
+            "changed_at": at(103),
+        }
+
+    def list_parameters(self, tx, registry, *, limit=500, cursor=None):
+        return self.page(self.settings(), limit, cursor)
+
+    def settings(self):
+        return [
+            self.parameter("consensus.threshold_percent", "51", "default", "fixed"),
+            self.parameter("market.cooling", "4", "default", "open"),
+            self.parameter("observatory.success_line_percent", "70", "default", "fixed"),
+            self.parameter("research_synthesis.timeout_seconds", "1.8", "promoted", "open"),
+        ]
+
+    def get_parameter(self, tx, registry, name):
+        found = [row for row in self.settings() if row["name"] == name]
+        history = [
+            {
+                "version": 2,
+                "value": "1.8",
+                "source": "promoted",
+                "actor": "platform",
+                "experiment_id": 5,
+                "ledger_index": 19,
+                "changed_at": at(103),
+            },
+            {
+                "version": 1,
+                "value": "0.9",
+                "source": "default",
+                "actor": "deployment",
+                "experiment_id": None,
+                "ledger_index": 0,
+                "changed_at": at(-100),
+            },
+        ]
+        return {**found[0], "history": history} if found else None

@@ -1,0 +1,235 @@
+"""What the pages make of the read models, before any template: pure functions over the sample's dicts."""
+
+import math
+
+import pytest
+
+from app.web.evidence_pages import (
+    drawn_arm,
+    experiment_context,
+    proposal_context,
+    tally_words,
+    verdict_words,
+    wilson,
+)
+from app.web.loop_pages import (
+    drawn_stages,
+    episode_words,
+    observed_window,
+    recovery_chart,
+    running_lap,
+    stage_rows,
+    success_rows,
+    total_share,
+    turning_points,
+)
+from app.web.market_pages import life_of, parameter_rows
+from app.web.record_pages import lap_asked, tick_row
+from app.web.visits import LARGEST_ID, Visit, next_link, reference, rows
+from tests.app.web.sample_market import SampleMarket
+from tests.app.web.sample_tasks import at
+
+MARKET = SampleMarket()
+RUNNING = SampleMarket(running=True)
+
+
+def test_a_life_is_told_in_the_order_it_happened():
+    life = life_of(MARKET.get_task(None, 11))
+    steps = [moment["step"] for moment in life]
+    assert steps == [
+        "posted",
+        "money",
+        "bids",
+        "award",
+        "lease",
+        "handoff",
+        "verification",
+        "money",
+        "ended",
+        "late",
+    ]
+    assert [moment["at"] for moment in life] == sorted(moment["at"] for moment in life)
+    assert life[0]["after_seconds"] == 0
+    assert life[-1]["after_seconds"] == pytest.approx(9)
+
+
+def test_sealed_bids_leave_no_moment():
+    assert [moment["step"] for moment in life_of(MARKET.get_task(None, 4))] == ["posted"]
+
+
+def test_a_lease_still_running_has_no_end():
+    task = MARKET.get_task(None, 11)
+    open_attempt = {**task["attempts"][0], "submitted_at": None, "ended_at": None}
+    steps = {moment["step"] for moment in life_of({**task, "attempts": [open_attempt]})}
+    assert "lease" in steps
+    assert not {"handoff", "verification"} & steps
+
+
+def test_settings_of_a_task_by_name():
+    values = parameter_rows(MARKET.task(11)["parameters"])
+    assert [row["name"] for row in values] == ["market.cooling", "research_synthesis.timeout_seconds"]
+    assert parameter_rows(None) == []
+
+
+def test_stages_lead_to_what_they_are_about():
+    stages = stage_rows(MARKET.get_lap(None, 3))
+    assert [stage["href"] for stage in stages] == [
+        "/anomalies#episode-6",
+        "/tasks/41",
+        "/proposals/4",
+        "/proposals/4",
+        "/experiments/5",
+        "/ledger/18",
+        "/ledger/19",
+    ]
+    assert stages[2]["after"] == "19 s"
+
+
+def test_before_the_first_lap_all_stages_wait():
+    assert [stage.state for stage in drawn_stages(None)] == ["waiting"] * 7
+    assert len(stage_rows(None)) == 7
+
+
+def test_an_open_lap_is_shown_before_a_newer_closed_one():
+    laps = [
+        {"lap_id": 9, "closed_at": at(5)},
+        {"lap_id": 8, "closed_at": None},
+        {"lap_id": 7, "closed_at": at(1)},
+    ]
+    assert running_lap(laps)["lap_id"] == 8
+    assert running_lap(laps[:1])["lap_id"] == 9
+    assert running_lap([]) is None
+
+
+def test_success_under_the_line_is_marked_and_no_evidence_is_not():
+    recent = {"a": {"numerator": 6, "denominator": 10}, "b": {"numerator": 0, "denominator": 0}}
+    shown = {row["type"]: row for row in success_rows([], recent, 0.7)}
+    assert shown["a"]["is_low"]
+    assert shown["b"]["share"] is None
+    assert not shown["b"]["is_low"]
+    assert total_share(recent) == (0.6, 6, 10)
+    assert total_share({}) == (None, 0, 0)
+
+
+def test_an_episode_in_words():
+    assert (
+        episode_words(MARKET.episode())
+        == "task success of research_synthesis was 65.1 % (41 of 63), usually 93.0 %"
+    )
+    assert "usually" not in episode_words({**MARKET.episode(), "baseline_rate": None})
+    assert observed_window(MARKET.episode()) == (at(0), at(31))
+    assert observed_window({**MARKET.episode(), "evidence": {}}) == (None, None)
+
+
+def test_a_lap_turns_at_anomaly_experiment_and_promotion():
+    assert [name for _, name in turning_points(MARKET.get_lap(None, 3))] == [
+        "anomaly",
+        "experiment",
+        "promoted",
+    ]
+    assert [name for _, name in turning_points(RUNNING.get_lap(None, 3))] == ["anomaly", "experiment"]
+
+
+def test_recovery_shows_the_time_of_the_lap_only():
+    lap = MARKET.get_lap(None, 3)
+    snapshots = rows(MARKET.list_snapshots(None, key="research_synthesis", limit=200))
+    assert "promoted" in recovery_chart(lap, snapshots, 0.7)
+    assert recovery_chart(lap, [{**snapshots[0], "window_end": at(9e6)}], 0.7) is None
+    assert recovery_chart(lap, [], 0.7) is None
+
+
+@pytest.mark.parametrize(
+    ("successes", "resolved", "interval"),
+    [(8, 10, (0.4902, 0.9433)), (0, 10, (0.0, 0.2775)), (10, 10, (0.7225, 1.0)), (0, 0, (0.0, 1.0))],
+)
+def test_the_wilson_interval_has_its_textbook_values(successes, resolved, interval):
+    assert wilson(successes, resolved) == pytest.approx(interval, abs=1e-4)
+
+
+def test_an_arm_keeps_its_counts():
+    arm = drawn_arm("new: 1.8", {"successes": 8, "resolved": 10})
+    assert (arm.successes, arm.resolved) == (8, 10)
+    assert arm.lower < 0.8 < arm.upper
+
+
+@pytest.mark.parametrize(
+    ("verdict", "word"),
+    [
+        ("win", "better"),
+        ("loss", "worse"),
+        ("inconclusive", "old value stays"),
+        ("invalid", "Nothing can be concluded"),
+    ],
+)
+def test_every_verdict_has_its_words(verdict, word):
+    experiment = {**MARKET.get_experiment(None, 5), "verdict": verdict}
+    words = verdict_words(experiment)
+    assert word in words
+    assert f"after {len(experiment['path'])} tasks" in words
+    assert "+27.2 pts" in words
+
+
+def test_a_running_experiment_says_where_it_stands():
+    assert verdict_words(RUNNING.get_experiment(None, 5)).startswith("Running: E = ")
+
+
+def test_wealth_beyond_doubles_is_still_words():
+    experiment = {**MARKET.get_experiment(None, 5), "log_e": 5000.0}
+    assert verdict_words(experiment)
+
+
+def test_tasks_that_are_not_folded_are_not_drawn():
+    experiment = MARKET.get_experiment(None, 5)
+    waiting = {"ordinal": 999, "log_e": None, "arm": 1, "outcome": None}
+    drawn = experiment_context({**experiment, "path": [*experiment["path"], waiting]})["wealth_chart"]
+    assert f"{len(experiment['path'])} tasks folded" in drawn
+
+
+def test_who_has_not_voted_is_named():
+    context = proposal_context(MARKET.get_proposal(None, 4), {7: "wren"})
+    assert context["silent"] == [7]
+
+
+@pytest.mark.parametrize(
+    ("cast", "carry"), [((4, 1, 0, 6), ("3 would carry", "4 carry")), ((0, 0, 0, 3), ("0 would", "2 carry"))]
+)
+def test_the_tally_in_words_counts_as_the_rule_does(cast, carry):
+    yes, no, abstain, electorate = cast
+    words = tally_words({"yes": yes, "no": no, "abstain": abstain, "electorate": electorate})
+    assert all(part in words for part in carry)
+
+
+def test_a_tick_knows_how_late_and_how_long_it_was():
+    tick = tick_row({"due_at": at(0), "started_at": at(1.5), "ended_at": at(2)})
+    assert (tick["late"], tick["took"]) == ("1.5 s", "0.5 s")
+    assert tick_row({"due_at": at(0), "started_at": at(0), "ended_at": None})["took"] == "–"
+
+
+@pytest.mark.parametrize(
+    ("text", "lap"),
+    [("3", 3), ("", None), (None, None), ("-1", None), ("²", None), ("9" * 19, None), ("x", None)],
+)
+def test_only_a_number_asks_for_a_lap(text, lap):
+    assert lap_asked(text) == lap
+
+
+def test_the_next_page_keeps_the_filters():
+    visit = Visit(None, MARKET, None, "/market", {}, {"state": "failed", "cursor": "old"})
+    assert next_link(visit, {"next_cursor": "a/b"}) == "/market?state=failed&cursor=a%2Fb"
+    assert next_link(visit, {"next_cursor": None}) is None
+
+
+def test_an_id_beyond_any_database_is_no_id():
+    assert Visit(None, MARKET, None, path={"id": LARGEST_ID + 1}).identity() is None
+    assert Visit(None, MARKET, None, path={"id": LARGEST_ID}).identity() == LARGEST_ID
+
+
+def test_a_reference_to_an_unknown_kind_leads_nowhere():
+    assert reference({"kind": "dragon", "id": 1}) is None
+    assert reference(None) is None
+    assert reference({"kind": "parameter", "id": "a/../b?c"}) == "/parameters/a%2F..%2Fb%3Fc"
+
+
+def test_sample_wealth_ends_at_the_line():
+    experiment = MARKET.get_experiment(None, 5)
+    assert experiment["log_e"] >= math.log(20) > experiment["path"][-2]["log_e"]
