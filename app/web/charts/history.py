@@ -48,13 +48,13 @@ def rate_history(
         x, late = across(at), across(at) > WIDTH * 0.7
         parts += [
             line(x, 38, x, 214, "mark"),
-            label(x, 32 if number % 2 else 8, name, "label", "end" if late else "start"),
+            label(x, (-14, 9, 32)[number % 3], name, "label", "end" if late else "start"),
         ]
     parts += _runs(points, across, up, 5)
     if points:
         span = points[-1].at_seconds - points[0].at_seconds
         parts += [label(LEFT, 240, "start"), label(WIDTH - RIGHT, 240, f"+{span:,.0f} s", "label", "end")]
-    return picture("history", (0, -12, WIDTH, 262), title, _in_words(points), *parts)
+    return picture("history", (0, -34, WIDTH, 284), title, _in_words(points), *parts)
 
 
 def _over(points: Sequence[RatePoint], start: float, end: float) -> Scale:
