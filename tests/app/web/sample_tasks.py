@@ -102,25 +102,12 @@ class SampleTasks:
             return None
         task = self.task(task_id)
         if task["state"] == "bidding":
-            return {
-                **task,
-                "bids": [],
-                "awards": [],
-                "attempts": [],
-                "exposures": [],
-                "transfers": [],
-                "late_results": [],
-            }
-        handoff = {
-            "done": self.text("Read 12 documents, kept 5."),
-            "next": self.text("Nothing is missing."),
-            "changed": {
-                "answer": self.text("Nautilus pompilius."),
-                "citations": [{"source": 4, "quote": "aragonite"}],
-            },
-        }
+            told = ("bids", "awards", "attempts", "exposures", "transfers", "late_results")
+            return {**task, **dict.fromkeys(told, [])}
+        return {**task, **self.award_of(task_id), **self.work_on(task), **self.money_of(task_id)}
+
+    def award_of(self, task_id):
         return {
-            **task,
             "bids": [
                 {
                     "agent_id": n,
@@ -146,6 +133,20 @@ class SampleTasks:
                     },
                 }
             ],
+            "exposures": [{"experiment_id": 5, "arm": 1, "value": "1.8", "ordinal": 17, "outcome": 1.0}],
+        }
+
+    def work_on(self, task):
+        task_id = task["task_id"]
+        handoff = {
+            "done": self.text("Read 12 documents, kept 5."),
+            "next": self.text("Nothing is missing."),
+            "changed": {
+                "answer": self.text("Nautilus pompilius."),
+                "citations": [{"source": 4, "quote": "aragonite"}],
+            },
+        }
+        return {
             "attempts": [
                 {
                     "number": 1,
@@ -163,7 +164,19 @@ class SampleTasks:
                     },
                 }
             ],
-            "exposures": [{"experiment_id": 5, "arm": 1, "value": "1.8", "ordinal": 17, "outcome": 1.0}],
+            "late_results": [
+                {
+                    "agent_id": 4,
+                    "fencing_token": 11,
+                    "handoff": handoff,
+                    "reason": "stale_fencing_token",
+                    "received_at": at(task_id + 9),
+                }
+            ],
+        }
+
+    def money_of(self, task_id):
+        return {
             "transfers": [
                 {
                     "transfer_id": 71,
@@ -181,15 +194,6 @@ class SampleTasks:
                     "amount_microcredits": 912_500,
                     "created_at": at(task_id + 2.2),
                 },
-            ],
-            "late_results": [
-                {
-                    "agent_id": 4,
-                    "fencing_token": 11,
-                    "handoff": handoff,
-                    "reason": "stale_fencing_token",
-                    "received_at": at(task_id + 9),
-                }
             ],
         }
 
