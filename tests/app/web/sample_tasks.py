@@ -103,7 +103,7 @@ class SampleTasks:
         task = self.task(task_id)
         if task["state"] == "bidding":
             told = ("bids", "awards", "attempts", "exposures", "transfers", "late_results")
-            return {**task, **dict.fromkeys(told, [])}
+            return {**task, **{key: [] for key in told}}
         return {**task, **self.award_of(task_id), **self.work_on(task), **self.money_of(task_id)}
 
     def award_of(self, task_id):
