@@ -1,4 +1,4 @@
-"""Seeded sources of documents for the world: each is a function from a random generator to one latency, seconds.
+"""Seeded sources of documents for the world: each maps a random generator to one latency in seconds.
 
 They stand where the demonstration's local HTTP source stands. None of them knows a timeout.
 """
@@ -22,7 +22,7 @@ def fast(rng: random.Random) -> float:
 
 
 def cliff(rng: random.Random) -> float:
-    """A third never ends, the rest ends within 0.9 s: it looks like a tail, and no time allowed can cure it."""
+    """A third never ends, the rest within 0.9 s: it looks like a tail, and no time allowed can cure it."""
     return NEVER_SECONDS if rng.random() < 0.35 else 0.3 + 0.6 * rng.random()
 
 

@@ -1,4 +1,4 @@
-"""The nine hops of the loop: cut any one of them and the lap does not close as promoted, and says where it stands.
+"""The nine hops of the loop: cut any one and the lap does not close as promoted, and says where it stands.
 
 Each cut takes out the production function (or mutes the agents) that makes one hop happen; everything else is
 the real platform on the seed whose lap closes when nothing is cut.

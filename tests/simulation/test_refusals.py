@@ -1,4 +1,4 @@
-"""What must not be promoted is not: no cure, harm, too little evidence. Each is the data's doing, per seed."""
+"""What must not be promoted is not: no cure, harm, too little evidence. Each is the data's doing."""
 
 import pytest
 
@@ -48,7 +48,9 @@ def assert_refused(world, verdict, reason):
 def test_source_that_no_timeout_can_cure_ends_in_a_refusal(open_world, seed):
     world = open_world(seed=seed, latency=cliff)
     world.run_lap(at_most_seconds=70)
-    assert float(read_all(world, tables.experiment)[0]["treatment_value"]) > 0.9, "the diagnosis asked for more"
+    assert float(read_all(world, tables.experiment)[0]["treatment_value"]) > 0.9, (
+        "the diagnosis asked for more"
+    )
     assert_refused(world, "inconclusive", "futile")
 
 

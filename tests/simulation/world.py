@@ -1,4 +1,4 @@
-"""A whole platform on a virtual clock with scripted agents: real store, services, cron, votes, sandbox, ledger.
+"""A whole platform on a virtual clock with scripted agents: real store, services, cron, votes, ledger.
 
 Agents act through the same services that the API calls, and the diagnosis is the fleet's own; only the work
 itself is scripted: each research task takes a latency drawn from a seeded source, and its agent is stopped at
@@ -212,7 +212,13 @@ class World:
     def post(self, tx: Tx, kind: str) -> int:
         """Post one user task and return its id."""
         terms = TaskTerms(
-            TaskKind.USER, kind, {"n": self.posted}, {}, self.requester, RESERVE_MICROCREDITS, TASK_DEADLINE_US
+            TaskKind.USER,
+            kind,
+            {"n": self.posted},
+            {},
+            self.requester,
+            RESERVE_MICROCREDITS,
+            TASK_DEADLINE_US,
         )
         return meta_task_market.post_task(tx, terms)
 
@@ -252,7 +258,9 @@ class World:
             outcome = SubmittedOutcome.COMPLETED if job.is_in_time else SubmittedOutcome.FAILED
             reason = None if job.is_in_time else EndReason.TIMED_OUT
             changed = {"is_good": job.is_good}
-            self.submit(job.agent_id, job.task_id, job.token, Handoff("scripted", changed, ""), outcome, reason)
+            self.submit(
+                job.agent_id, job.task_id, job.token, Handoff("scripted", changed, ""), outcome, reason
+            )
 
     def submit(
         self,
