@@ -1,0 +1,104 @@
+"""Posting and taking back: the reserve goes into escrow first and comes back whole."""
+
+import pytest
+
+from services.domain.errors import ConflictError, ForbiddenError, InsufficientFundsError, InvalidValueError
+from services.domain.errors import NotFoundError as Missing
+from services.domain.states import AttemptState, EndReason, EscrowState, TaskKind, TaskState
+from services.store import tables
+from tests.plugins.platforms import RESERVE, WINDOW_SECONDS
+
+GRANT = 100_000_000_000
+
+
+def test_posting_holds_the_reserve(market, requester):
+    task_id = market.post(requester)
+    task = market.task(task_id)
+    assert (task["state"], task["attempt_count"], task["effective_values"]) == (TaskState.BIDDING, 0, None)
+    assert task["bids_close_at_us"] - task["posted_at_us"] == WINDOW_SECONDS * 1_000_000
+    assert market.balance(requester) == GRANT - RESERVE
+    hold = market.row(tables.escrow, task_id=task_id)
+    assert (hold["purpose"], hold["state"], hold["amount_microcredits"]) == (
+        "reserve",
+        EscrowState.HELD,
+        RESERVE,
+    )
+
+
+def test_the_treasury_pays_for_the_platform_s_own_tasks(market):
+    before = market.balance("treasury")
+    market.post(None, kind=TaskKind.META, type="investigation")
+    assert market.balance("treasury") == before - RESERVE
+
+
+def test_who_cannot_pay_posts_nothing(market):
+    poor = market.agent(is_vouched=False)
+    with pytest.raises(InsufficientFundsError):
+        market.post(poor, reserve_price_microcredits=100_000_001)
+    assert market.rows(tables.task) == []
+    assert market.rows(tables.escrow) == []
+    assert market.balance(poor) == 100_000_000
+
+
+@pytest.mark.parametrize(
+    ("terms", "field"),
+    [
+        ({"reserve_price_microcredits": 0}, "body.reserve_price_microcredits"),
+        ({"reserve_price_microcredits": -5}, "body.reserve_price_microcredits"),
+        ({"reserve_price_microcredits": 10**15 + 1}, "body.reserve_price_microcredits"),
+        ({"deadline_us": WINDOW_SECONDS * 1_000_000}, "body.deadline_seconds"),
+    ],
+)
+def test_terms_that_cannot_be_are_refused(market, requester, terms, field):
+    with pytest.raises(InvalidValueError) as refusal:
+        market.post(requester, **terms)
+    assert refusal.value.field == field
+
+
+def test_a_task_is_taken_back_while_bids_come_in(market, requester, worker):
+    task_id = market.post(requester)
+    market.bid(worker, task_id)
+    market.cancel(task_id, requester)
+    task = market.task(task_id)
+    assert (task["state"], task["end_reason"], task["paid_microcredits"]) == (
+        TaskState.CANCELLED,
+        EndReason.CANCELLED,
+        0,
+    )
+    assert market.balance(requester) == GRANT
+    assert market.close_windows() == {"awarded": 0, "without_bids": 0}
+
+
+def test_a_task_is_taken_back_at_work_and_nobody_loses_money(market, requester, worker):
+    task_id = market.awarded(requester, worker)
+    market.lease(worker, task_id)
+    assert market.balance(worker) == GRANT - RESERVE * 5 // 100
+    market.cancel(task_id, None)
+    assert (market.balance(requester), market.balance(worker)) == (GRANT, GRANT)
+    attempt = market.row(tables.attempt, task_id=task_id)
+    assert (attempt["state"], attempt["reason"]) == (AttemptState.FAILED, EndReason.CANCELLED)
+    assert market.row(tables.agent, id=worker)["settled_jobs"] == 0
+
+
+def test_an_award_is_taken_back_with_its_stake(market, requester, worker):
+    task_id = market.awarded(requester, worker)
+    market.cancel(task_id, requester)
+    assert (market.balance(requester), market.balance(worker)) == (GRANT, GRANT)
+
+
+def test_nobody_takes_back_what_another_posted(market, requester, worker):
+    task_id = market.post(requester)
+    with pytest.raises(ForbiddenError, match="by somebody else"):
+        market.cancel(task_id, worker)
+    with pytest.raises(Missing):
+        market.cancel(999, requester)
+
+
+def test_once_a_result_is_in_it_is_too_late(market, requester, worker):
+    task_id = market.awarded(requester, worker)
+    market.submit(worker, task_id, market.lease(worker, task_id).fencing_token)
+    with pytest.raises(ConflictError, match="is submitted; only"):
+        market.cancel(task_id, requester)
+    market.deliver()
+    with pytest.raises(ConflictError, match="is settled; only"):
+        market.cancel(task_id, requester)
