@@ -1,0 +1,261 @@
+"""The cron runner: a tick fires once, within its budget, in the order of priority; history tells of it."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.cron_runner import CronJob, CronRunner, run_tick
+from services.domain.clock import DAY_US, EPOCH, SECOND_US, VirtualClock, WallClock, seconds, to_datetime
+from services.domain.states import TickState
+from services.operations import review_queue
+from services.store import sql, tables
+from services.store.tx import Store
+from tests.services.store.test_tx import run_long
+
+
+def write(tx, kind="ran"):
+    review_queue.open_item(tx, kind=kind, subject="s", context={})
+
+
+def job(does=None, **changes):
+    def default(tx, _context):
+        write(tx)
+        return {"counted": 3}
+
+    terms = {"name": "demo", "budget_seconds": 10, "priority": 5, "summary": "Shows.", "every_seconds": 60}
+    return CronJob(does=does or default, **{**terms, **changes})
+
+
+@pytest.fixture
+def store(migrated_database_url):
+    made = Store(migrated_database_url, VirtualClock())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def real_store(migrated_sqlite_url):
+    made = Store(migrated_sqlite_url, WallClock())
+    yield made
+    made.close()
+
+
+def tick(store, what, due_us=None, process="p1"):
+    due_us = what.due_at_us(store.clock.now_us()) if due_us is None else due_us
+    return run_tick(store, None, what, due_us, process)
+
+
+def history(store):
+    with store.read() as tx:
+        return sql.find_all(tx, tables.cron_tick)
+
+
+def effects(store):
+    with store.read() as tx:
+        return [row["kind"] for row in sql.find_all(tx, tables.review_item)]
+
+
+def test_a_tick_runs_and_leaves_its_history(store):
+    assert tick(store, job()) is TickState.DONE
+    [row] = history(store)
+    now_us = store.clock.now_us()
+    assert (row["job"], row["due_at_us"], row["claimed_by"], row["state"]) == (
+        "demo",
+        now_us - now_us % (60 * SECOND_US),
+        "p1",
+        TickState.DONE,
+    )
+    assert (row["priority"], row["budget_us"], row["result"], row["error"]) == (
+        5,
+        10 * SECOND_US,
+        {"counted": 3},
+        None,
+    )
+    assert (row["started_at_us"], row["ended_at_us"]) == (now_us, now_us)
+
+
+def test_a_tick_fires_once(store):
+    assert [tick(store, job(), process=name) for name in ("p1", "p2", "p1")] == [TickState.DONE, None, None]
+    assert effects(store) == ["ran"]
+    store.clock.advance(60 * SECOND_US)
+    assert tick(store, job()) is TickState.DONE
+    assert len(history(store)) == 2
+
+
+def test_a_tick_fires_once_across_processes(store):
+    """Each process has a store and connections of its own; they start at the same instant."""
+    others = [Store(store.url, store.clock) for _ in range(6)]
+    start = threading.Barrier(len(others))
+
+    def run(number):
+        start.wait(timeout=30)
+        return [tick(others[number], job(), due_us, f"p{number}") for due_us in range(5)]
+
+    with ThreadPoolExecutor(len(others)) as pool:
+        states = [state for found in pool.map(run, range(len(others))) for state in found]
+    assert states.count(TickState.DONE) == 5
+    assert set(states) == {TickState.DONE, None}
+    assert effects(store) == ["ran"] * 5
+    for other in others:
+        other.close()
+
+
+def test_a_job_that_fails_is_rolled_back_and_says_why(store):
+    def fail(tx, _context):
+        write(tx)
+        raise ValueError("no such thing\x00")
+
+    assert tick(store, job(fail)) is TickState.FAILED
+    [row] = history(store)
+    assert (row["state"], row["result"]) == (TickState.FAILED, None)
+    assert row["error"] == "ValueError: no such thing\N{REPLACEMENT CHARACTER}"
+    assert effects(store) == []
+
+
+@pytest.mark.parametrize("is_between_statements", [True, False])
+def test_a_job_over_its_budget_is_rolled_back(store, is_between_statements):
+    def dawdle(tx, _context):
+        write(tx)
+        store.clock.advance(10 * SECOND_US)
+        if is_between_statements:
+            write(tx)
+        return {}
+
+    assert tick(store, job(dawdle)) is TickState.OVERRUN
+    [row] = history(store)
+    assert (row["state"], row["result"], row["error"]) == (
+        TickState.OVERRUN,
+        None,
+        "the budget of 10 s is used up",
+    )
+    assert row["ended_at_us"] - row["started_at_us"] == 10 * SECOND_US
+    assert effects(store) == []
+
+
+def test_one_long_statement_is_an_overrun_too(migrated_database_url):
+    store = Store(migrated_database_url, WallClock())
+
+    def hang(tx, _context):
+        write(tx)
+        run_long(tx)
+        return {}
+
+    assert tick(store, job(hang, budget_seconds=0.2)) is TickState.OVERRUN
+    assert effects(store) == []
+    store.close()
+
+
+def test_a_job_that_says_interrupted_has_failed_and_not_overrun(store):
+    def fail(_tx, _context):
+        raise RuntimeError("interrupted by its own doing: statement timeout")
+
+    assert tick(store, job(fail)) is TickState.FAILED
+
+
+def test_the_tick_of_a_process_that_died_does_not_run_for_ever(store):
+    now_us = store.clock.now_us()
+    with store.write(actor="test") as tx:
+        for name in ("demo", "another"):
+            sql.insert(
+                tx, tables.cron_tick, job=name, due_at_us=1, claimed_by="dead", state=TickState.RUNNING,
+                priority=5, budget_us=10 * SECOND_US, started_at_us=now_us,
+            )  # fmt: skip
+    store.clock.advance(70 * SECOND_US)
+    tick(store, job())
+    assert [row["state"] for row in history(store)][:2] == [TickState.RUNNING, TickState.RUNNING]
+    store.clock.advance(60 * SECOND_US)
+    tick(store, job())
+    dead, another, *_ = history(store)
+    assert (dead["state"], dead["error"]) == (
+        TickState.FAILED,
+        "the process that had claimed this tick ended before the job did",
+    )
+    assert another["state"] == TickState.RUNNING
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.integers(0, 4 * 10**15), st.sampled_from([0.25, 0.5, 1, 3, 15, 60, 300, 600, 3600]))
+def test_intervals_are_due_on_one_grid_for_everybody(now_us, every):
+    due_us = job(every_seconds=every).due_at_us(now_us)
+    assert now_us - seconds(every) < due_us <= now_us
+    assert due_us % seconds(every) == 0
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ("2026-03-04T03:00:00+00:00", "2026-03-04T03:00:00+00:00"),
+        ("2026-03-04T02:59:59+00:00", "2026-03-03T03:00:00+00:00"),
+        ("2026-03-04T23:00:00+00:00", "2026-03-04T03:00:00+00:00"),
+    ],
+)
+def test_daily_jobs_are_due_at_their_hour(now, due):
+    def instant(text):
+        return (datetime.fromisoformat(text) - EPOCH) // (EPOCH.resolution)
+
+    nightly = job(every_seconds=None, daily_at="03:00")
+    assert nightly.due_at_us(instant(now)) == instant(due)
+    assert nightly.due_at_us(instant(due) + DAY_US - 1) == instant(due)
+
+
+@pytest.mark.parametrize("terms", [{"every_seconds": 15}, {"every_seconds": None, "daily_at": "03:00"}])
+def test_the_scheduler_s_trigger_fires_on_the_same_grid(terms):
+    what = job(**terms)
+    moment, fired = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC), None
+    for _ in range(3):
+        fired = what.trigger().get_next_fire_time(fired, moment)
+        at_us = (fired - EPOCH) // EPOCH.resolution
+        assert what.due_at_us(at_us) == at_us
+        moment = to_datetime(at_us + 1)
+
+
+def test_due_jobs_run_in_the_order_of_their_priority(real_store):
+    order = []
+    jobs = [
+        job(lambda _tx, _context, name=name: order.append(name) or {}, name=name, priority=priority)
+        for name, priority in (("late", 50), ("first", 0), ("middle", 10))
+    ]
+    runner = CronRunner(real_store, None, jobs, "p1", threads=1)
+    for number in range(3):
+        runner._enqueue(number)
+    runner.start()
+    until(lambda: len(order) == 3)
+    runner.stop()
+    assert order == ["first", "middle", "late"]
+
+
+def test_with_the_real_scheduler_jobs_fire_and_a_broken_one_stops_nobody(real_store):
+    def fail(_tx, _context):
+        raise ValueError("broken")
+
+    jobs = [
+        job(name="quick", every_seconds=0.25),
+        job(fail, name="broken", every_seconds=0.25),
+        job(name="hourly", every_seconds=3600),
+    ]
+    runners = [CronRunner(real_store, None, jobs, name) for name in ("p1", "p2")]
+    for runner in runners:
+        runner.start()
+    time.sleep(1.5)
+    for runner in runners:
+        runner.stop()
+    rows = history(real_store)
+    states = {row["job"]: row["state"] for row in rows}
+    assert states == {"quick": TickState.DONE, "broken": TickState.FAILED}
+    fired = [row["due_at_us"] for row in rows if row["job"] == "quick"]
+    assert 3 <= len(fired) <= 8
+    assert len(set(fired)) == len(fired)
+    assert effects(real_store) == ["ran"] * len(fired)
+    threads = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in threads if name.startswith("cron-")]
+
+
+def until(condition, at_most_seconds=10):
+    ends = time.monotonic() + at_most_seconds
+    while not condition() and time.monotonic() < ends:
+        time.sleep(0.01)

@@ -1,0 +1,283 @@
+"""The bus: at least once, handled once per subscriber, failures back off alone, kills lose nothing."""
+
+import subprocess
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from services import event_bus
+from services.domain.clock import SECOND_US, VirtualClock, WallClock, seconds
+from services.domain.errors import ConflictError
+from services.domain.events import Event, EventType
+from services.domain.states import DeliveryState
+from services.event_bus import Dispatcher, Subscriber, routes_of
+from services.operations import review_queue
+from services.store import deliveries, sql, tables
+from services.store.tx import Store
+from tests.services import killed_dispatchers
+
+ENDED = EventType.TASK_ENDED
+ROOT = Path(__file__).resolve().parents[2]
+KILLS, EVENTS = 10, 60
+
+
+class Handlers:
+    """Two subscribers that write a row per event; what is in `failing` raises after it has written."""
+
+    def __init__(self):
+        self.failing, self.seen = {}, []
+        self.subscribers = {
+            name: Subscriber(name, (ENDED,), self.handler(name)) for name in ("first", "second")
+        }
+
+    def handler(self, name):
+        def handle(tx, event, _prepared):
+            self.seen.append((name, event.event_id))
+            review_queue.open_item(tx, kind=name, subject=str(event.event_id), context={})
+            if name in self.failing:
+                raise self.failing[name]
+
+        return handle
+
+
+@pytest.fixture
+def handlers():
+    return Handlers()
+
+
+@pytest.fixture
+def store(migrated_database_url, handlers):
+    made = Store(migrated_database_url, VirtualClock(), routes_of(handlers.subscribers))
+    yield made
+    made.close()
+
+
+def publish(store, count=1, lap=None):
+    with store.write(actor="agent:7", lap=lap) as tx:
+        return [event_bus.publish(tx, Event(ENDED, f"task:{n}", {"task_id": n})) for n in range(count)]
+
+
+def written(store):
+    """Return how often each (subscriber, event) took effect."""
+    with store.read() as tx:
+        return Counter((row["kind"], int(row["subject"])) for row in sql.find_all(tx, tables.review_item))
+
+
+def delivery(store, subscriber):
+    with store.read() as tx:
+        return sql.find(tx, tables.delivery, subscriber=subscriber)
+
+
+def once(events):
+    return Counter({(name, number): 1 for name in ("first", "second") for number in events})
+
+
+def test_every_subscriber_gets_every_event_once(store, handlers):
+    events = publish(store, 5)
+    assert event_bus.drain(store, handlers.subscribers) == 10
+    assert written(store) == once(events)
+    assert event_bus.drain(store, handlers.subscribers) == 0
+    row = delivery(store, "first")
+    assert (row["state"], row["attempts"]) == (DeliveryState.DELIVERED, 1)
+
+
+def test_events_come_in_the_order_they_were_published(store, handlers):
+    events = publish(store, 100)
+    event_bus.drain(store, handlers.subscribers)
+    assert [number for name, number in handlers.seen if name == "first"] == events
+
+
+def test_an_event_and_its_cause_exist_together_or_not_at_all(store, handlers):
+    def publish_and_fail():
+        with store.write(actor="test") as tx:
+            event_bus.publish(tx, Event(ENDED, "task:1", {}))
+            raise RuntimeError("the cause failed")
+
+    with pytest.raises(RuntimeError):
+        publish_and_fail()
+    assert event_bus.drain(store, handlers.subscribers) == 0
+
+
+def test_a_handler_hears_what_was_said_by_whom_in_which_lap(store):
+    heard = []
+
+    def handle(tx, event, prepared):
+        heard.append((event.type, event.aggregate, event.payload, event.actor, event.lap_id, prepared))
+        heard.append((tx.actor, tx.lap))
+
+    subscribers = {"first": Subscriber("first", (ENDED,), handle, lambda _store, event: event.payload)}
+    publish(store, lap=3)
+    event_bus.drain(store, {**Handlers().subscribers, **subscribers})
+    assert heard == [(ENDED, "task:0", {"task_id": 0}, "agent:7", 3, {"task_id": 0}), ("system:first", 3)]
+
+
+def test_an_event_nobody_hears_is_kept_and_delivered_to_nobody(store, handlers):
+    with store.write(actor="test") as tx:
+        number = event_bus.publish(tx, Event(EventType.BALLOT_CAST, "proposal:1", {}))
+    assert event_bus.drain(store, handlers.subscribers) == 0
+    with store.read() as tx:
+        assert sql.find(tx, tables.event, id=number)["type"] == "BallotCast"
+
+
+def test_a_failing_handler_takes_back_only_itself(store, handlers):
+    [number] = publish(store)
+    handlers.failing["first"] = ValueError("broken")
+    event_bus.drain(store, handlers.subscribers)
+    assert written(store) == Counter({("second", number): 1})
+    row = delivery(store, "first")
+    assert (row["state"], row["attempts"], row["last_error"]) == (
+        DeliveryState.PENDING,
+        1,
+        "ValueError: broken",
+    )
+
+
+def test_failures_are_retried_with_back_off_and_end_as_a_dead_letter(store, handlers):
+    [number] = publish(store)
+    handlers.failing["first"] = ValueError("broken")
+    pauses = []
+    while delivery(store, "first")["state"] == DeliveryState.PENDING:
+        event_bus.drain(store, handlers.subscribers)
+        row = delivery(store, "first")
+        pauses.append(row["next_attempt_at_us"] - store.clock.now_us())
+        store.clock.advance(pauses[-1] - 1)
+        assert event_bus.drain(store, handlers.subscribers) == 0
+        store.clock.advance(1)
+    assert [pause / SECOND_US for pause in pauses] == [0.5, 1, 2, 4, 8, 16, 32, 64]
+    assert (row["state"], row["attempts"]) == (DeliveryState.DEAD, event_bus.MAXIMUM_ATTEMPTS)
+    assert handlers.seen.count(("first", number)) == 8
+    with store.read() as tx:
+        assert deliveries.counts(tx) == {DeliveryState.DEAD: 1}
+    assert written(store) == Counter({("second", number): 1})
+
+
+def test_the_pause_has_an_upper_end():
+    assert event_bus.retry_delay_us(50) == event_bus.retry_delay_us(10_000) == seconds(600)
+
+
+def test_a_dead_letter_is_replayed_by_an_operator(store, handlers):
+    [number] = publish(store)
+    handlers.failing["first"] = ValueError("broken")
+    for _ in range(event_bus.MAXIMUM_ATTEMPTS):
+        event_bus.drain(store, handlers.subscribers)
+        store.clock.advance(seconds(600))
+    handlers.failing.clear()
+    assert event_bus.drain(store, handlers.subscribers) == 0
+    with store.write(actor="operator") as tx:
+        event_bus.replay_dead(tx, delivery(store, "first")["id"])
+    event_bus.drain(store, handlers.subscribers)
+    assert written(store) == once([number])
+    with store.write(actor="operator") as tx, pytest.raises(ConflictError, match="not a dead letter"):
+        event_bus.replay_dead(tx, delivery(store, "first")["id"])
+
+
+def test_a_subscriber_that_is_gone_is_a_failure_somebody_sees(store, handlers):
+    publish(store)
+    event_bus.drain(store, {"second": handlers.subscribers["second"]})
+    assert delivery(store, "first")["last_error"] == "LookupError: nobody is called 'first'"
+    assert delivery(store, "second")["state"] == DeliveryState.DELIVERED
+
+
+def test_what_fails_in_preparing_is_retried_like_a_failing_handler(store, handlers):
+    def prepare(_store, _event):
+        raise OSError("no route")
+
+    broken = Subscriber("first", (ENDED,), handlers.subscribers["first"].handle, prepare)
+    [number] = publish(store)
+    with ThreadPoolExecutor(2) as pool:
+        event_bus.deliver_due(store, {**handlers.subscribers, "first": broken}, pool)
+    assert delivery(store, "first")["last_error"] == "OSError: no route"
+    store.clock.advance(seconds(1))
+    event_bus.drain(store, handlers.subscribers)
+    assert written(store) == once([number])
+
+
+@pytest.mark.parametrize("text", ["\x00", "\ud800 lone", "x" * 9_000], ids=["NUL", "surrogate", "long"])
+def test_an_error_no_database_would_take_is_still_recorded(store, handlers, text):
+    publish(store)
+    handlers.failing["first"] = ValueError(text)
+    event_bus.drain(store, handlers.subscribers)
+    row = delivery(store, "first")
+    assert row["attempts"] == 1
+    assert row["last_error"].startswith("ValueError: ")
+    assert len(row["last_error"]) <= 2_000
+
+
+def test_one_failure_seen_by_two_dispatchers_counts_once(store, handlers):
+    publish(store)
+    with store.read() as tx:
+        stale = deliveries.due(tx, 10)[0]
+    handlers.failing["first"] = ValueError("broken")
+    for _ in range(3):
+        event_bus.drain(store, handlers.subscribers)
+        store.clock.advance(seconds(600))
+    event_bus._record_failure(store, stale, ValueError("late news"))
+    row = delivery(store, "first")
+    assert (row["attempts"], row["last_error"]) == (3, "ValueError: broken")
+
+
+def test_a_delivery_seen_by_two_dispatchers_takes_effect_once(store, handlers):
+    [number] = publish(store)
+    with store.read() as tx:
+        stale = deliveries.due(tx, 10)
+    event_bus.drain(store, handlers.subscribers)
+    for row in stale:
+        event_bus._deliver(store, handlers.subscribers[row["subscriber"]], row, None)
+    assert written(store) == once([number])
+
+
+def test_dispatchers_at_the_same_time_deliver_each_exactly_once(store, handlers):
+    events = publish(store, 40)
+    others = [Store(store.url, store.clock, store.routes) for _ in range(3)]
+    start = threading.Barrier(len(others))
+
+    def run(other):
+        start.wait(timeout=30)
+        while event_bus.deliver_due(other, handlers.subscribers):
+            pass
+
+    with ThreadPoolExecutor(len(others)) as pool:
+        list(pool.map(run, others))
+    assert written(store) == once(events)
+    with store.read() as tx:
+        assert deliveries.counts(tx) == {}
+        assert {row["attempts"] for row in sql.find_all(tx, tables.delivery)} == {1}
+    for other in others:
+        other.close()
+
+
+def test_a_dispatcher_in_its_thread_hears_of_what_is_published(migrated_database_url, handlers):
+    store = Store(migrated_database_url, WallClock(), routes_of(handlers.subscribers))
+    is_done = threading.Event()
+
+    def handle(tx, event, _prepared):
+        review_queue.open_item(tx, kind="first", subject=str(event.event_id), context={})
+        is_done.set()
+
+    dispatcher = Dispatcher(store, {**handlers.subscribers, "first": Subscriber("first", (ENDED,), handle)})
+    dispatcher.start()
+    events = publish(store, 3)
+    assert is_done.wait(timeout=10)
+    dispatcher.stop()
+    event_bus.drain(store, handlers.subscribers)
+    assert written(store) == once(events)
+    store.close()
+
+
+def test_processes_killed_in_the_middle_of_delivering_lose_nothing(migrated_database_url):
+    counting = killed_dispatchers.counting()
+    store = Store(migrated_database_url, WallClock(), routes_of(counting))
+    events = publish(store, EVENTS)
+    script = [sys.executable, killed_dispatchers.__file__, store.url, str(KILLS), "5"]
+    subprocess.run(script, check=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, timeout=120)
+    delivered = written(store).total()
+    assert delivered < 2 * EVENTS, "the kills came too late to prove anything"
+    event_bus.drain(store, counting)
+    assert written(store) == Counter(
+        {(f"system:{name}", number): 1 for name in counting for number in events}
+    )
+    store.close()
