@@ -80,8 +80,8 @@ def run_tick(
     except BudgetExceededError as error:
         result, state, error_text = None, TickState.OVERRUN, error.detail
     except Exception as error:  # noqa: BLE001 (named edge: cron run)
-        log.warning("job %s failed: %s", job.name, error)
         result, state, error_text = None, TickState.FAILED, failure_text(error)
+        log.warning("job %s failed: %s", job.name, error_text)
     with store.write(actor=f"system:{job.name}") as tx:
         where = {"id": tick_id, "state": TickState.RUNNING}
         outcome = dict(result) if result is not None else None

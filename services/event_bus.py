@@ -208,7 +208,9 @@ def _deliver(store: Store, subscriber: Subscriber | None, row: Row, prepared: ob
             _mark_delivered(tx, row)
             subscriber.handle(tx, _event_of(row), prepared)
     except Exception as error:  # noqa: BLE001 (named edge: bus delivery)
-        log.warning("delivery %s to %s failed: %s", row["delivery_id"], row["subscriber"], error)
+        log.warning(
+            "delivery %s to %s failed: %s", row["delivery_id"], row["subscriber"], failure_text(error)
+        )
         _record_failure(store, row, error)
 
 
