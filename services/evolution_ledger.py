@@ -23,7 +23,7 @@ from services.domain.hash_chain import (
     root_of,
 )
 from services.domain.ledger_audit import AuditReport, audit_ledger
-from services.domain.ledger_records import outcome_fields, read_records
+from services.domain.ledger_records import check_verdict, outcome_fields, read_records
 from services.domain.ledger_schema import EntryType
 from services.domain.parameters import ParameterRegistry
 from services.domain.sequential import replay
@@ -33,9 +33,6 @@ from services.operations import audit_log, production_config
 from services.store import ledger, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
-
-LEFT_OPEN = (Verdict.INCONCLUSIVE, Verdict.INVALID)
-"""What an experiment may be called whose records decide nothing (it was stopped at its time limit)."""
 
 
 class Signer(Protocol):
@@ -60,10 +57,10 @@ def record_verdict(tx: Tx, experiment_id: int) -> int:
     """Write the VERDICT of an ended experiment, recomputed from its kept records; return the entry's index.
 
     Called again it writes nothing and returns the same index. Raises LedgerBrokenError when the records do
-    not give the verdict that the sandbox stored.
+    not give the verdict that the sandbox stored, or an arm is not the one that the salt assigns.
     """
     row = _ended(tx, experiment_id)
-    audit_log.wait_for_turn(tx)
+    tx = audit_log.take_turn(tx)
     written = ledger.entry_of_experiment(tx, experiment_id, row["lap_id"], EntryType.VERDICT)
     if written is not None:
         return written
@@ -71,31 +68,41 @@ def record_verdict(tx: Tx, experiment_id: int) -> int:
     if kept is None:
         msg = f"the records of experiment {experiment_id} are missing"
         raise LedgerBrokenError(msg)
-    _, records = read_records(bytes(kept["content"]))
-    result = replay(BetPlan.from_payload(row["plan"]), records)
-    found = result.decision.verdict
-    if row["verdict"] != found and (found is not None or row["verdict"] not in LEFT_OPEN):
-        msg = f"experiment {experiment_id} says {row['verdict']}, its records say {found or 'nothing yet'}"
-        raise LedgerBrokenError(msg)
-    index = audit_log.append(
-        tx,
-        EntryType.VERDICT,
-        {
-            "experiment_id": experiment_id,
+    payload = _verdict_of(row, bytes(kept["content"]))
+    index = audit_log.append(tx, EntryType.VERDICT, payload)
+    facts = {"experiment_id": experiment_id, "verdict": row["verdict"], "ledger_index": index}
+    publish(tx, Event(EventType.VERDICT_RECORDED, f"experiment:{experiment_id}", facts))
+    return index
+
+
+def _verdict_of(row: Row, content: bytes) -> dict[str, object]:
+    """Return the VERDICT payload of an experiment's row, held to its records as the offline audit will."""
+    plan = BetPlan.from_payload(row["plan"])
+    try:
+        _, records = read_records(content)
+        payload: dict[str, object] = {
+            "experiment_id": row["id"],
             "proposal_id": row["proposal_id"],
             "verdict": row["verdict"],
             "reason": row["reason"],
-            **outcome_fields(result),
+            **outcome_fields(replay(plan, records)),
             "estimate": repr(row["estimate"]),
             "lower": repr(row["lower"]),
             "upper": repr(row["upper"]),
             "salt": row["salt"],
             "records_sha256": row["records_sha256"],
-        },
-    )
-    facts = {"experiment_id": experiment_id, "verdict": row["verdict"], "ledger_index": index}
-    publish(tx, Event(EventType.VERDICT_RECORDED, f"experiment:{experiment_id}", facts))
-    return index
+        }
+        check_verdict(
+            experiment_id=row["id"],
+            plan=plan,
+            salt_commitment=row["salt_commitment"],
+            payload=payload,
+            blob=content,
+        )
+    except ValueError as error:
+        msg = f"experiment {row['id']} is not what its records say: {error}"
+        raise LedgerBrokenError(msg) from error
+    return payload
 
 
 def apply_verdict(tx: Tx, experiment_id: int) -> bool:
@@ -105,7 +112,7 @@ def apply_verdict(tx: Tx, experiment_id: int) -> bool:
     Called again it changes nothing.
     """
     row = _ended(tx, experiment_id)
-    audit_log.wait_for_turn(tx)
+    tx = audit_log.take_turn(tx)
     ends = (EntryType.PROMOTED, EntryType.REFUSED)
     if ledger.entry_of_experiment(tx, experiment_id, row["lap_id"], *ends) is not None:
         return False
@@ -153,6 +160,7 @@ def rollback(tx: Tx, registry: ParameterRegistry, *, parameter: str, reason: str
     reason, NotFoundError when the parameter was never promoted.
     """
     name = registry.get(parameter).name
+    tx = audit_log.take_turn(tx)
     if not reason.strip():
         msg = "a rollback needs a reason"
         raise InvalidValueError(msg, field="body.reason", code="reason_missing")
@@ -165,7 +173,13 @@ def rollback(tx: Tx, registry: ParameterRegistry, *, parameter: str, reason: str
     if now.source is not ValueSource.PROMOTED or now.version != facts["version"]:
         msg = f"{name} is at version {now.version} ({now.source}), not at the promoted {facts['version']}"
         raise ConflictError(msg, field="parameter", code="version_changed")
+    running = sql.find(tx, tables.experiment, parameter=name, state=ExperimentState.RUNNING)
+    if running is not None:
+        msg = f"experiment {running['id']} is running on {name}; its tasks would not follow the rollback"
+        raise ConflictError(msg, field="parameter", code="experiment_running", experiment_id=running["id"])
     before = str(facts["from"])
+    experiment = sql.find(tx, tables.experiment, id=facts["experiment_id"])
+    tx = tx.in_lap(experiment["lap_id"] if experiment else None)
     done = production_config.change(
         tx, name, expected_version=now.version, value=before, source=ValueSource.OVERRIDE, experiment_id=None
     )
@@ -188,14 +202,6 @@ def rollback(tx: Tx, registry: ParameterRegistry, *, parameter: str, reason: str
     told = {"parameter": name, "from": now.value, "to": before, "proposal_id": facts["proposal_id"]}
     publish(tx, Event(EventType.PARAMETER_ROLLED_BACK, f"parameter:{name}", told))
     return RollbackReceipt(name, before, done.version, done.read_back)
-
-
-def record_anomaly(tx: Tx, episode: Row) -> int:
-    """Write the ANOMALY entry of an episode that opened."""
-    facts = {
-        name: episode[name] for name in ("metric", "dimension", "key", "numerator", "denominator", "rule")
-    }
-    return audit_log.append(tx, EntryType.ANOMALY, {"episode_id": episode["id"], **facts})
 
 
 def head(tx: Tx) -> Row:

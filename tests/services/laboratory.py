@@ -186,6 +186,11 @@ class Laboratory:
         assert self.value().source == "promoted"
         return experiment
 
+    def roll_back(self, reason="it hurts", parameter=TIMEOUT):
+        with self.write("operator") as tx:
+            registry = self.platform.registry
+            return evolution_ledger.rollback(tx, registry, parameter=parameter, reason=reason)
+
     def value(self, name=TIMEOUT):
         with self.read() as tx:
             return production_config.effective(tx, name)

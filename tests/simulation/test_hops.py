@@ -68,6 +68,10 @@ def cut_halves(world, patch):
     patch.setattr(production_config.assignment, "arm_of", lambda _salt, _unit, _share: 0)
 
 
+def cut_control(world, patch):
+    patch.setattr(production_config.assignment, "arm_of", lambda _salt, _unit, _share: 1)
+
+
 def cut_different_values(world, patch):
     """Both arms are recorded, and both get the old value: the peer's bug."""
     resolve = production_config.resolve_for_task
@@ -104,7 +108,8 @@ CUTS = [
     pytest.param(cut_voting, "vote", id="hop6-nobody_votes"),
     pytest.param(cut_approval, "vote", id="hop6-three_of_six"),
     pytest.param(cut_sandbox, "experiment", id="hop7-no_experiment"),
-    pytest.param(cut_halves, "promote", id="hop7-all_in_one_arm"),
+    pytest.param(cut_halves, "learn", id="hop7-all_in_the_old_arm"),
+    pytest.param(cut_control, "learn", id="hop7-all_in_the_new_arm"),
     pytest.param(cut_stopping, "experiment", id="hop8-never_decided"),
     pytest.param(cut_recording, "learn", id="hop9-verdict_not_recorded"),
     pytest.param(cut_promotion, "promote", id="hop9-not_promoted"),
