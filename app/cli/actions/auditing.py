@@ -1,0 +1,129 @@
+"""`nacre ledger verify`: an export checked from its bytes alone, by somebody who does not trust the platform.
+
+Stands outside the platform: no database, no settings, no key of ours. It never repairs and never guesses: the
+first thing that is wrong is named.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.cli.actions.screen import say_json, say_line, say_note
+from app.keys import is_signed_by
+from services import evolution_ledger
+from services.domain.errors import InvalidValueError
+from services.domain.hash_chain import parse_checkpoint
+from services.domain.ledger_audit import AuditReport
+
+ED25519_KEY_BYTES = 33
+KEY_PARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the signatures say: `not_checked`, `valid`, or `invalid` with the reason."""
+
+    signature: str
+    reason: str = ""
+
+
+def verify(file: str, checkpoint: str | None, key: str | None, *, as_json: bool) -> int:
+    """Check an export; print what was found and return 0, or 1 when anything is wrong."""
+    if key is not None:
+        check_key(key)
+    lines = _read(file).splitlines(keepends=True)
+    kept = None if checkpoint is None else _kept_note(checkpoint)
+    report = _audit(lines, kept)
+    finding = check_signatures(lines[0], kept, key)
+    is_ok = report.ok and finding.signature != "invalid"
+    reason = report.reason or finding.reason
+    if as_json:
+        say_json(
+            {
+                "ok": is_ok,
+                "size": report.size,
+                "root": report.root_hex,
+                "first_error_index": report.first_error_index,
+                "reason": reason,
+                "signature": finding.signature,
+            }
+        )
+    elif is_ok:
+        signature = finding.signature.replace("_", " ")
+        say_line(f"OK: {report.size} entries, root {report.root_hex}, signature {signature}")
+    elif report.ok:
+        say_note(f"NOT OK: {reason}")
+    else:
+        say_note(f"NOT OK: entry {report.first_error_index}: {reason}")
+    return 0 if is_ok else 1
+
+
+def _audit(lines: list[bytes], kept: str | None) -> AuditReport:
+    try:
+        return evolution_ledger.verify_export(lines, trusted_note=kept)
+    except (RecursionError, ValueError) as error:
+        msg = f"the file is no ledger export: {error}"
+        raise InvalidValueError(msg, field="file", code="not_an_export") from error
+
+
+def check_signatures(first_line: bytes, kept: str | None, key: str | None) -> Finding:
+    """Check the export's own note, and the kept one, with the verifier key if there is one."""
+    claim: dict[str, Any] = json.loads(first_line)
+    note = claim.get("note")
+    if not isinstance(note, str):
+        return (
+            Finding("not_checked") if key is None else Finding("invalid", "the export carries no signed note")
+        )
+    try:
+        said = parse_checkpoint(note)[1:]
+    except ValueError as error:
+        return Finding("invalid", f"the export's note is no checkpoint: {error}")
+    if said != (int(claim["size"]), bytes.fromhex(claim["root"])):
+        return Finding("invalid", "the signed note speaks of another size or root than the export claims")
+    if key is None:
+        return Finding("not_checked")
+    if not is_signed_by(note, key):
+        return Finding("invalid", "the export's checkpoint is not signed with this key")
+    if kept is not None and not is_signed_by(kept, key):
+        return Finding("invalid", "the kept checkpoint is not signed with this key")
+    return Finding("valid")
+
+
+def check_key(key: str) -> None:
+    """Raise InvalidValueError unless `key` is a C2SP Ed25519 verifier key: name+id+base64."""
+    parts = key.split("+", KEY_PARTS - 1)
+    try:
+        raw = base64.b64decode(parts[KEY_PARTS - 1], validate=True)
+        fits = len(raw) == ED25519_KEY_BYTES and raw[0] == 1
+        digest = hashlib.sha256(parts[0].encode() + b"\n" + raw).hexdigest()
+        fits = fits and parts[1] == digest[:8]
+    except (IndexError, ValueError, binascii.Error):
+        fits = False
+    if not fits:
+        msg = "the verifier key must be name+id+base64 of an Ed25519 key, as `nacre ledger key` prints it"
+        raise InvalidValueError(msg, field="key", code="key_malformed")
+
+
+def _read(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        msg = f"{file} cannot be read: {error.strerror}"
+        raise InvalidValueError(msg, field="file", code="file_unreadable") from error
+
+
+def _kept_note(file: str) -> str:
+    try:
+        text = _read(file).decode()
+        parse_checkpoint(text)
+    except ValueError as error:
+        msg = f"{file} holds no checkpoint: {error}"
+        raise InvalidValueError(msg, field="checkpoint", code="not_a_checkpoint") from error
+    return text

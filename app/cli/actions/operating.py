@@ -1,0 +1,125 @@
+"""The operator's acts: register an agent, roll back, replay a dead letter, look at the jobs.
+
+Stands over the whole platform, opened by the composition root without starting anything. Every act is one
+transaction of a service in the operator's name. It never goes around a service.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from app.api.bodies import NewAgent, Rollback
+from app.bootstrap import Platform, open_platform
+from app.cli.actions.opening import existing, opened_store
+from app.cli.actions.screen import say_item, say_json, say_line, say_note, say_page
+from app.keys import new_agent_key
+from services import event_bus, evolution_ledger
+from services.domain.errors import ConflictError, InvalidValueError
+from services.domain.states import DeliveryState, Scope
+from services.operations import agent_registry
+from services.store import migrate, views
+
+OPERATOR = "operator"
+JOB_COLUMNS = (
+    "job", "every_seconds", "daily_at", "budget_seconds", "priority", "last_tick.state", "last_tick.due_at",
+    "summary",
+)  # fmt: skip
+
+BodyT = TypeVar("BodyT", bound=BaseModel)
+
+
+@contextmanager
+def opened_platform(database: str | None) -> Iterator[Platform]:
+    """Yield the platform over an existing database; nothing runs. Raises ConflictError for an old schema."""
+    settings = existing(database)
+    with opened_store(settings):
+        at, newest = migrate.current_revision(settings.database_url), migrate.newest_revision()
+    if at != newest:
+        msg = f"the database is at revision {at or 'none'}, not at {newest}; run `nacre db upgrade`"
+        raise ConflictError(msg, field="database", code="schema_outdated")
+    platform = open_platform(settings, is_migrated=True)
+    try:
+        yield platform
+    finally:
+        platform.close()
+
+
+def checked(body: type[BodyT], values: Mapping[str, object]) -> BodyT:
+    """Return the values in the form the API asks for; raise InvalidValueError naming the first wrong one."""
+    try:
+        return body.model_validate(values)
+    except ValidationError as error:
+        raise refused(error) from error
+
+
+def refused(error: ValidationError, prefix: str = "") -> InvalidValueError:
+    """Return pydantic's first finding as one sentence with its place."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    place = (prefix + "".join(parts)).lstrip(".")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return InvalidValueError(
+        f"{place or 'payload'}: {first['msg']}{more}", field=place, code="validation_failed"
+    )
+
+
+def register_agent(
+    database: str | None, *, name: str, owner: str, scopes: list[str], is_vouched: bool, as_json: bool
+) -> int:
+    """Register an agent and print its key, alone on standard output unless JSON is asked for."""
+    body = checked(NewAgent, {"name": name, "owner": owner, "scopes": scopes, "vouched": is_vouched})
+    key = new_agent_key()
+    with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
+        agent_id = agent_registry.register(
+            tx,
+            name=body.name,
+            owner=body.owner,
+            scopes=sorted({Scope(scope) for scope in body.scopes}),
+            is_vouched=body.vouched,
+            key_hash=agent_registry.key_hash(key),
+        )
+    if as_json:
+        return say_json({"agent_id": agent_id, "name": body.name, "api_key": key})
+    say_note(f"agent {agent_id} ({body.name}) is registered; this is its key, shown only now:")
+    return say_line(key)
+
+
+def rollback_parameter(database: str | None, *, name: str, reason: str, as_json: bool) -> int:
+    """Restore the value before the newest promotion and print what was read back."""
+    body = checked(Rollback, {"reason": reason})
+    with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
+        done = evolution_ledger.rollback(tx, platform.registry, parameter=name, reason=body.reason)
+    return say_item(asdict(done), {}, as_json=as_json)
+
+
+def replay_dead_letter(database: str | None, delivery_id: int, *, as_json: bool) -> int:
+    """Put a dead letter back in line."""
+    with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
+        event_bus.replay_dead(tx, delivery_id)
+    answer = {"delivery_id": delivery_id, "state": str(DeliveryState.PENDING)}
+    return say_item(answer, {}, as_json=as_json)
+
+
+def show_jobs(database: str | None, *, as_json: bool) -> int:
+    """Print every job of the table with its last tick."""
+    with opened_platform(database) as platform:
+        with platform.store.read() as tx:
+            latest = {tick["job"]: tick for tick in views.latest_ticks(tx)}
+        jobs: list[dict[str, Any]] = [
+            {
+                "job": job.name,
+                "summary": job.summary,
+                "every_seconds": job.every_seconds,
+                "daily_at": job.daily_at,
+                "budget_seconds": job.budget_seconds,
+                "priority": job.priority,
+                "last_tick": latest.get(job.name),
+            }
+            for job in platform.jobs
+        ]
+    if as_json:
+        return say_json({"jobs": jobs})
+    return say_page({"items": jobs, "next_cursor": None}, JOB_COLUMNS, as_json=False)

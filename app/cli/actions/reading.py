@@ -1,0 +1,143 @@
+"""List and show what the read models have: `nacre … list`, `nacre … show`.
+
+Stands behind most commands, over the read models. It never writes, not even an empty database.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.cli.actions.opening import reading
+from app.cli.actions.screen import say_item, say_page
+from services.domain.errors import NotFoundError
+from services.store import views
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of thing: how it is listed and shown, and its columns in a table."""
+
+    list: Callable[..., views.Page]
+    columns: tuple[str, ...]
+    get: Callable[..., JsonObject | None] | None = None
+    in_words: Callable[[JsonObject], JsonObject] = lambda item: item
+
+
+def lap_in_words(lap: JsonObject) -> JsonObject:
+    """Return a lap for reading: the things in it by id, then its stages and entries."""
+    ids = {
+        f"{name}_id": lap[name][f"{key}_id"] if lap[name] else None
+        for name, key in (
+            ("episode", "episode"),
+            ("meta_task", "task"),
+            ("proposal", "proposal"),
+            ("experiment", "experiment"),
+        )
+    }
+    heads = {
+        name: lap[name] for name in ("lap_id", "opened_at", "closed_at", "outcome", "stage", "parameter")
+    }
+    return {**heads, **ids, "stages": lap["stages"], "entries": lap["entries"]}
+
+
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "stages": ("name", "state", "at", "detail"),
+    "entries": ("index", "type", "actor", "at"),
+    "ballots": ("agent_id", "agent_name", "choice", "forecast_percent", "brier", "reason", "cast_at"),
+    "attempts": ("number", "agent_id", "state", "leased_at", "ended_at", "reason", "verification"),
+    "awards": (
+        "attempt_number",
+        "agent_id",
+        "rule",
+        "price_microcredits",
+        "stake_microcredits",
+        "awarded_at",
+    ),
+}
+
+KINDS: Mapping[str, Kind] = {
+    "task": Kind(
+        views.list_tasks,
+        (
+            "task_id", "kind", "type", "state", "requester_id", "awarded_agent_id", "attempt_count",
+            "end_reason", "paid_microcredits", "posted_at",
+        ),
+        views.get_task,
+    ),
+    "agent": Kind(
+        views.list_agents,
+        (
+            "agent_id", "name", "owner", "standing", "vouched", "scopes", "verified_jobs", "settled_jobs",
+            "balance_microcredits", "last_active_at",
+        ),
+        views.get_agent,
+    ),
+    "proposal": Kind(
+        views.list_proposals,
+        (
+            "proposal_id", "lap_id", "parameter", "from", "to", "state", "yes", "no", "abstain", "electorate",
+            "experiment_id", "opened_at",
+        ),
+        views.get_proposal,
+    ),
+    "experiment": Kind(
+        views.list_experiments,
+        (
+            "experiment_id", "parameter", "control_value", "treatment_value", "state", "verdict",
+            "assigned_count", "control.rate", "treatment.rate", "e_value", "started_at",
+        ),
+        views.get_experiment,
+    ),
+    "lap": Kind(
+        views.list_laps,
+        (
+            "lap_id", "opened_at", "closed_at", "outcome", "stage", "parameter.name", "parameter.before",
+            "parameter.after",
+        ),
+        views.get_lap,
+        lap_in_words,
+    ),
+    "ledger entry": Kind(
+        views.list_entries, ("index", "type", "actor", "lap", "at", "leaf_hash"), views.get_entry
+    ),
+    "dead letter": Kind(
+        views.list_dead_letters,
+        (
+            "delivery_id", "event_type", "subscriber", "aggregate", "attempts", "last_error", "published_at",
+        ),
+    ),
+    "tick": Kind(
+        views.cron_history,
+        ("tick_id", "job", "due_at", "state", "started_at", "ended_at", "claimed_by", "error"),
+    ),
+}  # fmt: skip
+
+
+def show_page(noun: str, database: str | None, asked: Mapping[str, object], *, as_json: bool) -> int:
+    """Print one page; `asked` are the filters and the page, as the read model takes them."""
+    kind = KINDS[noun]
+    with reading(database) as tx:
+        page = kind.list(tx, **asked)
+    return say_page(page, kind.columns, as_json=as_json)
+
+
+def show_item(noun: str, database: str | None, item_id: int, *, as_json: bool) -> int:
+    """Print one thing; raise NotFoundError when there is none."""
+    kind = KINDS[noun]
+    with reading(database) as tx:
+        item = kind.get(tx, item_id) if kind.get is not None else None
+    if item is None:
+        raise NotFoundError(f"there is no {noun} {item_id}; `{LISTED_BY[noun]}` lists what there is")
+    return say_item(item if as_json else kind.in_words(item), SECTIONS, as_json=as_json)
+
+
+LISTED_BY: Mapping[str, str] = {
+    "task": "nacre task list",
+    "agent": "nacre agent list",
+    "proposal": "nacre proposal list",
+    "experiment": "nacre experiment list",
+    "lap": "nacre laps list",
+    "ledger entry": "nacre ledger list",
+}

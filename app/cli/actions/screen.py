@@ -1,0 +1,126 @@
+"""What a command prints: JSON in the API's shape, a table on a terminal, plain lines elsewhere.
+
+Stands behind every listing and show. Text from agents is shown as text: no markup, no escape sequences. Off a
+terminal columns are separated by tabs and nothing is cut, so that lines can be read by programs.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.text import json_text, plain
+
+NOTHING = "-"
+CELL_LIMIT = 200
+SECTION_ROWS = 20
+
+Item = Mapping[str, Any]
+
+
+def say_json(value: object) -> int:
+    """Print a value as JSON."""
+    is_unicode = "utf" in (sys.stdout.encoding or "utf-8").lower()
+    text = json_text(value) if is_unicode else json.dumps(value, indent=2, allow_nan=False)
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def say_line(line: str) -> int:
+    """Print one line."""
+    sys.stdout.write(plain(line) + "\n")
+    return 0
+
+
+def say_note(line: str) -> None:
+    """Say something beside the answer, on standard error."""
+    sys.stderr.write(plain(line) + "\n")
+
+
+def say_page(page: Item, columns: Sequence[str], *, as_json: bool) -> int:
+    """Print a page of items; what follows it is named on standard error."""
+    if as_json:
+        return say_json(page)
+    _say_table(page["items"], columns)
+    if page["next_cursor"]:
+        say_note(f"there are more: --cursor {page['next_cursor']}")
+    return 0
+
+
+def say_item(item: Item, sections: Mapping[str, Sequence[str]], *, as_json: bool) -> int:
+    """Print one item: its facts, then each of its lists of objects as a table.
+
+    `sections` names the columns of lists; others show what their first row has.
+    """
+    if as_json:
+        return say_json(item)
+    tables = {name: value for name, value in item.items() if _is_table(value)}
+    facts = {name: value for name, value in item.items() if name not in tables}
+    width = max(len(name) for name in facts) if facts else 0
+    for name, value in facts.items():
+        _say_fact(name, value, width)
+    for name, rows in tables.items():
+        columns = sections.get(name, tuple(rows[0]))
+        hidden = f" (the last {SECTION_ROWS} of {len(rows)}; --json has all)"
+        sys.stdout.write(f"\n{name}{hidden if len(rows) > SECTION_ROWS else ''}\n")
+        _say_table(rows[-SECTION_ROWS:], columns)
+    return 0
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _say_fact(name: str, value: object, width: int) -> None:
+    if sys.stdout.isatty():
+        _console().print(Text(f"{name:<{width}}  ", "dim").append(cell(value), ""), soft_wrap=True)
+    else:
+        sys.stdout.write(f"{name}\t{cell(value)}\n")
+
+
+def _say_table(rows: Sequence[Item], columns: Sequence[str]) -> None:
+    if not sys.stdout.isatty():
+        lines = [columns, *([cell(value_at(row, name)) for name in columns] for row in rows)]
+        sys.stdout.writelines("\t".join(line) + "\n" for line in lines)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(Text(name), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_short(cell(value_at(row, name)))) for name in columns))
+    _console().print(table if rows else Text("none", "dim"))
+
+
+def _console() -> Console:
+    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= CELL_LIMIT else text[: CELL_LIMIT - 1] + "…"
+
+
+def value_at(row: Item, path: str) -> object:
+    """Return the value at a dotted path, None where the way ends early."""
+    value: Any = row
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def cell(value: object) -> str:
+    """Return a value as one line of text."""
+    if value is None or value in ("", [], {}):
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list) and all(isinstance(one, str | int) for one in value):
+        return plain(", ".join(str(one) for one in value))
+    if isinstance(value, dict | list):
+        return plain(json.dumps(value, ensure_ascii=False))
+    return plain(str(value))

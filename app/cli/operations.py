@@ -1,0 +1,71 @@
+"""`nacre cron`, `nacre dead-letter`, `nacre db`: what an operator looks after.
+
+Stands at the edge, over the cron runner (L3), the bus (L2) and the schema. It repairs nothing by itself.
+"""
+
+from typing import Annotated
+
+import typer
+
+from app.cli.options import LIMIT_DEFAULT, AsJson, Cursor, Database, Id, Limit, Oldest, examples, group
+from app.lazy import load
+
+READING = "app.cli.actions.reading"
+OPERATING = "app.cli.actions.operating"
+SCHEMA = "app.cli.actions.schema"
+
+cron = group("cron", "The jobs that run by the clock.")
+dead_letters = group("dead-letter", "Deliveries that failed as often as allowed.")
+database_schema = group("db", "The schema of the database.")
+GROUPS = (cron, dead_letters, database_schema)
+
+
+@cron.command("list", **examples("nacre cron list"))
+def list_jobs(database: Database = None, as_json: AsJson = False) -> int:
+    """List the jobs of the table, each with its last tick."""
+    return int(load(f"{OPERATING}:show_jobs")(database, as_json=as_json))
+
+
+@cron.command("history", **examples("nacre cron history --job auto_accept_bids --limit 5"))
+def show_history(
+    job: Annotated[str | None, typer.Option("--job", metavar="JOB", help="Of this job only.")] = None,
+    limit: Limit = LIMIT_DEFAULT,
+    cursor: Cursor = None,
+    oldest: Oldest = False,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """List ticks: when each was due, who ran it, how it ended."""
+    asked = {"job": job, "limit": limit, "cursor": cursor, "oldest_first": oldest}
+    return int(load(f"{READING}:show_page")("tick", database, asked, as_json=as_json))
+
+
+@dead_letters.command("list", **examples("nacre dead-letter list"))
+def list_dead_letters(
+    limit: Limit = LIMIT_DEFAULT,
+    cursor: Cursor = None,
+    oldest: Oldest = False,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """List dead letters with their last error."""
+    asked = {"limit": limit, "cursor": cursor, "oldest_first": oldest}
+    return int(load(f"{READING}:show_page")("dead letter", database, asked, as_json=as_json))
+
+
+@dead_letters.command("replay", **examples("nacre dead-letter replay 8"))
+def replay(delivery_id: Id, database: Database = None, as_json: AsJson = False) -> int:
+    """Put a dead letter back in line; the running platform delivers it again."""
+    return int(load(f"{OPERATING}:replay_dead_letter")(database, delivery_id, as_json=as_json))
+
+
+@database_schema.command("upgrade", **examples("nacre db upgrade --database postgresql://nacre@db/nacre"))
+def upgrade(database: Database = None, as_json: AsJson = False) -> int:
+    """Bring the database to the newest schema, making an SQLite file if there is none."""
+    return int(load(f"{SCHEMA}:upgrade")(database, as_json=as_json))
+
+
+@database_schema.command("current", **examples("nacre db current"))
+def current(database: Database = None, as_json: AsJson = False) -> int:
+    """Say at which revision the schema is, and which is the newest."""
+    return int(load(f"{SCHEMA}:current")(database, as_json=as_json))

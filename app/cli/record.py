@@ -1,0 +1,138 @@
+"""`nacre ledger`, `nacre parameter`: what was decided, the proof of it, and what is in force.
+
+Stands at the edge, over layer 7 and production config. `ledger verify` needs neither a database nor our word.
+"""
+
+from typing import Annotated
+
+import typer
+
+from app.cli.options import (
+    LARGEST_ID,
+    LIMIT_DEFAULT,
+    LIMIT_HIGHEST,
+    AsJson,
+    Cursor,
+    Database,
+    Limit,
+    Oldest,
+    Reason,
+    examples,
+    group,
+)
+from app.lazy import load
+from services.domain.ledger_schema import EntryType
+
+READING = "app.cli.actions.reading"
+LEDGER = "app.cli.actions.ledger"
+PARAMETERS = "app.cli.actions.parameters"
+
+ledger = group("ledger", "The evolution ledger: read it, export it, check it without trusting us.")
+parameters = group("parameter", "The settings the loop may tune, and what is in force.")
+GROUPS = (ledger, parameters)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="For example research_synthesis.timeout_seconds.")]
+
+
+@ledger.command("list", **examples("nacre ledger list --oldest", "nacre ledger list --type PROMOTED"))
+def list_entries(
+    entry_type: Annotated[EntryType | None, typer.Option("--type", help="Of this type only.")] = None,
+    lap: Annotated[int | None, typer.Option("--lap", min=1, max=LARGEST_ID, help="Of this lap only.")] = None,
+    limit: Limit = LIMIT_DEFAULT,
+    cursor: Cursor = None,
+    oldest: Oldest = False,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """List ledger entries."""
+    asked = {"type": entry_type, "lap": lap, "limit": limit, "cursor": cursor, "oldest_first": oldest}
+    return int(load(f"{READING}:show_page")("ledger entry", database, asked, as_json=as_json))
+
+
+@ledger.command("show", **examples("nacre ledger show 0"))
+def show_entry(
+    index: Annotated[int, typer.Argument(metavar="INDEX", min=0, max=LARGEST_ID)],
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show one entry with the payload that its leaf spells."""
+    return int(load(f"{READING}:show_item")("ledger entry", database, index, as_json=as_json))
+
+
+@ledger.command("export", **examples("nacre ledger export --out ledger.ndjson", "nacre ledger export | gzip"))
+def export(
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="Where to; default: standard output.")
+    ] = None,
+    out: Annotated[str | None, typer.Option("--out", metavar="FILE", help="The same as an option.")] = None,
+    database: Database = None,
+) -> int:
+    """Export the whole ledger as NDJSON for `nacre ledger verify`: checkpoint, leaves, blobs."""
+    return int(load(f"{LEDGER}:export")(database, (file, out)))
+
+
+@ledger.command(
+    "verify",
+    **examples(
+        "nacre ledger verify ledger.ndjson",
+        "nacre ledger verify ledger.ndjson --checkpoint last-week.note --key nacre+1f2e3d4c+AQ…",
+    ),
+)
+def verify(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="An export, or - for standard input.")],
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="NOTE_FILE",
+            help="A checkpoint you kept: the ledger must still begin with what it covers.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key", metavar="VERIFIER_KEY", help="Check signatures with this key (`nacre ledger key`)."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Check an export offline: bytes, hashes, roots, causes, votes, evidence and config. Needs no database.
+
+    Prints OK with size and root, or the first entry that is wrong and why, and then exits with 1.
+    """
+    return int(load("app.cli.actions.auditing:verify")(file, checkpoint, key, as_json=as_json))
+
+
+@ledger.command("checkpoint", **examples("nacre ledger checkpoint > today.note"))
+def checkpoint(database: Database = None, as_json: AsJson = False) -> int:
+    """Print the signed checkpoint (C2SP note). Keep it: it shows later whether anything was rewritten."""
+    return int(load(f"{LEDGER}:checkpoint")(database, as_json=as_json))
+
+
+@ledger.command("key", **examples("nacre ledger key"))
+def verifier_key() -> int:
+    """Print the public key that checks the checkpoints' signatures."""
+    return int(load(f"{LEDGER}:verifier_key")())
+
+
+@parameters.command("list", **examples("nacre parameter list"))
+def list_parameters(
+    limit: Limit = LIMIT_HIGHEST, cursor: Cursor = None, database: Database = None, as_json: AsJson = False
+) -> int:
+    """List every parameter with the value in force and where it comes from."""
+    return int(load(f"{PARAMETERS}:show_all")(database, limit, cursor, as_json=as_json))
+
+
+@parameters.command("show", **examples("nacre parameter show research_synthesis.timeout_seconds"))
+def show_parameter(name: Name, database: Database = None, as_json: AsJson = False) -> int:
+    """Show one parameter with its history."""
+    return int(load(f"{PARAMETERS}:show_one")(database, name, as_json=as_json))
+
+
+@parameters.command(
+    "rollback", **examples('nacre parameter rollback monte_carlo.timeout_seconds --reason "costs doubled"')
+)
+def rollback(name: Name, reason: Reason, database: Database = None, as_json: AsJson = False) -> int:
+    """Restore the value before the newest promotion and read it back. It goes into the ledger."""
+    action = load("app.cli.actions.operating:rollback_parameter")
+    return int(action(database, name=name, reason=reason, as_json=as_json))

@@ -1,0 +1,25 @@
+"""The tree of commands under `nacre`: which groups there are.
+
+Stands between the entry and the groups. It is data for Typer, and the source of docs/cli.md.
+"""
+
+import typer
+
+from app.cli import governance, market, operations, record, running
+
+SUMMARY = (
+    "A self-evolving agent marketplace: agents bid for work, and for improving the platform itself.\n\n"
+    "Commands act as the operator on the database directly; no server needs to run. "
+    "Exit codes: 0 done, 1 refused or failed, 2 wrong input."
+)
+
+app = typer.Typer(
+    name="nacre",
+    help=SUMMARY,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+running.add_to(app)
+for commands in (*market.GROUPS, *governance.GROUPS, *record.GROUPS, *operations.GROUPS):
+    app.add_typer(commands)
