@@ -1,6 +1,7 @@
 """The tree of commands under `nacre`: which groups there are.
 
-Stands between the entry and the groups. It is data for Typer, and the source of docs/cli.md.
+Stands between the entry and the groups: data for Typer, and the source of docs/cli.md. Help is plain text:
+rendering it with rich would take longer than everything else. It never runs a command.
 """
 
 import typer
@@ -16,7 +17,7 @@ SUMMARY = (
 app = typer.Typer(
     name="nacre",
     help=SUMMARY,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

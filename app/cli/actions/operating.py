@@ -4,14 +4,13 @@ Stands over the whole platform, opened by the composition root without starting 
 transaction of a service in the operator's name. It never goes around a service.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from app.api.bodies import NewAgent, Rollback
 from app.bootstrap import Platform, open_platform
 from app.cli.actions.opening import existing, opened_store
 from app.cli.actions.screen import say_item, say_json, say_line, say_note, say_page
@@ -28,7 +27,7 @@ JOB_COLUMNS = (
     "summary",
 )  # fmt: skip
 
-BodyT = TypeVar("BodyT", bound=BaseModel)
+LINE_LENGTH_HIGHEST = 80
 
 
 @contextmanager
@@ -47,12 +46,14 @@ def opened_platform(database: str | None) -> Iterator[Platform]:
         platform.close()
 
 
-def checked(body: type[BodyT], values: Mapping[str, object]) -> BodyT:
-    """Return the values in the form the API asks for; raise InvalidValueError naming the first wrong one."""
-    try:
-        return body.model_validate(values)
-    except ValidationError as error:
-        raise refused(error) from error
+def check_line(option: str, value: str) -> None:
+    """Raise InvalidValueError unless the value is one line of visible text, as the API asks for."""
+    is_visible = value.strip() and not any(ord(one) < 32 or ord(one) == 127 for one in value)  # noqa: PLR2004 (ASCII)
+    if not is_visible or len(value) > LINE_LENGTH_HIGHEST:
+        msg = (
+            f"{option} must be 1 to {LINE_LENGTH_HIGHEST} visible characters on one line, not {value[:90]!r}"
+        )
+        raise InvalidValueError(msg, field=option)
 
 
 def refused(error: ValidationError, prefix: str = "") -> InvalidValueError:
@@ -70,28 +71,28 @@ def register_agent(
     database: str | None, *, name: str, owner: str, scopes: list[str], is_vouched: bool, as_json: bool
 ) -> int:
     """Register an agent and print its key, alone on standard output unless JSON is asked for."""
-    body = checked(NewAgent, {"name": name, "owner": owner, "scopes": scopes, "vouched": is_vouched})
+    for option, value in (("NAME", name), ("--owner", owner)):
+        check_line(option, value)
     key = new_agent_key()
     with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
         agent_id = agent_registry.register(
             tx,
-            name=body.name,
-            owner=body.owner,
-            scopes=sorted({Scope(scope) for scope in body.scopes}),
-            is_vouched=body.vouched,
+            name=name,
+            owner=owner,
+            scopes=sorted({Scope(scope) for scope in scopes}),
+            is_vouched=is_vouched,
             key_hash=agent_registry.key_hash(key),
         )
     if as_json:
-        return say_json({"agent_id": agent_id, "name": body.name, "api_key": key})
-    say_note(f"agent {agent_id} ({body.name}) is registered; this is its key, shown only now:")
+        return say_json({"agent_id": agent_id, "name": name, "api_key": key})
+    say_note(f"agent {agent_id} ({name}) is registered; this is its key, shown only now:")
     return say_line(key)
 
 
 def rollback_parameter(database: str | None, *, name: str, reason: str, as_json: bool) -> int:
     """Restore the value before the newest promotion and print what was read back."""
-    body = checked(Rollback, {"reason": reason})
     with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
-        done = evolution_ledger.rollback(tx, platform.registry, parameter=name, reason=body.reason)
+        done = evolution_ledger.rollback(tx, platform.registry, parameter=name, reason=reason)
     return say_item(asdict(done), {}, as_json=as_json)
 
 

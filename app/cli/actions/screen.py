@@ -5,6 +5,7 @@ terminal columns are separated by tabs and nothing is cut, so that lines can be 
 """
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,10 @@ from app.cli.text import json_text, plain
 NOTHING = "-"
 CELL_LIMIT = 200
 SECTION_ROWS = 20
+COLUMN_GAP = 2
+FLEXIBLE = frozenset({"summary", "last_error", "error", "detail", "reason", "verification", "inputs"})
+FLEXIBLE_WIDTH = 24
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z")
 
 Item = Mapping[str, Any]
 
@@ -87,12 +92,39 @@ def _say_table(rows: Sequence[Item], columns: Sequence[str]) -> None:
         lines = [columns, *([cell(value_at(row, name)) for name in columns] for row in rows)]
         sys.stdout.writelines("\t".join(line) + "\n" for line in lines)
         return
+    if not rows:
+        _console().print(Text("none", "dim"))
+        return
+    cells = {name: [_short(cell(value_at(row, name))) for row in rows] for name in columns}
+    console = _console()
+    shown = fitting(cells, console.width)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(Text(name), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_short(cell(value_at(row, name)))) for name in columns))
-    _console().print(table if rows else Text("none", "dim"))
+    for name in shown:
+        table.add_column(Text(_heading(name)), overflow="fold", no_wrap=name not in FLEXIBLE)
+    for line in zip(*(cells[name] for name in shown), strict=True):
+        table.add_row(*map(Text, line))
+    console.print(table)
+    hidden = [name for name in columns if name not in shown]
+    if hidden:
+        console.print(Text(f"not shown for lack of room: {', '.join(hidden)}", "dim"), soft_wrap=True)
+
+
+def fitting(cells: Mapping[str, Sequence[str]], width: int) -> list[str]:
+    """Return the columns, from the left, that fit into `width` without being broken."""
+    shown: list[str] = []
+    for name, texts in cells.items():
+        words = max(len(word) for word in _heading(name).split())
+        longest = max(map(len, texts), default=0)
+        needed = max(words, min(longest, FLEXIBLE_WIDTH) if name in FLEXIBLE else longest)
+        if shown and needed > width:
+            continue
+        shown.append(name)
+        width -= needed + COLUMN_GAP
+    return shown
+
+
+def _heading(name: str) -> str:
+    return re.sub(r"[._]", " ", name)
 
 
 def _console() -> Console:
@@ -100,6 +132,8 @@ def _console() -> Console:
 
 
 def _short(text: str) -> str:
+    if INSTANT.fullmatch(text):
+        return f"{text[5:10]} {text[11:19]}"
     return text if len(text) <= CELL_LIMIT else text[: CELL_LIMIT - 1] + "…"
 
 
