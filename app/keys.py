@@ -7,6 +7,7 @@ import base64
 import hashlib
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -29,15 +30,22 @@ def new_agent_key() -> str:
 
 
 def _kept(path: Path, fresh: bytes) -> bytes:
-    """Return the file's content, writing `fresh` with mode 0600 when there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(handle, "wb") as file:
-        file.write(fresh)
-    return fresh
+    """Return the file's content, writing `fresh` with mode 0600 when there is none.
+
+    The file appears whole under its name, so that of several processes starting at once all read one key.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(fresh)
+            with suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            draft.unlink()
+    return path.read_bytes()
 
 
 def operator_key(var_directory: Path) -> str:

@@ -67,7 +67,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _port(text: str) -> int:
-    if not text.isdigit() or not 0 <= int(text) < 65536:  # noqa: PLR2004 (the highest port and one)
+    if not (text.isascii() and text.isdigit()) or not 0 <= int(text) < 65536:  # noqa: PLR2004 (the highest port and one)
         msg = f"NACRE_PORT must be a port from 0 to 65535, not {text!r}"
         raise InvalidValueError(msg, field="NACRE_PORT")
     return int(text)

@@ -1,0 +1,69 @@
+"""Settings come from the environment, are immutable, and name the variable that is wrong."""
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from app.settings import Profile, Settings, read_settings
+from services.domain.errors import InvalidValueError
+
+
+def test_empty_environment_gives_the_documented_settings():
+    found = read_settings({})
+    assert found == Settings()
+    assert (found.database_url, found.host, found.port) == ("sqlite:///var/nacre.db", "127.0.0.1", 8000)
+    assert found.profile is Profile.STANDARD
+    assert found.operator_key is None
+
+
+def test_every_variable_is_read():
+    found = read_settings(
+        {
+            "NACRE_DATABASE_URL": "postgresql://nacre@localhost/nacre",
+            "NACRE_HOST": "0.0.0.0",
+            "NACRE_PORT": "9000",
+            "NACRE_PROFILE": "demonstration",
+            "NACRE_VAR": "elsewhere",
+            "NACRE_OPERATOR_KEY": "nop_x",
+            "NACRE_DOCUMENT_ORIGINS": "http://127.0.0.1:1, http://127.0.0.1:2 ,,",
+        }
+    )
+    assert found.database_url == "postgresql://nacre@localhost/nacre"
+    assert (found.host, found.port, found.profile) == ("0.0.0.0", 9000, Profile.DEMONSTRATION)
+    assert (found.var_directory, found.operator_key) == (Path("elsewhere"), "nop_x")
+    assert found.document_origins == ("http://127.0.0.1:1", "http://127.0.0.1:2")
+
+
+def test_empty_operator_key_is_none():
+    assert read_settings({"NACRE_OPERATOR_KEY": ""}).operator_key is None
+
+
+@pytest.mark.parametrize("port", ["", "-1", "65536", "http", "80.0", " 80", "\u00b2", "\uff18\uff10"])
+def test_port_must_be_one(port):
+    with pytest.raises(InvalidValueError) as refused:
+        read_settings({"NACRE_PORT": port})
+    assert refused.value.field == "NACRE_PORT"
+
+
+@pytest.mark.parametrize("port", ["0", "65535"])
+def test_lowest_and_highest_port_are_ports(port):
+    assert read_settings({"NACRE_PORT": port}).port == int(port)
+
+
+def test_profile_must_be_one():
+    with pytest.raises(InvalidValueError, match="standard") as refused:
+        read_settings({"NACRE_PROFILE": "Standard"})
+    assert refused.value.field == "NACRE_PROFILE"
+
+
+def test_other_variables_change_nothing():
+    assert read_settings({"NACRE_ALPHA": "0.5", "PORT": "1", "sandbox.alpha": "1"}) == Settings()
+
+
+def test_settings_do_not_change():
+    found = Settings()
+    with pytest.raises(FrozenInstanceError):
+        found.port = 1
+    assert found.with_database("sqlite:///other.db").database_url == "sqlite:///other.db"
+    assert found.database_url == "sqlite:///var/nacre.db"
