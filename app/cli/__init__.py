@@ -1,9 +1,9 @@
-"""The command line, `nacre`: serve, run a lap, post work, read everything, verify the ledger offline.
+"""The `nacre` command: everything an operator does, without a server.
 
-Stands at the edge beside the API and acts as the operator on the database itself, through the same services.
-Declarations here are light; what a command does is loaded when it runs. It never decides anything.
+Stands at the edge beside the API, over the same services. Importing it is cheap: what a command needs is
+loaded when it runs. It never decides anything and holds no rule.
 """
 
-from app.cli.application import main
+from app.cli.entry import main
 
 __all__ = ["main"]

@@ -1,13 +1,14 @@
 """The options that many commands share, each declared once.
 
-Stands beside the declarations of commands. It never reads a setting.
+Stands beside the command tree; it loads nothing but Typer. It never gives a meaning to a value.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 LARGEST_ID = 2**63 - 1
+LIMIT_DEFAULT = 50
 LIMIT_HIGHEST = 500
 
 Database = Annotated[
@@ -15,24 +16,26 @@ Database = Annotated[
     typer.Option(
         "--database",
         metavar="URL",
-        help="sqlite:///file.db or postgresql://… (else NACRE_DATABASE_URL, else sqlite:///var/nacre.db)",
+        help="The database (default: NACRE_DATABASE_URL, else sqlite:///var/nacre.db).",
+        show_default=False,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in the shape of the API.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=LIMIT_HIGHEST, help="How many to list.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in the API's shape.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=LIMIT_HIGHEST, help="Most items to list.")]
 Cursor = Annotated[
-    str | None, typer.Option("--cursor", metavar="CURSOR", help="Go on where a list ended (next_cursor).")
+    str | None,
+    typer.Option("--cursor", help="next_cursor of the page before.", show_default=False),
 ]
-Oldest = Annotated[bool, typer.Option("--oldest", help="Oldest first.")]
-Identity = Annotated[int, typer.Argument(metavar="ID", min=1, max=LARGEST_ID)]
-Port = Annotated[
-    int | None, typer.Option("--port", min=0, max=65535, help="Where to listen (else NACRE_PORT, else 8000).")
-]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")]
-
-LIMIT_DEFAULT = 50
+Oldest = Annotated[bool, typer.Option("--oldest", help="Oldest first instead of newest first.")]
+Id = Annotated[int, typer.Argument(metavar="ID", min=1, max=LARGEST_ID, show_default=False)]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the act.", show_default=False)]
 
 
-def examples(*commands: str) -> str:
-    """Return the closing lines of a command's help: how it is called."""
-    return "\n\n".join(["Examples:", *commands])
+def group(name: str, summary: str) -> typer.Typer:
+    """Return an empty group of commands."""
+    return typer.Typer(name=name, help=summary, no_args_is_help=False, rich_markup_mode="rich")
+
+
+def examples(*lines: str) -> dict[str, Any]:
+    """Return the keyword argument that shows example calls under a command's help."""
+    return {"epilog": "\n\n".join(["Examples:", *(line.replace("[", r"\[") for line in lines)])}
