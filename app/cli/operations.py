@@ -1,4 +1,4 @@
-"""`nacre cron`, `nacre dead-letter`, `nacre db`: what an operator looks after.
+"""`nacre cron`, `nacre dead-letter`, `nacre review`, `nacre db`: what an operator looks after.
 
 Stands at the edge, over the cron runner (L3), the bus (L2) and the schema. It repairs nothing by itself.
 """
@@ -16,8 +16,9 @@ SCHEMA = "app.cli.actions.schema"
 
 cron = group("cron", "The jobs that run by the clock.")
 dead_letters = group("dead-letter", "Deliveries that failed as often as allowed.")
+reviews = group("review", "What waits for a person.")
 database_schema = group("db", "The schema of the database.")
-GROUPS = (cron, dead_letters, database_schema)
+GROUPS = (cron, dead_letters, reviews, database_schema)
 
 
 @cron.command("list", **examples("nacre cron list"))
@@ -57,6 +58,28 @@ def list_dead_letters(
 def replay(delivery_id: Id, database: Database = None, as_json: AsJson = False) -> int:
     """Put a dead letter back in line; the running platform delivers it again."""
     return int(load(f"{OPERATING}:replay_dead_letter")(database, delivery_id, as_json=as_json))
+
+
+@reviews.command("list", **examples("nacre review list --open"))
+def list_review_items(
+    is_open: Annotated[
+        bool | None, typer.Option("--open/--closed", help="Only open ones, or only closed ones.")
+    ] = None,
+    limit: Limit = LIMIT_DEFAULT,
+    cursor: Cursor = None,
+    oldest: Oldest = False,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """List what waits, or waited, for a person."""
+    asked = {"is_open": is_open, "limit": limit, "cursor": cursor, "oldest_first": oldest}
+    return int(load(f"{READING}:show_page")("review item", database, asked, as_json=as_json))
+
+
+@reviews.command("close", **examples("nacre review close 2"))
+def close_review_item(item_id: Id, database: Database = None, as_json: AsJson = False) -> int:
+    """Mark an item as seen to."""
+    return int(load(f"{OPERATING}:close_review_item")(database, item_id, as_json=as_json))
 
 
 @database_schema.command("upgrade", **examples("nacre db upgrade --database postgresql://nacre@db/nacre"))

@@ -33,9 +33,9 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the 
 
 def group(name: str, summary: str) -> typer.Typer:
     """Return an empty group of commands."""
-    return typer.Typer(name=name, help=summary, no_args_is_help=False, rich_markup_mode="rich")
+    return typer.Typer(name=name, help=summary, rich_markup_mode=None)
 
 
 def examples(*lines: str) -> dict[str, Any]:
     """Return the keyword argument that shows example calls under a command's help."""
-    return {"epilog": "\n\n".join(["Examples:", *(line.replace("[", r"\[") for line in lines)])}
+    return {"epilog": "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])}

@@ -28,8 +28,11 @@ def existing(database: str | None) -> Settings:
     settings = settings_of(database)
     file = sqlite_file(settings.database_url)
     if file is not None and not file.is_file():
-        msg = f"there is no database at {file}; --database names another one, "
-        msg += "`nacre up` or `nacre db upgrade` makes one"
+        laps = sorted((settings.var_directory / "laps").glob("lap-*.db"))
+        hint = (
+            f"the newest lap's is --database sqlite:///{laps[-1]}" if laps else "--database names another one"
+        )
+        msg = f"there is no database at {file}; {hint}, `nacre up` or `nacre db upgrade` makes one"
         raise NotFoundError(msg, field="database")
     return settings
 

@@ -18,7 +18,7 @@ from app.keys import new_agent_key
 from services import event_bus, evolution_ledger
 from services.domain.errors import ConflictError, InvalidValueError
 from services.domain.states import DeliveryState, Scope
-from services.operations import agent_registry
+from services.operations import agent_registry, review_queue
 from services.store import migrate, views
 
 OPERATOR = "operator"
@@ -102,6 +102,13 @@ def replay_dead_letter(database: str | None, delivery_id: int, *, as_json: bool)
         event_bus.replay_dead(tx, delivery_id)
     answer = {"delivery_id": delivery_id, "state": str(DeliveryState.PENDING)}
     return say_item(answer, {}, as_json=as_json)
+
+
+def close_review_item(database: str | None, item_id: int, *, as_json: bool) -> int:
+    """Mark a review item as seen to."""
+    with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
+        review_queue.close_item(tx, item_id)
+    return say_item({"item_id": item_id, "state": "closed"}, {}, as_json=as_json)
 
 
 def show_jobs(database: str | None, *, as_json: bool) -> int:

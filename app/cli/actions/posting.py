@@ -19,7 +19,7 @@ from app.keys import new_agent_key
 from app.tasks.task_type import PreparedTask, TaskType
 from services import meta_task_market
 from services.domain.clock import SECOND_US
-from services.domain.errors import InvalidValueError
+from services.domain.errors import ConflictError, InvalidValueError
 from services.domain.states import Scope, TaskKind, TaskState
 from services.meta_task_market import TaskTerms
 from services.operations import agent_registry, production_config
@@ -72,8 +72,14 @@ def cancel_task(database: str | None, task_id: int, *, as_json: bool) -> int:
 
 
 def requester(tx: Tx) -> int:
-    """Return the id of the agent `operator`, registering it the first time."""
+    """Return the id of the agent `operator`, registered the first time.
+
+    Raises ConflictError when somebody else's agent has that name.
+    """
     row = sql.find(tx, tables.agent, name=OPERATOR)
+    if row is not None and (row["owner"] != OPERATOR or Scope.POST not in row["scopes"]):
+        msg = f"agent {row['id']} is called {OPERATOR!r} and is not the operator's own"
+        raise ConflictError(msg, field="name", code="name_taken")
     if row is not None:
         return int(row["id"])
     return agent_registry.register(

@@ -108,6 +108,9 @@ KINDS: Mapping[str, Kind] = {
             "delivery_id", "event_type", "subscriber", "aggregate", "attempts", "last_error", "published_at",
         ),
     ),
+    "review item": Kind(
+        views.list_review_items, ("item_id", "kind", "subject", "opened_at", "closed_at", "context")
+    ),
     "tick": Kind(
         views.cron_history,
         ("tick_id", "job", "due_at", "state", "started_at", "ended_at", "claimed_by", "error"),
