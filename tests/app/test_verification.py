@@ -77,7 +77,8 @@ def test_other_origins_are_not_even_asked():
             f"http://{host}.example/document",
             f"http://{host}@{other.removeprefix('http://')}/document",
             f"http://somebody@{host}/document",
-            "file:///etc/hostname",
+            "ftp://127.0.0.1/document",
+            "data:,document",
             "//127.0.0.1/document",
             "",
         ):
