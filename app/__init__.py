@@ -1,1 +1,1 @@
-"""The edges of Nacre: API, command line, pages, agents, task types. They call the services, never the reverse."""
+"""The edges of Nacre: API, command line, pages, agents, task types. They call the services."""

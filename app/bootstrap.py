@@ -67,13 +67,14 @@ def open_platform(
     fetch = allowed_fetch(settings.document_origins, settings.document_folder)
     context = LoopContext(registry, entropy, verify or ResultVerifier(types, fetch))
     subscribers = loop.subscribers(context)
-    if not is_migrated:
-        migrate.upgrade(settings.database_url)
-    store = Store(settings.database_url, clock or WallClock(), event_bus.routes_of(subscribers))
     key = settings.operator_key or operator_key(settings.var_directory)
-    with store.write(actor="system:start") as tx:
-        origin = deployment.origin(tx, f"nacre/{entropy(8).hex()}")
-        production_config.install(tx, registry, origin=origin)
+    store = Store(settings.database_url, clock or WallClock(), event_bus.routes_of(subscribers))
+    with migrate.starting_alone(settings.database_url):
+        if not is_migrated:
+            migrate.upgrade(settings.database_url)
+        with store.write(actor="system:start") as tx:
+            origin = deployment.origin(tx, f"nacre/{entropy(8).hex()}")
+            production_config.install(tx, registry, origin=origin)
     return Platform(
         settings,
         store,

@@ -6,6 +6,7 @@ snapshots, agents, votes and verdicts run by themselves. It never knows which va
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -26,7 +27,6 @@ from services.store import views
 
 LOOK_SECONDS = 0.5
 LIMIT_SECONDS = 115.0
-SOURCE_SECONDS = 15.0
 PROMOTED = "promoted"
 
 
@@ -47,6 +47,7 @@ def run_lap(
     """Run one lap and show it; return 0 when it closed with a promotion, else 1."""
     wanted = request or LapRequest()
     screen = LapScreen(as_json=as_json)
+    signal.signal(signal.SIGTERM, _interrupted)
     try:
         with document_source(wanted) as source_url:
             chosen = lap_settings(settings, wanted, source_url)
@@ -178,6 +179,11 @@ def _promoted(running: Serving, record: dict[str, Any], passed: float) -> LapRes
     is_right = value.value == record["parameter"]["after"]
     reason = "promoted and read back" if is_right else f"promote: {name} reads {value.value}"
     return LapResult(record, is_closed=is_right, reason=reason, read_back=read_back, seconds=passed)
+
+
+def _interrupted(*_arguments: object) -> None:
+    """End like Ctrl-C does: everything that was started is stopped."""
+    raise KeyboardInterrupt
 
 
 def _until_interrupted() -> None:

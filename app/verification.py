@@ -65,7 +65,8 @@ class ResultVerifier:
         """Return (is it verified, reason and measures); raise NotCheckedError when it cannot be told now."""
         kind = self.task_types.get(task_type)
         if kind is None:
-            return False, {"reason": f"unknown_type: there is no task type {task_type!r}", "measures": {}}
+            msg = f"this process knows no task type {task_type!r}"
+            raise NotCheckedError(msg)
         found = kind.load_verifier()(dict(public), dict(private), dict(result), self.fetch)
         if found.code in UNCHECKED:
             raise NotCheckedError(found.reason)

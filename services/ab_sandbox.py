@@ -39,12 +39,12 @@ def start_experiment(tx: Tx, proposal_id: int, entropy: Callable[[int], bytes]) 
     The salt is secret until the end; the ledger holds a commitment to it and the whole plan of the bet. A
     setting that moved since the vote is refused: its old value is no control any more.
     """
+    tx = audit_log.take_turn(tx)
     proposal = sql.find(tx, tables.proposal, lock=True, id=proposal_id)
     if proposal is None or proposal["state"] != ProposalState.PASSED:
         return None
     tx = tx.in_lap(proposal["lap_id"])
     task_type = proposal["parameter"].split(".", 1)[0]
-    audit_log.wait_for_turn(tx)
     if production_config.effective(tx, proposal["parameter"]).version != proposal["from_version"]:
         _refuse_to_start(tx, proposal)
         return None
@@ -96,15 +96,19 @@ def start_waiting(tx: Tx, entropy: Callable[[int], bytes]) -> int:
 def record_outcome(tx: Tx, task_id: int) -> list[int]:
     """Note the outcome of an ended task on its open exposures; return the experiments concerned.
 
-    Success is a settled task; every other end is a failure (intention to treat). Handling an event twice
-    changes nothing: only exposures without an outcome are written.
+    Success is a task that was settled within the maximum wait, the same window in both arms; every other end
+    is a failure (intention to treat). Handling an event twice changes nothing: only exposures without an
+    outcome are written.
     """
     task = sql.find(tx, tables.task, id=task_id)
     if task is None or task["ended_at_us"] is None:
         return []
     open_exposures = sql.find_all(tx, tables.exposure, task_id=task_id, outcome=None)
-    outcome = 1.0 if task["state"] == TaskState.SETTLED else 0.0
     for row in open_exposures:
+        experiment = sql.find(tx, tables.experiment, lock=True, id=row["experiment_id"])
+        assert experiment is not None  # noqa: S101 (a foreign key guarantees it)
+        is_in_time = task["ended_at_us"] - row["assigned_at_us"] <= experiment["maximum_wait_us"]
+        outcome = 1.0 if task["state"] == TaskState.SETTLED and is_in_time else 0.0
         where = {"id": row["id"], "outcome": None}
         sql.update(tx, tables.exposure, where, outcome=outcome, resolved_at_us=tx.now_us)
     return [row["experiment_id"] for row in open_exposures]
@@ -125,7 +129,7 @@ def evaluate(tx: Tx, experiment_id: int) -> bool:
     tx = tx.in_lap(experiment["lap_id"])
     plan = BetPlan.from_payload(experiment["plan"])
     state = BetState.from_payload(experiment["bet_state"])
-    waiting = governance.unfolded_exposures(tx, experiment_id, BATCH)
+    waiting = _waiting(tx, experiment)
     ready = released(waiting, tx.now_us, experiment["maximum_wait_us"])
     state = _fold(tx, plan, state, ready)
     decision = sequential.decide(plan, state)
@@ -137,6 +141,16 @@ def evaluate(tx: Tx, experiment_id: int) -> bool:
         return False
     _conclude(tx, experiment, plan, decision)
     return True
+
+
+def _waiting(tx: Tx, experiment: Row) -> list[Row]:
+    """Return what is not in the bet yet, with the outcomes of ended tasks whose event has not come."""
+    waiting = governance.unfolded_exposures(tx, experiment["id"], BATCH)
+    overdue_us = tx.now_us - experiment["maximum_wait_us"]
+    overdue = [row for row in waiting if row["outcome"] is None and row["assigned_at_us"] <= overdue_us]
+    for row in overdue:
+        record_outcome(tx, row["task_id"])
+    return governance.unfolded_exposures(tx, experiment["id"], BATCH) if overdue else waiting
 
 
 def released(waiting: list[Row], now_us: int, maximum_wait_us: int) -> list[Resolution]:
@@ -158,7 +172,7 @@ def released(waiting: list[Row], now_us: int, maximum_wait_us: int) -> list[Reso
 
 def record_of(row: Row, outcome: float) -> Record:
     """Return the bet's record of an exposure."""
-    return Record(row["ordinal"], str(row["task_id"]), row["arm"], row["share"], outcome, row["stratum"])
+    return Record(row["ordinal"], row["unit"], row["arm"], row["share"], outcome, row["stratum"])
 
 
 def _fold(tx: Tx, plan: BetPlan, state: BetState, ready: list[Resolution]) -> BetState:

@@ -18,7 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from services.domain.clock import DAY_US, EPOCH, HOUR_US, MINUTE_US, seconds
+from services.domain.clock import DAY_US, EPOCH, HOUR_US, MINUTE_US, seconds, to_rfc3339
 from services.domain.errors import BudgetExceededError, ConflictError
 from services.domain.states import TickState
 from services.event_bus import failure_text
@@ -27,6 +27,9 @@ from services.store.tx import Store, Tx
 
 GIVEN_UP_US = MINUTE_US
 """A tick still running this long after its budget belongs to a process that died."""
+
+GAP_US = MINUTE_US
+"""A job that did not run for this long, and was due in between, has missed ticks."""
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +101,7 @@ def _claim(store: Store, job: CronJob[ContextT], due_at_us: int, process: str) -
         with store.write(actor=f"system:{job.name}") as tx:
             given_up_us = tx.now_us - seconds(job.budget_seconds) - GIVEN_UP_US
             housekeeping.close_abandoned_ticks(tx, job.name, given_up_us)
+            _note_missed(tx, job, due_at_us, process)
             return sql.insert_unique(
                 tx,
                 tables.cron_tick,
@@ -114,6 +118,27 @@ def _claim(store: Store, job: CronJob[ContextT], due_at_us: int, process: str) -
         return None
 
 
+def _note_missed(tx: Tx, job: CronJob[ContextT], due_at_us: int, process: str) -> None:
+    """Make visible that no process ran: one row for the gap since the job's last tick."""
+    last_us = housekeeping.last_due(tx, job.name)
+    before_us = job.due_at_us(due_at_us - 1)
+    if last_us is None or before_us <= last_us or due_at_us - last_us < GAP_US:
+        return
+    sql.insert(
+        tx,
+        tables.cron_tick,
+        job=job.name,
+        due_at_us=before_us,
+        claimed_by=process,
+        state=TickState.MISSED,
+        priority=job.priority,
+        budget_us=seconds(job.budget_seconds),
+        started_at_us=tx.now_us,
+        ended_at_us=tx.now_us,
+        error=f"no process ran between {to_rfc3339(last_us)} and {to_rfc3339(due_at_us)}",
+    )
+
+
 @dataclass
 class CronRunner(Generic[ContextT]):
     """Fires the jobs in real time: APScheduler says when, worker threads run what is due by priority."""
@@ -127,6 +152,8 @@ class CronRunner(Generic[ContextT]):
     _scheduler: BackgroundScheduler = field(default_factory=lambda: BackgroundScheduler(timezone=UTC))
     _workers: list[threading.Thread] = field(default_factory=list)
     _is_stopping: threading.Event = field(default_factory=threading.Event)
+    _waiting: set[int] = field(default_factory=set)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
         """Start triggers and workers."""
@@ -150,6 +177,11 @@ class CronRunner(Generic[ContextT]):
             worker.join(timeout=10)
 
     def _enqueue(self, number: int) -> None:
+        """Queue a job that is due, unless it is still queued or running: a slow job runs late, not twice."""
+        with self._guard:
+            if number in self._waiting:
+                return
+            self._waiting.add(number)
         job = self.jobs[number]
         self._due.put((job.priority, job.due_at_us(self.store.clock.now_us()), number))
 
@@ -163,3 +195,6 @@ class CronRunner(Generic[ContextT]):
                 run_tick(self.store, self.context, self.jobs[number], due_at_us, self.process)
             except Exception:  # named edge: cron run (the database itself refused)
                 log.exception("tick of %s could not be recorded", self.jobs[number].name)
+            finally:
+                with self._guard:
+                    self._waiting.discard(number)

@@ -21,7 +21,7 @@ from services.store import deliveries, sql, tables
 from services.store.sql import Row
 from services.store.tx import Store, Tx
 
-MAXIMUM_ATTEMPTS = 8
+MAXIMUM_ATTEMPTS = 16
 FIRST_RETRY_US = SECOND_US // 2
 LONGEST_RETRY_US = 600 * SECOND_US
 BATCH = 64

@@ -11,9 +11,10 @@ from typing import Protocol
 
 from services import ab_sandbox, evolution_ledger, meta_task_market, observatory, proposal_system
 from services.domain.clock import seconds
+from services.domain.errors import ConflictError
 from services.domain.events import DeliveredEvent, Event, EventType
 from services.domain.parameters import ParameterRegistry
-from services.domain.states import AttemptState, ProposalState, TaskKind
+from services.domain.states import LIVE_PROPOSALS, AttemptState, ProposalState, TaskKind
 from services.event_bus import Subscriber, publish
 from services.operations import production_config
 from services.store import sql, tables
@@ -146,6 +147,15 @@ def resolve_exposures(tx: Tx, event: DeliveredEvent, _prepared: object, _context
         ab_sandbox.evaluate(tx, experiment_id)
 
 
+def close_without_proposal(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Give up the episode of an investigation that ended without a proposal that lives or was promoted."""
+    if event.payload.get("kind") != TaskKind.META or tx.lap is None:
+        return
+    undecided = (*LIVE_PROPOSALS, ProposalState.PROMOTED)
+    if sql.find(tx, tables.proposal, lap_id=tx.lap, state=undecided) is None:
+        observatory.give_up(tx, tx.lap, "no_proposal")
+
+
 def close_promoted(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
     """Close a proposal whose value is in production; its lap goes on until the metric is back."""
     proposal_system.finish(tx, event.integer("proposal_id"), ProposalState.PROMOTED, "promoted")
@@ -154,9 +164,9 @@ def close_promoted(tx: Tx, event: DeliveredEvent, _prepared: object, _context: L
 def close_refused(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
     """Close a proposal that the evidence did not support, with its investigation and its lap."""
     proposal_id = event.integer("proposal_id")
-    proposal_system.finish(tx, proposal_id, ProposalState.REFUSED, str(event.payload["reason"]))
     _close_investigation(tx, proposal_id, is_supported=True, reason="the change was tested and refused")
-    _close_lap(tx, "refused")
+    proposal_system.finish(tx, proposal_id, ProposalState.REFUSED, str(event.payload["reason"]))
+    _give_up(tx, "refused")
 
 
 def close_undecided(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
@@ -165,7 +175,7 @@ def close_undecided(tx: Tx, event: DeliveredEvent, _prepared: object, _context: 
     _close_investigation(
         tx, event.integer("proposal_id"), is_supported=False, reason=f"the proposal was {state}"
     )
-    _close_lap(tx, state)
+    _give_up(tx, state)
 
 
 def close_recovered(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
@@ -175,13 +185,27 @@ def close_recovered(tx: Tx, event: DeliveredEvent, _prepared: object, _context: 
     if isinstance(task_id, int):
         reason = "the metric is back after the promoted change" if found else "the metric is back by itself"
         meta_task_market.close_investigation(tx, task_id, is_supported=bool(found), reason=reason)
-    _close_lap(tx, "promoted" if found else "recovered")
+    if tx.lap is not None:
+        observatory.close_lap(tx, tx.lap, "promoted" if found else "recovered")
+
+
+def close_given_up(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Close the investigation of a promoted change that did not bring the metric back: it won."""
+    task_id = event.payload.get("meta_task_id")
+    if isinstance(task_id, int):
+        reason = "the change was promoted, the metric is not back"
+        meta_task_market.close_investigation(tx, task_id, is_supported=True, reason=reason)
 
 
 def close_rolled_back(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
     """Mark the proposal whose promoted value was taken out again."""
-    where = {"id": event.integer("proposal_id"), "state": ProposalState.PROMOTED}
-    sql.update(tx, tables.proposal, where, state=ProposalState.ROLLED_BACK)
+    proposal_id = event.integer("proposal_id")
+    where = {"id": proposal_id, "state": ProposalState.PROMOTED}
+    if sql.update(tx, tables.proposal, where, state=ProposalState.ROLLED_BACK):
+        return
+    if sql.find(tx, tables.proposal, id=proposal_id, state=ProposalState.TESTING) is not None:
+        msg = f"the promotion of proposal {proposal_id} has yet to be noted"
+        raise ConflictError(msg)
 
 
 def _close_investigation(tx: Tx, proposal_id: int, *, is_supported: bool, reason: str) -> None:
@@ -192,18 +216,20 @@ def _close_investigation(tx: Tx, proposal_id: int, *, is_supported: bool, reason
         )
 
 
-def _close_lap(tx: Tx, outcome: str) -> None:
+def _give_up(tx: Tx, outcome: str) -> None:
     if tx.lap is not None:
-        observatory.close_lap(tx, tx.lap, outcome)
+        observatory.give_up(tx, tx.lap, outcome)
 
 
 BOOKKEEPING: Mapping[str, tuple[EventType, Handler]] = {
     "verify": (EventType.RESULT_SUBMITTED, settle_result),
     "resolve": (EventType.TASK_ENDED, resolve_exposures),
+    "close_without_proposal": (EventType.TASK_ENDED, close_without_proposal),
     "close_promoted": (EventType.PARAMETER_PROMOTED, close_promoted),
     "close_refused": (EventType.CHANGE_REFUSED, close_refused),
     "close_undecided": (EventType.PROPOSAL_CLOSED, close_undecided),
     "close_recovered": (EventType.ANOMALY_RECOVERED, close_recovered),
+    "close_given_up": (EventType.EPISODE_GIVEN_UP, close_given_up),
     "close_rolled_back": (EventType.PARAMETER_ROLLED_BACK, close_rolled_back),
 }
 

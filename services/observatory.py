@@ -6,11 +6,11 @@ without tasks is no evidence, never 0 %. Meta-tasks do not count. It never propo
 """
 
 from services.domain.anomaly import Cell, Detection, Rule, Sample, detect_proportion, is_recovered, rank_cells
-from services.domain.clock import DAY_US, to_rfc3339
+from services.domain.clock import DAY_US, SECOND_US, seconds, to_rfc3339
 from services.domain.errors import NotFoundError
 from services.domain.events import Event, EventType
 from services.domain.ledger_schema import EntryType
-from services.domain.states import LIVE_PROPOSALS, EpisodeState, ExperimentState
+from services.domain.states import LIVE_PROPOSALS, EpisodeState, ExperimentState, ProposalState
 from services.event_bus import publish
 from services.operations import audit_log, production_config
 from services.store import observations, sql, tables
@@ -18,7 +18,7 @@ from services.store.sql import Row
 from services.store.tx import Tx
 
 METRIC = "task_success"
-PLATFORM = "platform"
+PLATFORM = observations.PLATFORM
 TASK_TYPE = "task_type"
 AGENT = "agent"
 WATCHED = (TASK_TYPE, PLATFORM)
@@ -27,6 +27,10 @@ EVIDENCE_TASKS = 200
 RECOVERY_WINDOWS = 24
 """Newest windows that a recovery is judged by: a long bad time must not hide a good day."""
 HEALTHY_FAILURE_RATE = 0.05
+NOT_RECOVERED = "not_recovered"
+"""How a lap ends whose promoted change did not bring the metric back."""
+COMMIT_LAG_US = SECOND_US
+"""Where writers commit side by side, a window ends this far back, so that late commits still fall into it."""
 BAND = 0.05
 """How far under its baseline a rate may be and count as back, in success rate."""
 
@@ -39,9 +43,10 @@ def take_snapshot(tx: Tx) -> dict[str, int]:
     start_us = observations.last_window_end(tx, METRIC)
     if start_us is None:
         start_us = observations.first_posted(tx)
-    if start_us is None or start_us >= tx.now_us:
+    end_us = tx.now_us - (COMMIT_LAG_US if tx.is_postgresql else 0)
+    if start_us is None or start_us >= end_us:
         return {"rows": 0, "tasks": 0}
-    counted = _counts(observations.ended_between(tx, start_us, tx.now_us))
+    counted = _counts(observations.ended_between(tx, start_us, end_us))
     sql.insert_many(
         tx,
         tables.snapshot,
@@ -51,14 +56,14 @@ def take_snapshot(tx: Tx) -> dict[str, int]:
                 "dimension": dimension,
                 "key": key,
                 "window_start_us": start_us,
-                "window_end_us": tx.now_us,
+                "window_end_us": end_us,
                 "numerator": sample.numerator,
                 "denominator": sample.denominator,
             }
             for (dimension, key), sample in counted.items()
         ],
     )
-    facts = {"metric": METRIC, "window_end_us": tx.now_us}
+    facts = {"metric": METRIC, "window_end_us": end_us}
     publish(tx, Event(EventType.SNAPSHOT_TAKEN, f"metric:{METRIC}", facts))
     return {"rows": len(counted), "tasks": counted[PLATFORM, "all"].denominator}
 
@@ -152,6 +157,13 @@ def get_episode(tx: Tx, episode_id: int) -> Row:
     return row
 
 
+def give_up(tx: Tx, lap_id: int, outcome: str) -> None:
+    """End a lap that did not cure its metric: its open episode is given up, a new one may open later."""
+    where = {"lap_id": lap_id, "state": EpisodeState.OPEN}
+    sql.update(tx, tables.episode, where, state=EpisodeState.GIVEN_UP, closed_at_us=tx.now_us)
+    close_lap(tx, lap_id, outcome)
+
+
 def close_lap(tx: Tx, lap_id: int, outcome: str) -> None:
     """Close a lap once, with how it ended."""
     where = {"id": lap_id, "closed_at_us": None}
@@ -163,8 +175,11 @@ def _detect(
 ) -> tuple[Detection, int, int] | None:
     """Return the fall in one series with its window, leaving out what earlier episodes covered.
 
-    A series that had no task in the newest window is idle: old windows are no news.
+    A series that had no task in the newest window is idle: old windows are no news. One whose episode was
+    given up cools down first.
     """
+    if _is_cooling_down(tx, dimension, key):
+        return None
     history = _clean_series(tx, dimension, key, since_us)
     if not history or history[-1]["window_end_us"] != observations.last_window_end(tx, METRIC):
         return None
@@ -179,6 +194,12 @@ def _detect(
         return None
     window = history[-found.window :]
     return found, window[0]["window_start_us"], window[-1]["window_end_us"]
+
+
+def _is_cooling_down(tx: Tx, dimension: str, key: str) -> bool:
+    since_us = tx.now_us - seconds(production_config.number(tx, "observatory.cool_down_seconds"))
+    ended = observations.closed_episodes(tx, METRIC, dimension, key, since_us)
+    return any(row["state"] == EpisodeState.GIVEN_UP for row in ended)
 
 
 def _clean_series(tx: Tx, dimension: str, key: str, since_us: int) -> list[Row]:
@@ -227,7 +248,8 @@ def _open(tx: Tx, dimension: str, key: str, found: Detection, start_us: int, end
 def _follow(tx: Tx, episode: Row) -> None:
     """Close an open episode when the metric is back, on tasks that ended after the lap's decision.
 
-    While a proposal of the lap is undecided nothing is judged: its experiment itself moves the metric.
+    While a proposal of the lap is undecided nothing is judged: its experiment itself moves the metric. A
+    promoted change that does not bring the metric back in time is given up, and EpisodeGivenUp is said.
     """
     live = sql.find(tx, tables.proposal, lap_id=episode["lap_id"], state=LIVE_PROPOSALS)
     if live is not None:
@@ -244,6 +266,7 @@ def _follow(tx: Tx, episode: Row) -> None:
     required = max(line, (episode["baseline_rate"] or 0.0) - BAND)
     samples = [Sample(row["numerator"], row["denominator"]) for row in recent[-RECOVERY_WINDOWS:]]
     if not is_recovered(samples, line=line, minimum=minimum, required_rate=required):
+        _give_up_in_time(tx, episode, decided)
         return
     where = {"id": episode["id"], "state": EpisodeState.OPEN}
     sql.update(tx, tables.episode, where, state=EpisodeState.CLOSED, closed_at_us=tx.now_us)
@@ -255,6 +278,17 @@ def _follow(tx: Tx, episode: Row) -> None:
     audit_log.append(tx, EntryType.RECOVERED, {"episode_id": episode["id"], **counts})
     facts = {"episode_id": episode["id"], "meta_task_id": episode["meta_task_id"], **counts}
     publish(tx, Event(EventType.ANOMALY_RECOVERED, f"episode:{episode['id']}", facts))
+
+
+def _give_up_in_time(tx: Tx, episode: Row, decided: list[Row]) -> None:
+    promoted = [row["decided_at_us"] for row in decided if row["state"] == ProposalState.PROMOTED]
+    patience_us = seconds(production_config.number(tx, "observatory.recovery_seconds"))
+    if not promoted or tx.now_us < max(promoted) + patience_us:
+        return
+    give_up(tx, episode["lap_id"], NOT_RECOVERED)
+    facts = {"episode_id": episode["id"], "meta_task_id": episode["meta_task_id"]}
+    aggregate = f"episode:{episode['id']}"
+    publish(tx.in_lap(episode["lap_id"]), Event(EventType.EPISODE_GIVEN_UP, aggregate, facts))
 
 
 def _worst_cells(tx: Tx, start_us: int, end_us: int, baseline_rate: float | None) -> list[dict[str, object]]:

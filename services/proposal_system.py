@@ -66,6 +66,7 @@ def file_proposal(tx: Tx, registry: ParameterRegistry, draft: ProposalDraft, pro
     Raises InvalidValueError (code names the rule) for a change the loop may not ask for, evidence that does
     not stand, or an experiment that cannot be finished; ConflictError for a live or cooling-off twin.
     """
+    tx = audit_log.take_turn(tx)
     owner = _require_standing(tx, proposer_id)["owner"]
     parameter = registry.get(draft.parameter)
     current = production_config.effective(tx, parameter.name)
@@ -105,6 +106,7 @@ def cast_ballot(
     Raises ForbiddenError for strangers to the electorate, ConflictError for a closed vote or a second ballot,
     InvalidValueError for a "no" without a reason or a forecast outside 0 to 100.
     """
+    tx = audit_log.take_turn(tx)
     proposal = _get(tx, proposal_id)
     if proposal["state"] != ProposalState.OPEN or tx.now_us >= proposal["closes_at_us"]:
         msg = f"the vote on proposal {proposal_id} is closed (it is {proposal['state']})"
@@ -153,6 +155,7 @@ def cast_ballot(
 
 def withdraw(tx: Tx, *, proposal_id: int, agent_id: int) -> None:
     """Take a proposal back before its first ballot; raise ForbiddenError or ConflictError otherwise."""
+    tx = audit_log.take_turn(tx)
     proposal = _get(tx, proposal_id)
     if proposal["proposer_id"] != agent_id:
         msg = f"proposal {proposal_id} was filed by somebody else"
@@ -167,6 +170,7 @@ def withdraw(tx: Tx, *, proposal_id: int, agent_id: int) -> None:
 
 def tally_due(tx: Tx) -> dict[str, int]:
     """Decide every vote that can be decided now, and expire passed proposals that never started."""
+    tx = audit_log.take_turn(tx)
     due = governance.open_and_due(tx)
     decided = sum(_decide(tx.in_lap(proposal["lap_id"]), proposal) for proposal in due)
     grace_us = seconds(production_config.number(tx, "consensus.start_grace_seconds"))
@@ -253,8 +257,7 @@ def _require_standing(tx: Tx, agent_id: int) -> Row:
 
 
 def _check_rivals(tx: Tx, parameter: str, owner: str, content_hash: str) -> None:
-    """Refuse a second live proposal of a parameter or of an owner (its agents wait here for one another)."""
-    sql.find_all(tx, tables.agent, lock=True, owner=owner)
+    """Refuse a second live proposal of a parameter or of an owner (whoever files holds the turn)."""
     live = sql.find(
         tx,
         tables.proposal,

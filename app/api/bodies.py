@@ -177,6 +177,13 @@ class Rollback(Body):
     reason: Reason
 
 
+class Reinstatement(Body):
+    """Why a suspended agent gets another chance."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "its source was down"}]})
+    reason: Reason
+
+
 class NewReviewItem(Body):
     """Something for a person to look at."""
 

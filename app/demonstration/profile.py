@@ -7,6 +7,7 @@ threshold, alpha, the line and the caps are the standard ones. It never names th
 STARTING_VALUES: dict[str, str] = {
     "research_synthesis.timeout_seconds": "0.9",
     "observatory.line_minimum_tasks": "40",
+    "observatory.cool_down_seconds": "60",
     "market.bid_window_seconds": "0.5",
     "market.start_window_seconds": "5",
     "market.lease_grace_seconds": "0.5",

@@ -602,6 +602,7 @@ def upgrade() -> None:
         ),
         sa.Column("experiment_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("task_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("unit", sa.String(length=64), nullable=False),
         sa.Column("ordinal", sa.Integer(), nullable=False),
         sa.Column("arm", sa.Integer(), nullable=False),
         sa.Column("share", sa.Float(), nullable=False),

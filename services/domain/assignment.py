@@ -6,8 +6,8 @@ so any of its public clients reproduces our arms once the salt is revealed. It n
 secret salt is passed in, committed to at the start and revealed at the end of the experiment.
 
 FNV is not a cryptographic hash: someone who sees some tens of arms can solve for the salt's effect on it.
-What keeps agents from choosing tasks by arm is the order (assign after acceptance);
-the salt only delays them.
+What keeps agents from choosing tasks by arm is the unit: it ends with random digits that are drawn at the
+award, after the bids; the salt only delays them.
 """
 
 import hashlib

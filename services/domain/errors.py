@@ -74,6 +74,13 @@ class StaleTokenError(NacreError):
     code = "stale_fencing_token"
 
 
+class BusyError(NacreError):
+    """The database gave this transaction up for another one; nothing was done, it may be tried again."""
+
+    code = "busy"
+    transient = True
+
+
 class BudgetExceededError(NacreError):
     """A job used up its time budget; its transaction is rolled back."""
 

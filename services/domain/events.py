@@ -18,6 +18,8 @@ class EventType(StrEnum):
     """A metric left its band and an episode opened."""
     ANOMALY_RECOVERED = "AnomalyRecovered"
     """The metric is back in its band and the episode closed."""
+    EPISODE_GIVEN_UP = "EpisodeGivenUp"
+    """A promoted change did not bring the metric back in time; the episode ended."""
     INVESTIGATION_POSTED = "InvestigationPosted"
     """A meta-task was posted for an episode."""
     INVESTIGATION_CLOSED = "InvestigationClosed"

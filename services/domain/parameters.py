@@ -58,7 +58,7 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               "How long bids on a task are taken after it was posted."),
     Parameter("market.start_window_seconds", "60", "1", "3600", "2", "seconds", "platform", Risk.GATED,
               "How long the winner of an award may wait before it takes the lease."),
-    Parameter("market.cooling", "4", "1", "16", "2", "factor", "platform", Risk.OPEN,
+    Parameter("market.cooling", "4", "1", "16", "2", "factor", "platform", Risk.GATED,
               "Divides how widely the award rule's draw spreads: higher explores less."),
     Parameter("market.stake_percent", "5", "0", "50", "2", "percent", "platform", Risk.FIXED,
               "Share of the reserve price that a winner stakes and loses when it fails.", is_whole=True),
@@ -72,6 +72,10 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               "Fewest ended tasks before the line counts.", is_whole=True),
     Parameter("observatory.weekly_false_alarms", "1", "0.01", "100", "2", "alarms", "platform", Risk.FIXED,
               "Budget of false alarms a week, shared by all metrics."),
+    Parameter("observatory.cool_down_seconds", "86400", "1", "2592000", "2", "seconds", "platform",
+              Risk.FIXED, "A series whose episode was given up opens no new one for this long."),
+    Parameter("observatory.recovery_seconds", "604800", "1", "2592000", "2", "seconds", "platform",
+              Risk.FIXED, "A promoted change has this long to bring its metric back."),
     Parameter("consensus.threshold_percent", "51", "51", "100", "2", "percent", "platform", Risk.FIXED,
               "Share of the votes cast for or against that a proposal needs.", is_whole=True),
     Parameter("consensus.minimum_ballots", "3", "3", "100", "2", "ballots", "platform", Risk.FIXED,
@@ -98,10 +102,10 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               "A task unresolved for this long counts as a failure, in both arms."),
     Parameter("investigation.timeout_seconds", "1800", "10", "86400", "2", "seconds", "platform", Risk.GATED,
               "Time an agent has for an investigation once it holds the lease."),
-    Parameter("investigation.deadline_seconds", "604800", "60", "2592000", "2", "seconds", "platform",
+    Parameter("investigation.deadline_seconds", "86400", "60", "2592000", "2", "seconds", "platform",
               Risk.GATED, "An investigation that nothing has decided ends after this long."),
     Parameter("investigation.reserve_price_microcredits", "5000000", "1000", "1000000000", "2",
-              "micro-credits", "platform", Risk.GATED, "Most that an investigation pays.", is_whole=True),
+              "microcredits", "platform", Risk.GATED, "Most that an investigation pays.", is_whole=True),
 )  # fmt: skip
 
 

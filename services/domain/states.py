@@ -88,6 +88,8 @@ class EpisodeState(StrEnum):
     """Detected; the observatory closes it when the metric is back."""
     CLOSED = "closed"
     """Recovered. Final."""
+    GIVEN_UP = "given_up"
+    """Its lap ended and the metric is not back; after the cool-down a new one may open. Final."""
 
 
 class ProposalState(StrEnum):
@@ -149,6 +151,8 @@ class TickState(StrEnum):
     """Raised an error; its transaction was rolled back. Final."""
     OVERRUN = "overrun"
     """Stopped at its budget; its transaction was rolled back. Final."""
+    MISSED = "missed"
+    """No process ran when it was due; written by the next tick. Final."""
 
 
 class ValueSource(StrEnum):

@@ -84,7 +84,7 @@ def _grant(
     values = task["effective_values"]
     if values is None:
         resolved = production_config.resolve_for_task(
-            tx, task_id=task["id"], task_type=task["type"], stratum=task["type"]
+            tx, task_id=task["id"], task_type=task["type"], award_seed=seed, stratum=task["type"]
         )
         values = {name: value.to_payload() for name, value in resolved.items()}
     changed = sql.update(

@@ -11,7 +11,7 @@ from services.domain.ledger_schema import EntryType
 from services.domain.reputation import Record, fold_log_e, next_standing
 from services.domain.states import AttemptState, EndReason, Standing, TaskKind, TaskState
 from services.event_bus import publish
-from services.operations import accounts, audit_log
+from services.operations import accounts, audit_log, review_queue
 from services.store import sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
@@ -115,6 +115,8 @@ def record_outcome(tx: Tx, agent_id: int, task_type: str, *, is_verified: bool) 
         reason = f"{verified_jobs} verified of {agent['settled_jobs'] + 1} jobs"
         facts = {"agent": f"agent:{agent_id}", "from": str(before), "to": str(after), "reason": reason}
         audit_log.append(tx, EntryType.STANDING, facts)
+        if after is Standing.SUSPENDED:
+            review_queue.open_item(tx, kind="agent_suspended", subject=agent["name"], context=facts)
 
 
 def _fold_record(tx: Tx, agent_id: int, task_type: str, *, is_verified: bool) -> None:

@@ -7,6 +7,7 @@ decision and its entry exist together or not at all. The leaf is the exact canon
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 from services.domain.canonical import canonical_bytes
 from services.domain.clock import to_rfc3339
@@ -19,9 +20,14 @@ from services.store.tx import Tx
 HEAD = 1
 
 
-def wait_for_turn(tx: Tx) -> None:
-    """Wait until no other decision is being written and keep the turn until the transaction ends."""
-    sql.find(tx, tables.ledger_head, lock=True, id=HEAD)
+def take_turn(tx: Tx) -> Tx:
+    """Wait until no other decision is being written and keep the turn until the transaction ends.
+
+    Every act of governance begins with this, before it reads what it decides on. The answer is the same
+    transaction at the instant its entries will bear, so that what is decided about time is what is recorded.
+    """
+    head = sql.find(tx, tables.ledger_head, lock=True, id=HEAD)
+    return tx if head is None else replace(tx, now_us=max(tx.now_us, head["at_us"]))
 
 
 def append(tx: Tx, kind: EntryType, payload: Mapping[str, object]) -> int:

@@ -5,27 +5,36 @@ decision goes to the review queue.
 """
 
 from services.domain.clock import DAY_US, MINUTE_US
-from services.operations import review_queue
-from services.store import housekeeping
+from services.operations import accounts, review_queue
+from services.store import housekeeping, money
 from services.store.tx import Tx
 
 ACTIVE_WITHIN_US = 15 * MINUTE_US
 TICKS_KEPT_US = 14 * DAY_US
 KEYS_KEPT_US = 7 * DAY_US
+EVENTS_KEPT_US = 14 * DAY_US
 PATTERNS_KEPT = 100
 RECURRING = 3
 
 
 def scan_agents(tx: Tx) -> dict[str, int]:
-    """Count active, silent and suspended agents; queue each suspended one for a person, once."""
-    found = housekeeping.activity(tx, tx.now_us - ACTIVE_WITHIN_US)
-    for row in housekeeping.suspended_without_review(tx):
-        context = {
-            "agent_id": row["id"],
-            "verified_jobs": row["verified_jobs"],
-            "settled_jobs": row["settled_jobs"],
-        }
-        review_queue.open_item(tx, kind="agent_suspended", subject=row["name"], context=context)
+    """Count active, silent and suspended agents."""
+    return housekeeping.activity(tx, tx.now_us - ACTIVE_WITHIN_US)
+
+
+def audit_books(tx: Tx) -> dict[str, object]:
+    """Check the books: every transfer balances, balances are their entries' sums, escrow is the open holds.
+
+    A difference goes to the review queue; there is none unless somebody wrote to the database by hand.
+    """
+    found: dict[str, object] = {
+        "unbalanced_transfers": money.unbalanced_transfers(tx),
+        "misstated_accounts": money.misstated_accounts(tx),
+        "escrow_difference_microcredits": accounts.balance_microcredits(tx, accounts.ESCROW)
+        - money.held_microcredits(tx),
+    }
+    if any(found.values()):
+        review_queue.open_item(tx, kind="books_differ", subject="the books do not balance", context=found)
     return found
 
 
@@ -54,7 +63,10 @@ def consolidate(tx: Tx) -> dict[str, object]:
 
 
 def prune(tx: Tx) -> dict[str, int]:
-    """Delete ticks older than 14 days and idempotency keys older than 7 days."""
+    """Delete ticks and delivered events older than 14 days, and idempotency keys older than 7 days."""
     return housekeeping.prune(
-        tx, ticks_before_us=tx.now_us - TICKS_KEPT_US, keys_before_us=tx.now_us - KEYS_KEPT_US
+        tx,
+        ticks_before_us=tx.now_us - TICKS_KEPT_US,
+        keys_before_us=tx.now_us - KEYS_KEPT_US,
+        events_before_us=tx.now_us - EVENTS_KEPT_US,
     )

@@ -19,6 +19,8 @@ from services.operations import accounts, audit_log
 from services.store import config, sql, tables
 from services.store.tx import Tx
 
+UNIT_SEED_DIGITS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class EffectiveValue:
@@ -53,6 +55,7 @@ class ConfigChange:
 
 def install(tx: Tx, registry: ParameterRegistry, *, origin: str) -> None:
     """Create ledger and config on the first start; later, register parameters that are new. Idempotent."""
+    tx = audit_log.take_turn(tx)
     accounts.open_account(tx, accounts.TREASURY, is_overdraft_allowed=True)
     accounts.open_account(tx, accounts.ESCROW)
     known = snapshot(tx)
@@ -111,11 +114,15 @@ def number(tx: Tx, name: str) -> float:
     return float(effective(tx, name).value)
 
 
-def resolve_for_task(tx: Tx, *, task_id: int, task_type: str, stratum: str) -> dict[str, EffectiveValue]:
+def resolve_for_task(
+    tx: Tx, *, task_id: int, task_type: str, award_seed: str, stratum: str
+) -> dict[str, EffectiveValue]:
     """Return every value in force for a task and record its exposure to each running experiment.
 
-    The arm is a pure function of (experiment's salt, task), fixed here for good; the exposure's ordinal is
-    the order of assignment. Called once per task, in the transaction of its first award.
+    The arm is a pure function of (experiment's salt, unit), fixed here for good; the exposure's ordinal is
+    the order of assignment. The unit joins the task with the seed of its award, which nobody knows while
+    bids are taken: an agent that has learned the salt from past arms still cannot bid by arm. Called once per task, in the
+    transaction of its first award.
     """
     values = {
         row["name"]: EffectiveValue(row["value"], ValueSource(row["source"]), row["version"])
@@ -126,7 +133,8 @@ def resolve_for_task(tx: Tx, *, task_id: int, task_type: str, stratum: str) -> d
     )
     for experiment in running:
         share = float(experiment["plan"]["treatment_share"])
-        arm = assignment.arm_of(experiment["salt"], str(task_id), share)
+        unit = f"{task_id}:{award_seed[:UNIT_SEED_DIGITS]}"
+        arm = assignment.arm_of(experiment["salt"], unit, share)
         value = experiment["treatment_value"] if arm == assignment.TREATMENT else experiment["control_value"]
         ordinal = config.next_ordinal(tx, experiment["id"])
         sql.insert(
@@ -134,6 +142,7 @@ def resolve_for_task(tx: Tx, *, task_id: int, task_type: str, stratum: str) -> d
             tables.exposure,
             experiment_id=experiment["id"],
             task_id=task_id,
+            unit=unit,
             ordinal=ordinal,
             arm=arm,
             share=share,

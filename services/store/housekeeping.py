@@ -3,11 +3,11 @@
 Stands under the cron jobs. It never touches tasks, money or the ledger.
 """
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, select
 
-from services.domain.states import Standing, TaskKind, TickState
+from services.domain.states import DeliveryState, Standing, TaskKind, TickState
 from services.store.sql import Row, rows
-from services.store.tables import agent, cron_tick, idempotency, review_item, task
+from services.store.tables import agent, cron_tick, delivery, event, idempotency, task
 from services.store.tx import Tx
 
 ABANDONED = "the process that had claimed this tick ended before the job did"
@@ -20,13 +20,6 @@ def activity(tx: Tx, active_since_us: int) -> dict[str, int]:
     suspended = sum(row["standing"] == Standing.SUSPENDED for row in found)
     active = sum(row["last_active_at_us"] >= active_since_us for row in found)
     return {"active": active, "silent": len(found) - active, "suspended": suspended}
-
-
-def suspended_without_review(tx: Tx) -> list[Row]:
-    """Return suspended agents for which no review item is open."""
-    queued = select(review_item.c.subject).where(review_item.c.closed_at_us.is_(None))
-    statement = select(agent).where(agent.c.standing == Standing.SUSPENDED, ~agent.c.name.in_(queued))
-    return rows(tx, statement.order_by(agent.c.id))
 
 
 def patterns(tx: Tx, start_us: int, end_us: int) -> list[Row]:
@@ -46,6 +39,14 @@ def patterns(tx: Tx, start_us: int, end_us: int) -> list[Row]:
     return rows(tx, statement)
 
 
+def last_due(tx: Tx, job: str) -> int | None:
+    """Return the newest due instant of a job that has a tick, or None before its first."""
+    found: int | None = tx.connection.execute(
+        select(func.max(cron_tick.c.due_at_us)).where(cron_tick.c.job == job)
+    ).scalar_one()
+    return found
+
+
 def close_abandoned_ticks(tx: Tx, job: str, started_before_us: int) -> int:
     """Mark ticks of a job that began before and never ended as failed; return how many."""
     statement = (
@@ -60,13 +61,20 @@ def close_abandoned_ticks(tx: Tx, job: str, started_before_us: int) -> int:
     return tx.connection.execute(statement).rowcount
 
 
-def prune(tx: Tx, *, ticks_before_us: int, keys_before_us: int) -> dict[str, int]:
-    """Delete old finished ticks and old idempotency keys; return how many of each."""
+def prune(tx: Tx, *, ticks_before_us: int, keys_before_us: int, events_before_us: int) -> dict[str, int]:
+    """Delete old ended ticks, idempotency keys, and events that were delivered to all; return how many."""
     ticks = delete(cron_tick).where(
         cron_tick.c.due_at_us < ticks_before_us, cron_tick.c.state != TickState.RUNNING
     )
     keys = delete(idempotency).where(idempotency.c.created_at_us < keys_before_us)
+    deliveries = delete(delivery).where(
+        delivery.c.state == DeliveryState.DELIVERED, delivery.c.delivered_at_us < events_before_us
+    )
+    is_wanted = exists().where(delivery.c.event_id == event.c.id)
+    events = delete(event).where(event.c.published_at_us < events_before_us, ~is_wanted)
     return {
         "ticks": tx.connection.execute(ticks).rowcount,
         "idempotency_keys": tx.connection.execute(keys).rowcount,
+        "deliveries": tx.connection.execute(deliveries).rowcount,
+        "events": tx.connection.execute(events).rowcount,
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, and_, exists, func, select
 
-from services.domain.states import AttemptState, ProposalState, TaskState
+from services.domain.states import LIVE_PROPOSALS, AttemptState, ProposalState, TaskState
 from services.store.sql import Row, rows
 from services.store.tables import agent, agent_record, attempt, ballot, bid, elector, proposal, task
 from services.store.tx import Tx
@@ -132,11 +132,16 @@ def unclaimed_awards(tx: Tx, start_window_us: int, limit: int) -> list[Row]:
 
 
 def past_deadline(tx: Tx, limit: int) -> list[Row]:
-    """Return tasks that are not at work and not ended although their deadline has passed."""
+    """Return tasks that are not at work and not ended although their deadline has passed.
+
+    An investigation whose proposal is being voted on, tested, or was promoted waits for its lap instead.
+    """
     waiting = (TaskState.BIDDING, TaskState.AWARDED, TaskState.SUBMITTED)
+    undecided = (*LIVE_PROPOSALS, ProposalState.PROMOTED)
+    waits_for_lap = exists().where(proposal.c.meta_task_id == task.c.id, proposal.c.state.in_(undecided))
     statement = (
         select(task)
-        .where(task.c.state.in_(waiting), task.c.deadline_at_us <= tx.now_us)
+        .where(task.c.state.in_(waiting), task.c.deadline_at_us <= tx.now_us, ~waits_for_lap)
         .order_by(task.c.id)
         .limit(limit)
     )

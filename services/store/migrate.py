@@ -3,15 +3,20 @@
 Stands at start-up and behind `nacre db upgrade`. It never guesses: the revisions in `migrations/` say it all.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url, text
 
 from services.store.engine import open_engine
+
+START_LOCK = 0x4E41435245
+"""The advisory lock's key: "NACRE"."""
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
@@ -42,12 +47,35 @@ def check_drift(url: str) -> None:
     command.check(configuration(url))
 
 
-def current_revision(url: str) -> str | None:
+def revision_of(connection: Connection) -> str | None:
     """Return the revision the database is at, or None when it is empty."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def current_revision(url: str) -> str | None:
+    """Return the revision of the database at `url`, or None when it is empty."""
     engine = open_engine(url)
     try:
         with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            return revision_of(connection)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def starting_alone(url: str) -> Iterator[None]:
+    """Let one process at a time migrate and install on PostgreSQL; SQLite's write lock does it by itself."""
+    engine = open_engine(url)
+    try:
+        if engine.dialect.name != "postgresql":
+            yield
+            return
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": START_LOCK})
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": START_LOCK})
     finally:
         engine.dispose()
 

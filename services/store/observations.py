@@ -3,20 +3,25 @@
 Stands under layer 1. Meta-tasks never enter: the platform does not measure itself by its own homework.
 """
 
-from sqlalchemy import case, func, select
+from sqlalchemy import and_, case, func, or_, select, true
 
 from services.domain.states import EpisodeState, TaskKind, TaskState
 from services.store.sql import Row, rows
 from services.store.tables import episode, parameter_change, snapshot, task
 from services.store.tx import Tx
 
+PLATFORM = "platform"
+ALL = "all"
+"""The one series that has a row for every window, idle ones too."""
 COUNTED = (TaskState.SETTLED, TaskState.FAILED, TaskState.EXPIRED)
 VERIFIED = case((task.c.state == TaskState.SETTLED, 1), else_=0)
 
 
 def last_window_end(tx: Tx, metric: str) -> int | None:
     """Return the end of the newest snapshot's window, or None before the first."""
-    statement = select(func.max(snapshot.c.window_end_us)).where(snapshot.c.metric == metric)
+    statement = select(func.max(snapshot.c.window_end_us)).where(
+        snapshot.c.metric == metric, snapshot.c.dimension == PLATFORM, snapshot.c.key == ALL
+    )
     found: int | None = tx.connection.execute(statement).scalar_one()
     return found
 
@@ -74,12 +79,15 @@ def series(tx: Tx, metric: str, dimension: str, key: str, since_us: int) -> list
 
 
 def closed_episodes(tx: Tx, metric: str, dimension: str, key: str, since_us: int) -> list[Row]:
-    """Return the episodes of a series that ended since an instant."""
+    """Return the episodes that touched a series and ended, recovered or given up, since an instant.
+
+    The platform's series contains every other one, so its episodes touch them, and theirs touch it.
+    """
+    is_own = and_(episode.c.dimension == dimension, episode.c.key == key)
     statement = select(episode).where(
         episode.c.metric == metric,
-        episode.c.dimension == dimension,
-        episode.c.key == key,
-        episode.c.state == EpisodeState.CLOSED,
+        true() if dimension == PLATFORM else or_(is_own, episode.c.dimension == PLATFORM),
+        episode.c.state != EpisodeState.OPEN,
         episode.c.closed_at_us >= since_us,
     )
     return rows(tx, statement)

@@ -23,6 +23,8 @@ Shape: TypeAlias = tuple[tuple[str, str], ...]
 
 STATEMENTS_KEPT = 1_024
 WHERE = "where_"
+UNIQUE_VIOLATION = "23505"
+"""PostgreSQL's code for a broken unique rule."""
 
 
 def insert(tx: Tx, table: Table, **values: object) -> int:
@@ -37,7 +39,15 @@ def insert_unique(tx: Tx, table: Table, refusal: ConflictError, **values: object
         with tx.connection.begin_nested():
             return insert(tx, table, **values)
     except IntegrityError as error:
-        raise refusal from error
+        if _is_unique_violation(error):
+            raise refusal from error
+        raise
+
+
+def _is_unique_violation(error: IntegrityError) -> bool:
+    """Tell a broken unique rule from a missing reference or value, on either engine."""
+    is_postgresql_unique = getattr(error.orig, "sqlstate", None) == UNIQUE_VIOLATION
+    return is_postgresql_unique or "UNIQUE constraint failed" in str(error.orig)
 
 
 def insert_many(tx: Tx, table: Table, rows: Sequence[Mapping[str, object]]) -> None:

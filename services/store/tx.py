@@ -13,11 +13,14 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import OperationalError
 
 from services.domain.clock import Clock
-from services.domain.errors import BudgetExceededError
+from services.domain.errors import BudgetExceededError, BusyError
 from services.store.engine import READ_ONLY, open_engine
 
 STOPPED_BY_THE_ENGINE = ("interrupted", "statement timeout")
 """What SQLite's progress handler and PostgreSQL's statement_timeout say when they stop a statement."""
+
+GIVEN_UP_FOR_ANOTHER = ("database is locked", "deadlock detected", "could not serialize")
+"""What the engines say when they end one of two transactions that wait for each other."""
 
 REARMED_AT = 0.9
 """PostgreSQL times each statement anew; its limit is lowered when so much of it, or less, remains."""
@@ -61,7 +64,7 @@ class Store:
         With `budget_us`, a statement after the budget, one that the engine had to interrupt when it passed,
         and the commit itself raise BudgetExceededError: a job cannot hold the database beyond its budget.
         """
-        with self.engine.connect() as connection, connection.begin() as transaction:
+        with _told_when_busy(), self.engine.connect() as connection, connection.begin() as transaction:
             tx = Tx(connection, self.clock.now_us(), actor, lap, self.routes)
             with _deadline(connection, self.clock, budget_us):
                 yield tx
@@ -83,6 +86,18 @@ class Store:
     def close(self) -> None:
         """Return every connection to the system."""
         self.engine.dispose()
+
+
+@contextmanager
+def _told_when_busy() -> Iterator[None]:
+    """Say BusyError, which may be tried again, where the engine gives up a transaction for another's sake."""
+    try:
+        yield
+    except OperationalError as error:
+        if any(words in str(error.orig) for words in GIVEN_UP_FOR_ANOTHER):
+            msg = "the database gave this transaction up for another one; nothing was done, try again"
+            raise BusyError(msg) from error
+        raise
 
 
 @contextmanager

@@ -137,11 +137,17 @@ class Laboratory:
         self.deliver()
         return self.row(tables.experiment, proposal_id=proposal_id)["id"]
 
-    def assign(self, type_=TYPE):
+    def assign(self, type_=TYPE, award_seed=None):
         """Plant an awarded task, resolve its values as the award does, and return (task id, values)."""
         task_id = self.task(type_=type_)
         with self.write() as tx:
-            values = production_config.resolve_for_task(tx, task_id=task_id, task_type=type_, stratum=type_)
+            values = production_config.resolve_for_task(
+                tx,
+                task_id=task_id,
+                task_type=type_,
+                award_seed=award_seed or f"{task_id:016x}",
+                stratum=type_,
+            )
             payload = {name: value.to_payload() for name, value in values.items()}
             sql.update(tx, tables.task, {"id": task_id}, effective_values=payload)
         return task_id, values

@@ -65,7 +65,8 @@ def _reach(platform: ApiPlatform) -> None:
 
 
 def _compare_revisions(platform: ApiPlatform) -> None:
-    current, newest = migrate.current_revision(platform.store.url), migrate.newest_revision()
+    with platform.store.read() as tx:
+        current, newest = migrate.revision_of(tx.connection), migrate.newest_revision()
     if current != newest:
         raise LedgerBrokenError(f"the schema is at {current}, not at {newest}; run `nacre db upgrade`")
 

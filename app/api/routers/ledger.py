@@ -3,11 +3,12 @@
 Stands over the evolution ledger (L7). It never writes an entry.
 """
 
-from collections.abc import Iterator
+from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.background import BackgroundTask
 
 from app.api import examples
 from app.api.answers import LARGEST_ID, PageAsked, answer, described, found, page_of
@@ -18,6 +19,9 @@ from services.domain.ledger_schema import EntryType
 from services.store import views
 
 router = APIRouter(tags=["ledger"], route_class=StrictRoute)
+
+SPOOLED_BYTES = 8_000_000
+"""An export up to this size is kept in memory while it is sent."""
 
 Index = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[14])]
 Size = Annotated[int, Query(ge=1, le=LARGEST_ID)]
@@ -69,14 +73,16 @@ def consistency(
     },
 )
 def export(request: Request) -> StreamingResponse:
-    """Stream the whole ledger; `nacre ledger verify` checks it with nothing but this file."""
+    """Stream the whole ledger; `nacre ledger verify` checks it with nothing but this file.
+
+    It is written to a temporary file first, so that a slow reader holds no connection to the database.
+    """
     platform = platform_of(request)
-
-    def lines() -> Iterator[bytes]:
-        with platform.store.read() as tx:
-            yield from evolution_ledger.export_lines(tx, platform.signer)
-
-    return StreamingResponse(lines(), media_type="application/x-ndjson")
+    spool = SpooledTemporaryFile(max_size=SPOOLED_BYTES)  # noqa: SIM115 (closed when it has been sent)
+    with platform.store.read() as tx:
+        spool.writelines(evolution_ledger.export_lines(tx, platform.signer))
+    spool.seek(0)
+    return StreamingResponse(spool, media_type="application/x-ndjson", background=BackgroundTask(spool.close))
 
 
 @router.get("/ledger/{index}", summary="Show a ledger entry", **described(examples.ENTRY, 404))

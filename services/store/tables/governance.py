@@ -153,6 +153,7 @@ exposure = Table(
     identity(),
     reference("experiment.id", "experiment_id"),
     reference("task.id", "task_id", index=True),
+    Column("unit", String(64), nullable=False),
     Column("ordinal", Integer, nullable=False),
     Column("arm", Integer, nullable=False),
     Column("share", Float, nullable=False),

@@ -65,8 +65,15 @@ def get_task(tx: Tx, task_id: int) -> JsonObject | None:
         "attempts": [_attempt(row) for row in find_all(tx, attempt, task_id=task_id, order_by="number")],
         "exposures": [_exposure(row) for row in find_all(tx, exposure, task_id=task_id)],
         "transfers": list_transfers(tx, task_id),
-        "late_results": [_late_result(row) for row in find_all(tx, late_result, task_id=task_id)],
+        "late_results": _late_results(tx, found),
     }
+
+
+def _late_results(tx: Tx, row: Row) -> list[JsonObject]:
+    """Return refused results once the task has ended: before, another agent could hand them in as its own."""
+    if row["ended_at_us"] is None:
+        return []
+    return [_late_result(item) for item in find_all(tx, late_result, task_id=row["id"])]
 
 
 def are_bids_open(tx: Tx, row: Row) -> bool:

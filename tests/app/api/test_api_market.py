@@ -1,6 +1,7 @@
 """A task's whole life over HTTP, on both engines: sealed bids, award, lease, verification, pay."""
 
 from app.tasks.registry import TASK_TYPE_REGISTRY
+from services import meta_task_market
 
 
 def finish(world, worker, task_id):
@@ -91,6 +92,11 @@ def test_a_late_result_is_refused_and_kept_once(world, pi_task, problem_of):
     }
     for _ in range(2):
         problem_of(worker.post(f"/tasks/{task_id}/result", body), 409, "stale_fencing_token")
+    assert requester.get(f"/tasks/{task_id}").json()["late_results"] == [], "another agent could hand it in"
+    for _ in range(3):
+        world.platform.store.clock.advance(30 * 86_400_000_000)
+        with world.platform.store.write(actor="system:test") as tx:
+            meta_task_market.expire_due(tx)
     kept = requester.get(f"/tasks/{task_id}").json()["late_results"]
     assert [row["handoff"]["done"] for row in kept] == ["too late"]
 

@@ -30,4 +30,4 @@ def test_a_finer_code_belongs_to_one_error_only(kind):
 
 
 def test_only_what_may_succeed_later_is_transient():
-    assert {kind.code for kind in KINDS if kind.transient} == {"budget_exceeded"}
+    assert {kind.code for kind in KINDS if kind.transient} == {"budget_exceeded", "busy"}

@@ -35,7 +35,7 @@ def experiment(market, requester):
     return market.row(tables.experiment, id=number)
 
 
-def test_arms_are_a_pure_function_of_salt_and_task(market, requester, worker, experiment):
+def test_arms_are_a_pure_function_of_salt_and_unit(market, requester, worker, experiment):
     tasks = [market.post(requester) for _ in range(24)]
     for task_id in tasks:
         market.bid(worker, task_id)
@@ -43,7 +43,10 @@ def test_arms_are_a_pure_function_of_salt_and_task(market, requester, worker, ex
     exposures = market.rows(tables.exposure, experiment_id=experiment["id"])
     assert [row["task_id"] for row in exposures] == tasks
     assert [row["ordinal"] for row in exposures] == list(range(24))
-    arms = [assignment.arm_of(experiment["salt"], str(task_id), 0.5) for task_id in tasks]
+    seeds = [market.row(tables.award, task_id=task_id)["seed"] for task_id in tasks]
+    units = [f"{task_id}:{seed[:16]}" for task_id, seed in zip(tasks, seeds, strict=True)]
+    assert [row["unit"] for row in exposures] == units, "unknown to anybody while bids are taken"
+    arms = [assignment.arm_of(experiment["salt"], unit, 0.5) for unit in units]
     assert [row["arm"] for row in exposures] == arms
     assert 4 <= sum(arms) <= 20
     assert market.row(tables.experiment, id=experiment["id"])["assigned_count"] == 24

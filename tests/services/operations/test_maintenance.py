@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.domain.errors import ConflictError
+from services.domain.errors import ConflictError, InvalidValueError
 from services.domain.states import EndReason, Standing, TickState
-from services.operations import maintenance, review_queue
+from services.operations import agent_registry, maintenance, review_queue
 from services.store import sql, tables
 
 DAY_SECONDS = 24 * 3600
@@ -27,13 +27,29 @@ def test_the_scan_counts_active_silent_and_suspended(market, requester):
     assert run(market, maintenance.scan_agents) == {"active": 1, "silent": 1, "suspended": 1}
 
 
-def test_a_suspended_agent_is_queued_for_a_person_once(market, worker):
-    suspend(market, worker)
-    for _ in range(3):
-        run(market, maintenance.scan_agents)
+def test_a_suspended_agent_is_queued_for_a_person_once_and_can_be_reinstated(market, requester, worker):
+    while market.row(tables.agent, id=worker)["standing"] != Standing.SUSPENDED:
+        market.done(requester, worker, is_good=False)
     [item] = market.rows(tables.review_item)
     assert (item["kind"], item["closed_at_us"]) == ("agent_suspended", None)
-    assert item["context"] == {"agent_id": worker, "verified_jobs": 0, "settled_jobs": 0}
+    assert item["context"]["agent"] == f"agent:{worker}"
+    with market.write() as tx, pytest.raises(InvalidValueError, match="needs a reason"):
+        agent_registry.reinstate(tx, worker, reason=" ")
+    with market.write() as tx:
+        agent_registry.reinstate(tx, worker, reason="the source was down")
+    row = market.row(tables.agent, id=worker)
+    assert (row["standing"], row["standing_log_e"]) == (Standing.PROBATION, 0.0)
+    with market.write() as tx, pytest.raises(ConflictError, match="not suspended"):
+        agent_registry.reinstate(tx, worker, reason="again")
+
+
+def test_the_books_are_audited_and_a_difference_goes_to_a_person(market, requester, worker):
+    market.done(requester, worker)
+    assert not any(run(market, maintenance.audit_books).values())
+    with market.write() as tx:
+        sql.update(tx, tables.account, {"owner": f"agent:{worker}"}, balance_microcredits=1)
+    assert run(market, maintenance.audit_books)["misstated_accounts"] == [f"agent:{worker}"]
+    assert market.rows(tables.review_item)[-1]["kind"] == "books_differ"
 
 
 def test_an_item_is_closed_once(market):
@@ -88,6 +104,11 @@ def test_pruning_takes_what_is_old_and_nothing_else(market):
         tick(tx, "young", 13 * DAY_SECONDS, TickState.FAILED)
         key(tx, "old", 8 * DAY_SECONDS)
         key(tx, "young", 6 * DAY_SECONDS)
-    assert run(market, maintenance.prune) == {"ticks": 1, "idempotency_keys": 1}
+    assert run(market, maintenance.prune) == {
+        "ticks": 1,
+        "idempotency_keys": 1,
+        "deliveries": 0,
+        "events": 0,
+    }
     assert [row["job"] for row in market.rows(tables.cron_tick)] == ["running", "young"]
     assert [row["key"] for row in market.rows(tables.idempotency)] == ["young"]
