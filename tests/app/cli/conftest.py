@@ -1,4 +1,4 @@
-"""The `nacre` command run as a user would, and a whole closed lap for it to read, on both engines."""
+"""The `nacre` command run as a user would, and a whole closed lap for it to read."""
 
 import json
 import shutil
@@ -88,14 +88,14 @@ def opened():
         platform.close()
 
 
-class ClosedLap:
-    """A world whose lap has closed, the API over it, and the words that name its database."""
+class ReadOverHttp:
+    """What the API answers about a platform's database, and the words that name it to `nacre`."""
 
-    def __init__(self, world):
-        self.world = world
-        self.database = ("--database", world.url)
-        self.client = TestClient(build_api(world.platform))
-        key = (world.folder / OPERATOR_KEY_FILE).read_text()
+    def __init__(self, platform):
+        self.folder = platform.settings.var_directory
+        self.database = ("--database", platform.settings.database_url)
+        self.client = TestClient(build_api(platform))
+        key = platform.settings.operator_key or (self.folder / OPERATOR_KEY_FILE).read_text()
         self.headers = {"Authorization": f"Bearer {key}"}
 
     def get(self, path, **query):
@@ -105,37 +105,19 @@ class ClosedLap:
 
 
 @pytest.fixture(scope="session")
-def sqlite_lap(sqlite_template, tmp_path_factory):
-    """A closed lap on SQLite that tests only read."""
-    folder = tmp_path_factory.mktemp("lap_sqlite")
+def lap(sqlite_template, tmp_path_factory):
+    """A whole closed lap that tests only read."""
+    folder = tmp_path_factory.mktemp("lap")
     shutil.copyfile(sqlite_template, folder / "lap.db")
-    yield from closed_lap(url_of_file(folder / "lap.db"), folder)
-
-
-@pytest.fixture(scope="session")
-def postgresql_lap(postgresql_server, postgresql_template, tmp_path_factory):
-    """A closed lap on PostgreSQL that tests only read."""
-    name = postgresql_server.create_database(template=postgresql_template)
-    yield from closed_lap(postgresql_server.url(name), tmp_path_factory.mktemp("lap_postgresql"))
-    postgresql_server.drop_database(name)
-
-
-def closed_lap(url, folder):
-    world = World(url, folder, seed=5)
+    world = World(url_of_file(folder / "lap.db"), folder, seed=5)
     assert world.run_lap() == "promoted", "seed 5"
-    yield ClosedLap(world)
+    yield ReadOverHttp(world.platform)
     world.close()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def lap(request):
-    """A closed lap that tests only read, once per engine."""
-    return request.getfixturevalue(f"{request.param}_lap")
 
 
 @pytest.fixture
 def in_lap(lap, monkeypatch, nacre):
     """Run `nacre` on the closed lap, in the profile it ran under."""
-    monkeypatch.setenv("NACRE_VAR", str(lap.world.folder))
+    monkeypatch.setenv("NACRE_VAR", str(lap.folder))
     monkeypatch.setenv("NACRE_PROFILE", "demonstration")
     return lambda *words: nacre(*words, *lap.database)

@@ -127,12 +127,12 @@ def test_what_waits_for_a_person_is_closed_once(nacre, sqlite_database, opened, 
 
 
 @pytest.fixture
-def promoted(sqlite_lap, tmp_path):
+def promoted(lap, tmp_path):
     """A copy of the closed lap that may be changed."""
     copy = tmp_path / "copy.db"
-    shutil.copyfile(sqlite_lap.world.folder / "lap.db", copy)
+    shutil.copyfile(lap.folder / "lap.db", copy)
     for suffix in ("-wal", "-shm"):
-        if (log := sqlite_lap.world.folder / f"lap.db{suffix}").exists():
+        if (log := lap.folder / f"lap.db{suffix}").exists():
             shutil.copyfile(log, f"{copy}{suffix}")
     return "--database", url_of_file(copy)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from services.domain.states import TaskState
+from tests.app.cli.conftest import ReadOverHttp
 
 TIMEOUT = "research_synthesis.timeout_seconds"
 PAGES = {
@@ -48,6 +49,22 @@ def test_a_listing_as_json_is_the_answer_of_the_api(lap, in_lap, words):
 @pytest.mark.parametrize("words", ITEMS)
 def test_a_thing_as_json_is_the_answer_of_the_api(lap, in_lap, words):
     assert in_lap(*words.split(), "--json").json == lap.get(ITEMS[words]).json()
+
+
+def test_both_engines_answer_as_the_api_does(nacre, market, requester, worker):
+    done, failed = market.done(requester, worker), market.done(requester, worker, is_good=False)
+    api = ReadOverHttp(market.platform)
+    for words, (path, query) in PAGES.items():
+        if not words.startswith("parameter"):
+            assert nacre(*words.split(), "--json", *api.database).json == api.get(path, **query).json()
+    for words, path in (
+        (f"task show {done}", f"/tasks/{done}"),
+        (f"task show {failed}", f"/tasks/{failed}"),
+        (f"agent show {worker}", f"/agents/{worker}"),
+        ("ledger checkpoint", "/ledger/checkpoint"),
+        (f"parameter show {TIMEOUT}", f"/parameters/{TIMEOUT}"),
+    ):
+        assert nacre(*words.split(), "--json", *api.database).json == api.get(path).json()
 
 
 def test_every_kind_of_end_of_a_task_is_shown_as_the_api_does(lap, in_lap):
