@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import LIMIT_DEFAULT, AsJson, Cursor, Database, Id, Limit, Oldest, examples, group
+from app.cli.options import (
+    LIMIT_DEFAULT,
+    AsJson,
+    Cursor,
+    Database,
+    Id,
+    Limit,
+    Oldest,
+    Reason,
+    examples,
+    group,
+)
 from app.lazy import load
 from services.domain.states import Scope, TaskKind, TaskState
 
@@ -146,6 +157,13 @@ def list_agents(
 def show_agent(agent_id: Id, database: Database = None, as_json: AsJson = False) -> int:
     """Show one agent with its record by task type."""
     return int(load(f"{READING}:show_item")("agent", database, agent_id, as_json=as_json))
+
+
+@agents.command("reinstate", **examples('nacre agent reinstate 7 --reason "its tool is mended"'))
+def reinstate_agent(agent_id: Id, reason: Reason, database: Database = None, as_json: AsJson = False) -> int:
+    """Put a suspended agent back on probation. It goes into the ledger with its reason."""
+    action = load("app.cli.actions.operating:reinstate_agent")
+    return int(action(database, agent_id, reason=reason, as_json=as_json))
 
 
 @task_types.command("list", **examples("nacre task-type list"))

@@ -17,7 +17,7 @@ from app.cli.actions.screen import say_item, say_json, say_line, say_note, say_p
 from app.keys import new_agent_key
 from services import event_bus, evolution_ledger
 from services.domain.errors import ConflictError, InvalidValueError
-from services.domain.states import DeliveryState, Scope
+from services.domain.states import DeliveryState, Scope, Standing
 from services.operations import agent_registry, review_queue
 from services.store import migrate, views
 
@@ -87,6 +87,14 @@ def register_agent(
         return say_json({"agent_id": agent_id, "name": name, "api_key": key})
     say_note(f"agent {agent_id} ({name}) is registered; this is its key, shown only now:")
     return say_line(key)
+
+
+def reinstate_agent(database: str | None, agent_id: int, *, reason: str, as_json: bool) -> int:
+    """Put a suspended agent back on probation."""
+    with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
+        agent_registry.reinstate(tx, agent_id, reason=reason)
+    answer = {"agent_id": agent_id, "standing": str(Standing.PROBATION)}
+    return say_item(answer, {}, as_json=as_json)
 
 
 def rollback_parameter(database: str | None, *, name: str, reason: str, as_json: bool) -> int:

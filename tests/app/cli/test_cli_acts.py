@@ -43,6 +43,20 @@ def test_a_registered_agent_as_json_has_the_shape_of_the_api(nacre, sqlite_datab
     assert "name_taken" in again.err
 
 
+def test_a_suspended_agent_is_reinstated_once_with_its_reason_in_the_ledger(
+    nacre, database, opened, tmp_path
+):
+    agent = nacre("agent", "register", "ada", "--scope", "bid", "--json", *database).json["agent_id"]
+    words = ("agent", "reinstate", agent, "--reason", "its tool is mended")
+    assert nacre(*words, *database).code == 1
+    with opened(database, tmp_path).store.write(actor="test") as tx:
+        sql.update(tx, tables.agent, {"id": agent}, standing=Standing.SUSPENDED)
+    assert nacre(*words, "--json", *database).json == {"agent_id": agent, "standing": "probation"}
+    (entry,) = nacre("ledger", "list", "--limit", 1, "--json", *database).json["items"]
+    assert (entry["type"], entry["actor"]) == ("STANDING", "operator")
+    assert entry["payload"]["reason"] == "its tool is mended"
+
+
 def test_tasks_are_posted_by_one_operator_agent_whose_money_is_held(nacre, database, opened, tmp_path):
     first = nacre("task", "post", "monte_carlo", "--payload", json.dumps(PI), "--json", *database).json
     words = ("--reserve-price", 123_456, "--deadline", 7_200)
