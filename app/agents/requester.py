@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 import httpx2
 
 from app.agents import runtime
-from app.agents.client import ApiProblem, NacreClient
+from app.agents.client import ApiProblem, JsonObject, NacreClient
 from app.agents.load import DOCUMENTS_PER_QUESTION, Document, wanted_task
 from app.agents.runtime import Pace, log
 from app.tasks.research_synthesis.documents import document_text, listed_urls
@@ -27,6 +27,7 @@ OPEN_STATES = ("bidding", "awarded", "leased", "submitted")
 RECOUNT_SECONDS = 1.0
 SOURCE_SECONDS = 3.0
 SOURCE_ROUNDS = 3
+BIDDERS_SECONDS = 25.0
 CATCH_UP_SECONDS = 0.5  # a requester that was held up does not post a burst afterwards
 
 
@@ -81,6 +82,29 @@ class Requester:
         return sum(len(page["items"]) for page in pages)
 
 
+def silent_bidders(agents: Sequence[JsonObject]) -> list[str]:
+    """The names of those that may bid and have not shown up since they were registered."""
+    return [
+        agent["name"]
+        for agent in agents
+        if "bid" in agent["scopes"] and agent["last_active_at"] <= agent["registered_at"]
+    ]
+
+
+def wait_for_bidders(client: NacreClient, patience_seconds: float = BIDDERS_SECONDS) -> None:
+    """Wait until every bidder has shown up: work posted to workers that still load their tools would time
+    out for no reason of its own.
+    """
+    until = time.monotonic() + patience_seconds
+    while missing := silent_bidders(list(client.items("/agents"))):
+        if time.monotonic() >= until:
+            break
+        time.sleep(0.25)
+    else:
+        return
+    log(f"starting although these bidders are silent: {', '.join(missing)}")
+
+
 async def _read_all(urls: Sequence[str]) -> tuple[Document, ...]:
     """Those of the documents that answer in time, in the order of `urls`."""
     async with httpx2.AsyncClient(timeout=SOURCE_SECONDS, trust_env=False) as client:
@@ -129,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = LoadPlan(chosen.rate_per_second, chosen.seed, documents)
     log(f"posting {plan.rate_per_second:g} tasks/s, seed {plan.seed}, {len(documents)} documents")
     with NacreClient.from_environment() as client:
+        wait_for_bidders(client)
         runtime.run(Requester(client, plan).step, Pace(busy_seconds=0.0, idle_seconds=0.0))
 
 

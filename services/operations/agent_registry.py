@@ -95,8 +95,9 @@ def get(tx: Tx, agent_id: int) -> Row:
 
 
 def is_stale(row: Row, now_us: int) -> bool:
-    """Tell whether the agent's last activity is old enough to be worth writing again."""
-    return bool(now_us - row["last_active_at_us"] >= TOUCH_EVERY_US)
+    """Tell whether activity is worth writing: the first sign of life, and then every ten seconds."""
+    is_first = row["last_active_at_us"] <= row["registered_at_us"]
+    return bool(is_first or now_us - row["last_active_at_us"] >= TOUCH_EVERY_US)
 
 
 def touch(tx: Tx, agent_id: int) -> None:

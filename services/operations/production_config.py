@@ -121,8 +121,8 @@ def resolve_for_task(
 
     The arm is a pure function of (experiment's salt, unit), fixed here for good; the exposure's ordinal is
     the order of assignment. The unit joins the task with the seed of its award, which nobody knows while
-    bids are taken: an agent that has learned the salt from past arms still cannot bid by arm. Called once per task, in the
-    transaction of its first award.
+    bids are taken: an agent that has learned the salt from past arms still cannot bid by arm. Called once per
+    task, in the transaction of its first award.
     """
     values = {
         row["name"]: EffectiveValue(row["value"], ValueSource(row["source"]), row["version"])

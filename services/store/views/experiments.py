@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
 from services.domain.states import ExperimentState
 from services.store.sql import Row, find, rows
@@ -93,19 +93,21 @@ def _decimal(payload: Any, name: str, default: float) -> float:
 
 
 def _arms(tx: Tx, ids: Sequence[int]) -> Arms:
+    """Count each arm; resolved is what the bet has counted, so that the figures are those of the verdict."""
+    is_counted = exposure.c.is_folded.is_(True)
     statement = (
         select(
             exposure.c.experiment_id,
             exposure.c.arm,
             func.count().label("assigned"),
-            func.count(exposure.c.outcome).label("resolved"),
-            func.coalesce(func.sum(exposure.c.outcome), 0.0).label("successes"),
+            func.sum(case((is_counted, 1), else_=0)).label("resolved"),
+            func.sum(case((is_counted, exposure.c.outcome), else_=0.0)).label("successes"),
         )
         .where(exposure.c.experiment_id.in_(ids))
         .group_by(exposure.c.experiment_id, exposure.c.arm)
     )
     return {
-        (row["experiment_id"], row["arm"]): (row["assigned"], row["resolved"], float(row["successes"]))
+        (row["experiment_id"], row["arm"]): (row["assigned"], int(row["resolved"]), float(row["successes"]))
         for row in rows(tx, statement)
     }
 

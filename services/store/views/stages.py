@@ -111,7 +111,9 @@ def _observe(facts: LapFacts) -> JsonObject:
         numbers += f" ({100 * seen['numerator'] / seen['denominator']:.0f} %)"
     detail = f"{numbers}, by rule {seen['rule']}"
     if seen["state"] == EpisodeState.CLOSED:
-        detail += f"; back in its band at {seen['closed_at']}"
+        detail += f"; back in its band at {seen['closed_at'][11:19]}"
+    if seen["state"] == EpisodeState.GIVEN_UP:
+        detail += f"; given up at {seen['closed_at'][11:19]}"
     state = StageState.DONE if facts.entry(EntryType.ANOMALY) else StageState.RUNNING
     return _stage(StageName.OBSERVE, state, seen["opened_at"], detail, ref)
 
@@ -122,7 +124,7 @@ def _diagnose(facts: LapFacts) -> JsonObject:
         return _unreached(StageName.DIAGNOSE, facts, "a meta-task")
     ref = ("task", int(posted["task_id"]))
     if posted["state"] in (TaskState.SUBMITTED, TaskState.SETTLED) or facts.proposal is not None:
-        at = posted["ended_at"] or (facts.proposal or {}).get("opened_at") or posted["awarded_at"]
+        at = (facts.proposal or {}).get("opened_at") or posted["ended_at"] or posted["awarded_at"]
         return _stage(StageName.DIAGNOSE, StageState.DONE, at, _by_agent("investigated", posted), ref)
     if posted["state"] in TASK_ENDS:
         detail = f"the meta-task ended {posted['state']}: {posted['end_reason'] or 'no reason recorded'}"
@@ -163,7 +165,9 @@ def _vote(facts: LapFacts) -> JsonObject:
     if filed["state"] in (ProposalState.REJECTED, ProposalState.INQUORATE, ProposalState.WITHDRAWN):
         detail = f"{filed['state']}: {votes}"
         return _stage(StageName.VOTE, StageState.FAILED, filed["decided_at"], detail, ref)
-    return _stage(StageName.VOTE, StageState.DONE, filed["decided_at"], f"passed: {votes}", ref)
+    tally = facts.entry(EntryType.TALLY)
+    at = tally["at"] if tally else filed["decided_at"]
+    return _stage(StageName.VOTE, StageState.DONE, at, f"passed: {votes}", ref)
 
 
 def _experiment(facts: LapFacts) -> JsonObject:

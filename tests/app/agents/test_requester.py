@@ -7,7 +7,7 @@ import time
 import pytest
 
 from app.agents.load import WEIGHTS
-from app.agents.requester import LoadPlan, Requester, documents_of
+from app.agents.requester import LoadPlan, Requester, documents_of, silent_bidders
 from app.demonstration.document_source import DocumentSource, Latency
 from tests.app.agents.market_stub import task
 
@@ -70,3 +70,20 @@ def test_it_reads_its_documents_from_the_source(source_url):
 def test_without_a_source_there_are_no_documents(monkeypatch, stub):
     monkeypatch.setattr("app.agents.requester.RECOUNT_SECONDS", 0.0)
     assert documents_of(stub.url) == ()
+
+
+def test_bidders_that_have_not_shown_up_are_named():
+    def agent(name, scopes, last_active_at):
+        return {
+            "name": name,
+            "scopes": scopes,
+            "registered_at": "2026-01-01T00:00:00.000000Z",
+            "last_active_at": last_active_at,
+        }
+
+    agents = [
+        agent("loading", ["bid"], "2026-01-01T00:00:00.000000Z"),
+        agent("ready", ["bid"], "2026-01-01T00:00:03.000000Z"),
+        agent("voter", ["vote"], "2026-01-01T00:00:00.000000Z"),
+    ]
+    assert silent_bidders(agents) == ["loading"]

@@ -111,8 +111,8 @@ def play(tx, hops):
         for ordinal, (arm, outcome) in enumerate([(0, 0.0), (1, 1.0), (1, None)]):
             exposed = write_meta_task(tx, None, agent_id, "submitted")
             sql.insert(
-                tx, tables.exposure, experiment_id=experiment_id, task_id=exposed, ordinal=ordinal, arm=arm,
-                share=0.5, value="1.8", stratum="s", outcome=outcome, is_folded=outcome is not None,
+                tx, tables.exposure, experiment_id=experiment_id, task_id=exposed, unit=f"{exposed}:0",
+                ordinal=ordinal, arm=arm, share=0.5, value="1.8", stratum="s", outcome=outcome, is_folded=outcome is not None,
                 log_e=0.5 * ordinal, assigned_at_us=START,
             )  # fmt: skip
         if "PROMOTED" in reached:
