@@ -178,6 +178,21 @@ def test_the_tick_of_a_process_that_died_does_not_run_for_ever(store):
     assert another["state"] == TickState.RUNNING
 
 
+def test_a_missed_tick_is_visible(store):
+    tick(store, job())
+    store.clock.advance(60 * SECOND_US)
+    tick(store, job())
+    assert [row["state"] for row in history(store)] == [TickState.DONE] * 2, (
+        "the next one in time misses none"
+    )
+    store.clock.advance(20 * 60 * SECOND_US)
+    tick(store, job())
+    *_, missed, done = sorted(history(store), key=lambda row: row["due_at_us"])
+    assert (missed["state"], done["state"]) == (TickState.MISSED, TickState.DONE)
+    assert done["due_at_us"] - missed["due_at_us"] == 60 * SECOND_US
+    assert "no process ran between" in missed["error"]
+
+
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 4 * 10**15), st.sampled_from([0.25, 0.5, 1, 3, 15, 60, 300, 600, 3600]))
 def test_intervals_are_due_on_one_grid_for_everybody(now_us, every):

@@ -193,6 +193,18 @@ def test_rollback_twice_is_refused(lab):
     assert lab.value().version == 3
 
 
+def test_rollback_waits_for_the_experiment_that_runs_on_the_parameter(lab):
+    lab.promoted()
+    experiment_id = lab.running(to="240")
+    with pytest.raises(ConflictError) as refused:
+        lab.roll_back()
+    assert (refused.value.code, refused.value.arguments["experiment_id"]) == (
+        "experiment_running",
+        experiment_id,
+    )
+    assert lab.value().value == "180"
+
+
 def test_racing_rollbacks_leave_exactly_one(lab):
     lab.promoted()
     results = race(*[lab.roll_back] * 4)

@@ -62,11 +62,12 @@ def test_nobody_is_not_found(market):
 
 def test_activity_is_written_when_it_is_news(market, worker):
     row = market.row(tables.agent, id=worker)
-    market.pass_seconds(9)
-    now_us = market.platform.store.clock.now_us()
-    assert not agent_registry.is_stale(row, now_us)
     market.pass_seconds(1)
-    assert agent_registry.is_stale(row, market.platform.store.clock.now_us())
+    now_us = market.platform.store.clock.now_us()
+    assert agent_registry.is_stale(row, now_us), "the first sign of life is news"
     with market.write() as tx:
         agent_registry.touch(tx, worker)
-    assert market.row(tables.agent, id=worker)["last_active_at_us"] == now_us + 1_000_000
+    row = market.row(tables.agent, id=worker)
+    assert row["last_active_at_us"] == now_us
+    assert not agent_registry.is_stale(row, now_us + 9_000_000)
+    assert agent_registry.is_stale(row, now_us + 10_000_000)

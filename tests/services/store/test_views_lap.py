@@ -112,8 +112,8 @@ def play(tx, hops):
             exposed = write_meta_task(tx, None, agent_id, "submitted")
             sql.insert(
                 tx, tables.exposure, experiment_id=experiment_id, task_id=exposed, unit=f"{exposed}:0",
-                ordinal=ordinal, arm=arm, share=0.5, value="1.8", stratum="s", outcome=outcome, is_folded=outcome is not None,
-                log_e=0.5 * ordinal, assigned_at_us=START,
+                ordinal=ordinal, arm=arm, share=0.5, value="1.8", stratum="s", outcome=outcome,
+                is_folded=outcome is not None, log_e=0.5 * ordinal, assigned_at_us=START,
             )  # fmt: skip
         if "PROMOTED" in reached:
             write_change(tx, experiment_id)
