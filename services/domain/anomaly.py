@@ -1,5 +1,4 @@
-"""Is a success rate really falling, has it recovered, how well is the platform, and where do the failures
-sit.
+"""Is a success rate really falling, has it recovered, and where do the failures sit.
 
 Stands in the observe stage of the loop: the observatory hands in hourly samples and publishes what comes
 back. Proportions are tested against their own trailing week with a beta-binomial whose overdispersion is
@@ -28,9 +27,6 @@ HOURS_PER_WEEK: Final = 168
 DISPERSION_MARGIN: Final = 1.0  # standard errors added to the fitted dispersion: short histories stay quiet
 SCREEN: Final = 2.0  # drops under two standard deviations are not worth an exact tail
 
-HEALTH_SUCCESS: Final = 0.6
-HEALTH_DELIVERY: Final = 0.2
-HEALTH_PUNCTUALITY: Final = 0.2
 
 PSEUDO_ATTEMPTS: Final = 50.0  # with which a cell's own baseline is shrunk to the global rate
 DIMENSIONS_MOST: Final = 3
@@ -173,25 +169,6 @@ def is_recovered(
     if attempts < max(1, minimum) or successes / attempts < max(line, required_rate):
         return False
     return float(bdtrc(successes - 1, attempts, line)) < significance
-
-
-def health_score(
-    success_rate: float | None, *, dead_letter_share: float = 0.0, overrun_share: float = 0.0
-) -> float:
-    """Return the platform's health, 0 (down) to 100 (well): 60 % task success, 20 % delivery, 20 %
-    punctuality.
-
-    100 · (0.6 · success + 0.2 · (1 − dead letters / deliveries) + 0.2 · (1 − overruns / cron ticks));
-    without any task (None) the other two keep their proportion. Raises ValueError for a share outside [0,
-    1].
-    """
-    for name, share in (("dead_letter_share", dead_letter_share), ("overrun_share", overrun_share)):
-        _require_share(name, share)
-    rest = HEALTH_DELIVERY * (1.0 - dead_letter_share) + HEALTH_PUNCTUALITY * (1.0 - overrun_share)
-    if success_rate is None:
-        return 100.0 * rest / (HEALTH_DELIVERY + HEALTH_PUNCTUALITY)
-    _require_share("success_rate", success_rate)
-    return 100.0 * (HEALTH_SUCCESS * success_rate + rest)
 
 
 @dataclass(frozen=True, slots=True)

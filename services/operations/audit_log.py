@@ -9,11 +9,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 
-from services.domain.canonical import canonical_bytes
-from services.domain.clock import to_rfc3339
 from services.domain.errors import ConflictError, LedgerBrokenError
 from services.domain.hash_chain import EMPTY_ROOT, Frontier, leaf_hash
-from services.domain.ledger_schema import EntryType
+from services.domain.ledger_schema import Entry, EntryType, entry_bytes
 from services.store import sql, tables
 from services.store.tx import Tx
 
@@ -31,23 +29,16 @@ def take_turn(tx: Tx) -> Tx:
 
 
 def append(tx: Tx, kind: EntryType, payload: Mapping[str, object]) -> int:
-    """Append one entry and return its index; raise LedgerBrokenError when there is no head to append to."""
+    """Append one entry and return its index.
+
+    Raises EntryRefusedError for a payload that the audit would refuse, LedgerBrokenError without a head.
+    """
     head = sql.find(tx, tables.ledger_head, lock=True, id=HEAD)
     if head is None:
         msg = "the ledger has no head; run `nacre db upgrade` and start the platform once"
         raise LedgerBrokenError(msg)
     at_us = max(tx.now_us, head["at_us"])
-    leaf = canonical_bytes(
-        {
-            "index": head["size"],
-            "at": to_rfc3339(at_us),
-            "type": str(kind),
-            "actor": tx.actor,
-            "lap": tx.lap,
-            "previous_root": head["root"],
-            "payload": dict(payload),
-        }
-    )
+    leaf = entry_bytes(Entry(head["size"], at_us, kind, tx.actor, tx.lap, head["root"], dict(payload)))
     hashed = leaf_hash(leaf)
     frontier = Frontier(head["size"], tuple(bytes.fromhex(text) for text in head["frontier"])).append(hashed)
     sql.insert(

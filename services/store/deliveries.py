@@ -1,9 +1,9 @@
-"""Queries of the outbox: which deliveries are due, and how many wait or died.
+"""Queries of the outbox: which deliveries are due.
 
 Stands under the event bus (L2). It never marks anything delivered.
 """
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from services.domain.states import DeliveryState
 from services.store.sql import Row, rows
@@ -32,13 +32,3 @@ def due(tx: Tx, limit: int) -> list[Row]:
         .limit(limit)
     )
     return rows(tx, statement)
-
-
-def counts(tx: Tx) -> dict[str, int]:
-    """Return how many deliveries are in each state that is not final-and-good."""
-    statement = (
-        select(delivery.c.state, func.count().label("count"))
-        .where(delivery.c.state != DeliveryState.DELIVERED)
-        .group_by(delivery.c.state)
-    )
-    return {row["state"]: row["count"] for row in rows(tx, statement)}

@@ -152,7 +152,7 @@ def test_failures_are_retried_with_back_off_and_end_as_a_dead_letter(store, hand
     assert (row["state"], row["attempts"]) == (DeliveryState.DEAD, tries)
     assert handlers.seen.count(("first", number)) == tries >= 8
     with store.read() as tx:
-        assert deliveries.counts(tx) == {DeliveryState.DEAD: 1}
+        assert len(sql.find_all(tx, tables.delivery, state=DeliveryState.DEAD)) == 1
     assert written(store) == Counter({("second", number): 1})
 
 
@@ -245,7 +245,8 @@ def test_dispatchers_at_the_same_time_deliver_each_exactly_once(store, handlers)
         list(pool.map(run, others))
     assert written(store) == once(events)
     with store.read() as tx:
-        assert deliveries.counts(tx) == {}
+        states = {row["state"] for row in sql.find_all(tx, tables.delivery)}
+        assert states == {DeliveryState.DELIVERED}
         assert {row["attempts"] for row in sql.find_all(tx, tables.delivery)} == {1}
     for other in others:
         other.close()

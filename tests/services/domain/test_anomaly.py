@@ -17,7 +17,6 @@ from services.domain.anomaly import (
     Sample,
     detect_proportion,
     fit_baseline,
-    health_score,
     is_recovered,
     lower_tail,
     rank_cells,
@@ -242,17 +241,6 @@ def test_recovery_needs_attempts_and_both_rates() -> None:
     assert not is_recovered(back, line=0.70, minimum=60, required_rate=0.91)
     assert not is_recovered(back, line=0.95, minimum=60, required_rate=0.50)
     assert not is_recovered([Sample(0, 0)], line=0.0, minimum=0, required_rate=0.0)
-
-
-def test_health_weights_success_delivery_and_punctuality() -> None:
-    assert health_score(1.0) == 100.0
-    assert health_score(0.0, dead_letter_share=1.0, overrun_share=1.0) == 0.0
-    assert health_score(0.5, dead_letter_share=0.1, overrun_share=0.2) == pytest.approx(30 + 18 + 16)
-    assert health_score(None, dead_letter_share=0.5) == pytest.approx(75.0)
-    with pytest.raises(ValueError, match="overrun_share"):
-        health_score(1.0, overrun_share=1.1)
-    with pytest.raises(ValueError, match="success_rate"):
-        health_score(math.nan)
 
 
 # --- where it sits -----------------------------------------------------------------------------------------
