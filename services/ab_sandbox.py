@@ -80,7 +80,7 @@ def _refuse_to_start(tx: Tx, proposal: Row) -> None:
     reason = f"{proposal['parameter']} was changed after the proposal was filed"
     where = {"id": proposal["id"], "state": ProposalState.PASSED}
     state = ProposalState.REFUSED
-    sql.update(tx, tables.proposal, where, state=state, decided_at_us=tx.now_us, end_reason=reason)
+    sql.update(tx, tables.proposal, where, state=state, ended_at_us=tx.now_us, end_reason=reason)
     facts = {"proposal_id": proposal["id"], "experiment_id": None, "parameter": proposal["parameter"]}
     audit_log.append(tx, EntryType.REFUSED, {**facts, "reason": reason})
     told = {"proposal_id": proposal["id"], "state": str(state), "meta_task_id": proposal["meta_task_id"]}

@@ -255,7 +255,7 @@ def _follow(tx: Tx, episode: Row) -> None:
     if live is not None:
         return
     decided = sql.find_all(tx, tables.proposal, lap_id=episode["lap_id"])
-    after_us = max([episode["opened_at_us"], *(row["decided_at_us"] or 0 for row in decided)])
+    after_us = max([episode["opened_at_us"], *(row["ended_at_us"] or 0 for row in decided)])
     recent = [
         row
         for row in observations.series(tx, METRIC, episode["dimension"], episode["key"], after_us)
@@ -281,7 +281,7 @@ def _follow(tx: Tx, episode: Row) -> None:
 
 
 def _give_up_in_time(tx: Tx, episode: Row, decided: list[Row]) -> None:
-    promoted = [row["decided_at_us"] for row in decided if row["state"] == ProposalState.PROMOTED]
+    promoted = [row["ended_at_us"] for row in decided if row["state"] == ProposalState.PROMOTED]
     patience_us = seconds(production_config.number(tx, "observatory.recovery_seconds"))
     if not promoted or tx.now_us < max(promoted) + patience_us:
         return

@@ -189,7 +189,7 @@ def finish(tx: Tx, proposal_id: int, state: ProposalState, reason: str) -> None:
     An invalid experiment says nothing about a forecast: none is scored.
     """
     where = {"id": proposal_id, "state": ProposalState.TESTING}
-    sql.update(tx, tables.proposal, where, state=state, decided_at_us=tx.now_us, end_reason=reason[:120])
+    sql.update(tx, tables.proposal, where, state=state, ended_at_us=tx.now_us, end_reason=reason[:120])
     experiment = sql.find(tx, tables.experiment, proposal_id=proposal_id)
     if experiment is None or experiment["verdict"] in (None, Verdict.INVALID):
         return
@@ -402,7 +402,8 @@ def _decide(tx: Tx, proposal: Row) -> bool:
 def _close(tx: Tx, proposal: Row, state: ProposalState, reason: str) -> None:
     """End a proposal without an experiment; a vote that could never reach three ballots goes to a person."""
     where = {"id": proposal["id"], "state": proposal["state"]}
-    sql.update(tx, tables.proposal, where, state=state, decided_at_us=tx.now_us, end_reason=reason)
+    times = {"decided_at_us": proposal["decided_at_us"] or tx.now_us, "ended_at_us": tx.now_us}
+    sql.update(tx, tables.proposal, where, state=state, end_reason=reason, **times)
     if proposal["electorate"] < int(production_config.number(tx, "consensus.minimum_ballots")):
         subject = f"proposal {proposal['id']}: {proposal['electorate']} electors cannot decide"
         review_queue.open_item(

@@ -459,6 +459,7 @@ def upgrade() -> None:
         sa.Column("minimum_until_us", sa.BigInteger(), nullable=False),
         sa.Column("closes_at_us", sa.BigInteger(), nullable=False),
         sa.Column("decided_at_us", sa.BigInteger(), nullable=True),
+        sa.Column("ended_at_us", sa.BigInteger(), nullable=True),
         sa.Column("end_reason", sa.String(length=120), nullable=True),
         sa.ForeignKeyConstraint(["lap_id"], ["lap.id"], name=op.f("fk_proposal_lap_id_lap")),
         sa.ForeignKeyConstraint(["meta_task_id"], ["task.id"], name=op.f("fk_proposal_meta_task_id_task")),

@@ -84,7 +84,7 @@ def same_content_since(tx: Tx, content_hash: str, since_us: int) -> int | None:
         select(proposal.c.id)
         .where(
             proposal.c.content_hash == content_hash,
-            proposal.c.decided_at_us >= since_us,
+            proposal.c.ended_at_us >= since_us,
             proposal.c.state != ProposalState.PROMOTED,
         )
         .limit(1)

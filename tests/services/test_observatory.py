@@ -66,7 +66,8 @@ def counted(lab, dimension, key):
 def decide(lab, episode_id, state, parameter="research_synthesis.timeout_seconds"):
     """Plant a decided proposal in the lap of an episode."""
     lap_id = lab.row(tables.episode, id=episode_id)["lap_id"]
-    shared = dict.fromkeys(("opened_at_us", "minimum_until_us", "closes_at_us", "decided_at_us"), lab.now_us)
+    instants = ("opened_at_us", "minimum_until_us", "closes_at_us", "decided_at_us", "ended_at_us")
+    shared = dict.fromkeys(instants, lab.now_us)
     with lab.write() as tx:
         return sql.insert(
             tx, tables.proposal, lap_id=lap_id, proposer_id=lab.proposer, parameter=parameter,

@@ -78,6 +78,7 @@ proposal = Table(
     instant("minimum_until_us"),
     instant("closes_at_us"),
     instant("decided_at_us", nullable=True),
+    instant("ended_at_us", nullable=True),
     Column("end_reason", String(120), nullable=True),
     Index("ix_proposal_content_hash", "content_hash"),
     Index(

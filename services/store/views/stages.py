@@ -165,9 +165,7 @@ def _vote(facts: LapFacts) -> JsonObject:
     if filed["state"] in (ProposalState.REJECTED, ProposalState.INQUORATE, ProposalState.WITHDRAWN):
         detail = f"{filed['state']}: {votes}"
         return _stage(StageName.VOTE, StageState.FAILED, filed["decided_at"], detail, ref)
-    tally = facts.entry(EntryType.TALLY)
-    at = tally["at"] if tally else filed["decided_at"]
-    return _stage(StageName.VOTE, StageState.DONE, at, f"passed: {votes}", ref)
+    return _stage(StageName.VOTE, StageState.DONE, filed["decided_at"], f"passed: {votes}", ref)
 
 
 def _experiment(facts: LapFacts) -> JsonObject:
