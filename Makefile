@@ -41,7 +41,8 @@ prove: $(STAMP)  ## the scripted laps: cut each hop of the loop and see the lap 
 	$(PYTEST) --verbose tests/simulation $(ARGS)
 
 bench: $(STAMP)  ## measure; prints its figures (files tests/benchmarks/bench_*.py)
-	$(BIN)/pytest --capture=no --override-ini='python_files=bench_*.py' tests/benchmarks $(ARGS)
+	$(BIN)/pytest --capture=no --override-ini='python_files=bench_*.py' \
+		--override-ini=faulthandler_timeout=0 tests/benchmarks $(ARGS)
 
 lock: $(STAMP)  ## resolve the newest versions into requirements.lock (needs uv on PATH or in .venv)
 	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \

@@ -19,17 +19,23 @@ READ_BYTES = 65_536
 ROOT = Path(__file__).resolve().parents[2]
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "SSL_CERT_FILE")
-"""The only variables an agent inherits; whatever else the platform knows stays with it."""
+"""What every agent inherits; the rest stays with the platform, unless the fleet's table names it."""
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Agents fork, which needs numerical libraries that start no threads."""
 
 
 def agent_environment(
-    url: str, api_key: str, settings: Mapping[str, str], inherited: Mapping[str, str]
+    url: str,
+    api_key: str,
+    settings: Mapping[str, str],
+    inherited: Mapping[str, str],
+    further: Sequence[str] = (),
 ) -> dict[str, str]:
-    """The whole environment of an agent: a few inherited names, its settings, the API's address, its key."""
-    environment = {name: inherited[name] for name in INHERITED if name in inherited}
+    """The whole environment of an agent: a few inherited names and the `further` ones of its table row, its
+    settings, the API's address, its key.
+    """
+    environment = {name: inherited[name] for name in (*INHERITED, *further) if name in inherited}
     environment.update(dict.fromkeys(ONE_THREAD, "1"))
     environment.update(settings)
     environment.update(NACRE_URL=url, NACRE_API_KEY=api_key, PYTHONUNBUFFERED="1")

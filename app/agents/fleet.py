@@ -23,7 +23,9 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
-    """One agent: the module to run, its scopes, and settings for its environment (no secrets)."""
+    """One agent: the module to run, its scopes, settings for its environment (no secrets), and which further
+    variables of the platform's environment it inherits where they are set.
+    """
 
     name: str
     module: str
@@ -31,17 +33,24 @@ class AgentSpec:
     owner: str = OWNER
     is_vouched: bool = False
     environment: tuple[tuple[str, str], ...] = ()
+    inherits: tuple[str, ...] = ()
 
 
 def _spec(name: str, *scopes: Scope, is_vouched: bool = False, owner: str = OWNER) -> AgentSpec:
     return AgentSpec(name, f"app.agents.{name}", scopes, owner, is_vouched)
 
 
+def _worker(name: str) -> AgentSpec:
+    """A worker, which may read the document folder and, with the operator's key, ask Claude."""
+    inherits = ("NACRE_DOCUMENT_ROOT", "ANTHROPIC_API_KEY", "NACRE_CLAUDE_MODEL")
+    return replace(_spec(name, Scope.BID), inherits=inherits)
+
+
 FLEET: tuple[AgentSpec, ...] = (
-    _spec("worker_careful", Scope.BID),
-    _spec("worker_steady", Scope.BID),
-    _spec("worker_quick", Scope.BID),
-    _spec("worker_hasty", Scope.BID),
+    _worker("worker_careful"),
+    _worker("worker_steady"),
+    _worker("worker_quick"),
+    _worker("worker_hasty"),
     _spec("diagnostician_latency", Scope.BID, Scope.PROPOSE, Scope.VOTE, is_vouched=True),
     _spec("diagnostician_quality", Scope.BID, Scope.PROPOSE, Scope.VOTE, is_vouched=True),
     _spec("voter_evidence", Scope.VOTE, is_vouched=True),

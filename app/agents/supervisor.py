@@ -148,7 +148,7 @@ class Supervisor:
 
     def _start_one(self, ward: Ward) -> None:
         key, settings = ward.credentials.api_key, dict(ward.spec.environment)
-        environment = agent_environment(self._url, key, settings, os.environ)
+        environment = agent_environment(self._url, key, settings, os.environ, ward.spec.inherits)
         ward.process = AgentProcess(self._command(ward.spec), environment, ward.lines)
         ward.history.append(Run(time.monotonic()))
         ward.starts += 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.agents.agent_process import agent_environment
-from app.agents.fleet import AgentSpec, Scope
+from app.agents.fleet import FLEET, AgentSpec, Scope
 from app.agents.keyring import Keyring
 from app.agents.restart import RestartPolicy
 from app.agents.supervisor import Supervisor
@@ -117,6 +117,15 @@ def test_the_environment_is_an_explicit_list():
         "NACRE_API_KEY",
         "PYTHONUNBUFFERED",
     }
+
+
+def test_only_workers_inherit_the_key_for_claude_and_the_document_folder():
+    theirs = {"ANTHROPIC_API_KEY": "k", "NACRE_DOCUMENT_ROOT": "/documents", "NACRE_OPERATOR_KEY": "nop"}
+    for spec in FLEET:
+        made = agent_environment("http://x", "nac_1", {}, theirs, spec.inherits)
+        is_worker = spec.name.startswith("worker_")
+        assert ("ANTHROPIC_API_KEY" in made, "NACRE_DOCUMENT_ROOT" in made) == (is_worker, is_worker)
+        assert "NACRE_OPERATOR_KEY" not in made
 
 
 def test_a_name_that_is_taken_gets_a_suffix(stub, supervised):
