@@ -21,6 +21,7 @@ from app.lap_result import LapResult
 from app.lap_screen import LapScreen
 from app.main import Serving, StartError, free_port, serving
 from app.settings import Profile, Settings
+from app.terminal_text import plain
 from services.domain.clock import to_datetime
 from services.operations import production_config
 from services.store import views
@@ -93,23 +94,21 @@ def document_source(request: LapRequest) -> Iterator[str]:
     Raises StartError when it does not say where it listens.
     """
     command = [sys.executable, "-m", "app.demonstration.document_source", "--latency", request.source]
-    process = subprocess.Popen(
-        [*command, "--seed", str(request.seed)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
-    )
-    try:
-        assert process.stdout is not None  # noqa: S101 (a pipe was asked for)
-        line = process.stdout.readline()
-        if not line:
-            msg = "the document source ended before it listened"
-            raise StartError(msg)
-        yield f"http://127.0.0.1:{json.loads(line)['port']}"
-    finally:
-        process.terminate()
+    command += ["--seed", str(request.seed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]) as process:
         try:
-            process.wait(timeout=3)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            assert process.stdout is not None  # noqa: S101 (a pipe was asked for)
+            line = process.stdout.readline()
+            if not line:
+                msg = "the document source ended before it listened"
+                raise StartError(msg)
+            yield f"http://127.0.0.1:{json.loads(line)['port']}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=3)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def watch(running: Serving, screen: LapScreen, limit_seconds: float) -> LapResult:
@@ -128,7 +127,7 @@ def watch(running: Serving, screen: LapScreen, limit_seconds: float) -> LapResul
         if record is not None and record["closed_at"] and record["outcome"] == PROMOTED:
             return _promoted(running, record, passed)
         if passed > limit_seconds or _is_lost(laps, record):
-            why = why_not_closed(record, limit_seconds)
+            why = why_not_closed(record, limit_seconds, _finding(running, record))
             return LapResult(record, is_closed=False, reason=why, read_back=None, seconds=passed)
         time.sleep(LOOK_SECONDS)
 
@@ -152,14 +151,28 @@ def _is_lost(laps: list[dict[str, Any]], record: dict[str, Any] | None) -> bool:
     return record is not None and record["outcome"] in ended and all(lap["closed_at"] for lap in laps)
 
 
-def why_not_closed(record: dict[str, Any] | None, limit_seconds: float) -> str:
-    """Say at which stage the loop stands and what it waits for."""
+def _finding(running: Serving, record: dict[str, Any] | None) -> str:
+    """Return what the investigation of the lap found, in the agent's words, or nothing."""
+    meta_task = record["meta_task"] if record else None
+    if meta_task is None:
+        return ""
+    with running.platform.store.read() as tx:
+        task = views.get_task(tx, meta_task["task_id"])
+    handoffs = [
+        attempt["handoff"] for attempt in (task or {"attempts": []})["attempts"] if attempt["handoff"]
+    ]
+    return plain(str(handoffs[-1]["changed"].get("finding", ""))) if handoffs else ""
+
+
+def why_not_closed(record: dict[str, Any] | None, limit_seconds: float, finding: str = "") -> str:
+    """Say at which stage the loop stands and what it waits for; `finding` is the investigation's word."""
     if record is None:
         return f"observe: no anomaly was seen within {limit_seconds:g} s; nothing needed changing"
     stage = next((item for item in record["stages"] if item["name"] == record["stage"]), None)
     detail = stage["detail"] if stage else ""
     outcome = f" (the lap ended: {record['outcome']})" if record["outcome"] else ""
-    return f"{record['stage']}: {detail}{outcome}"
+    said = f"; the investigation says: {finding}" if finding else ""
+    return f"{record['stage']}: {detail}{outcome}{said}"
 
 
 def _promoted(running: Serving, record: dict[str, Any], passed: float) -> LapResult:

@@ -12,7 +12,7 @@ from typing import Self
 
 import typer
 
-from app.cli.text import plain
+from app.terminal_text import plain
 from services.domain.errors import InvalidValueError, NacreError
 
 FAILED = 1

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.text import json_text, plain
+from app.terminal_text import json_text, plain
 
 NOTHING = "-"
 CELL_LIMIT = 200

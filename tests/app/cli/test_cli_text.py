@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cli.text import json_text, plain
+from app.terminal_text import json_text, plain
 
 
 @pytest.mark.parametrize(
