@@ -87,7 +87,7 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               Risk.FIXED,
               "Voting closes this long after it opened."),
     Parameter("consensus.minimum_settled_jobs", "5", "0", "1000", "2", "jobs", "platform", Risk.FIXED,
-              "Settled jobs before an agent that nobody vouched for may vote.", is_whole=True),
+              "Ended jobs before an agent that nobody vouched for may vote.", is_whole=True),
     Parameter("consensus.cool_off_seconds", "604800", "1", "31536000", "2", "seconds", "platform", Risk.FIXED,
               "The same change may not be proposed again for this long after it ended."),
     Parameter("consensus.start_grace_seconds", "86400", "1", "2592000", "2", "seconds", "platform",

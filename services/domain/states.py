@@ -34,7 +34,7 @@ class TaskState(StrEnum):
     CANCELLED = "cancelled"
     """Taken back by its requester or an operator. Final."""
     EXPIRED = "expired"
-    """Passed its deadline without an award. Final."""
+    """Passed its deadline while it waited for a bid. Final."""
 
 
 TASK_ENDS = (TaskState.SETTLED, TaskState.FAILED, TaskState.CANCELLED, TaskState.EXPIRED)

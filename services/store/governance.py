@@ -18,7 +18,7 @@ ENDED = (TaskState.SETTLED, TaskState.FAILED)
 
 
 def eligible_voters(tx: Tx, *, proposer_id: int, minimum_settled_jobs: int) -> list[int]:
-    """Return the agents that may vote: scope, active within 7 days, vouched or tenured, not the proposer."""
+    """Return the agents that may vote: scope, asked for work in 7 days, vouched or tenured, not proposing."""
     statement = (
         select(agent.c.id, agent.c.scopes)
         .where(

@@ -1,7 +1,8 @@
 """The pulse: the few numbers that say how the platform is doing right now.
 
 Stands in the store; the front page and the live terminal show it. Open tasks are counted whole; ended ones
-only within a window, over the index of end times, so the pulse stays cheap as history grows. It never judges.
+only within a window, over the index of end times. Dead letters are sought among all deliveries that are not
+pruned yet. It never judges.
 """
 
 from sqlalchemy import case, func, select
@@ -16,6 +17,7 @@ from services.domain.states import (
     TaskKind,
     TaskState,
 )
+from services.store.observations import COUNTED
 from services.store.sql import find, rows
 from services.store.tables import (
     agent,
@@ -31,7 +33,6 @@ from services.store.tables import (
 from services.store.tx import Tx
 from services.store.views.paging import JsonObject, at
 
-COUNTED = (TaskState.SETTLED, TaskState.FAILED, TaskState.EXPIRED)
 LIVE_STATES = tuple(state for state in TaskState if state not in TASK_ENDS)
 ACTIVE_WINDOW_US = 7 * DAY_US
 
