@@ -1,0 +1,233 @@
+"""The bet along many tasks at once: what `sequential.update` gives after every record, as whole columns.
+
+Stands beside `sequential` for work done after the fact: an analysis of a file, a simulation of thousands of
+experiments, a picture of the wealth. Nothing in the bet feeds back from wealth (mean and stake depend on past
+outcomes alone), so every path is a cumulative sum: about a microsecond a task. It never decides anything,
+and it never differs from the fold by more than rounding (a property-based test holds it to 1e-9).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from services.domain.bet import (
+    FUTILITY_FRACTIONS,
+    LIMIT_SHARE,
+    MEAN_FLOOR,
+    STRATUM_WEIGHT,
+    BetPlan,
+    RecordRefusedError,
+)
+from services.domain.sequential import SRM_WEIGHT
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Numbers = npt.ArrayLike
+Strata = Sequence[str] | npt.ArrayLike | None
+
+_PROMISED_FLOOR: Final = 0.01  # as in the sequential test: no arm is predicted below this part of its share
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Paths:
+    """One value per task, in assignment order (shape: tasks); logs are natural and taken after the task.
+
+    y: the outcome that was bet on, in [0, 1]. m: the predictable mean, fixed before the task's arm was seen.
+    e_log, harm_log, futility_log, srm_log: log wealth of the bets "better", "worse", "the stated effect is
+    not there" and "the arms do not have their shares".
+    """
+
+    y: Floats
+    m: Floats
+    e_log: Floats
+    harm_log: Floats
+    futility_log: Floats
+    srm_log: Floats
+
+
+def wealth_paths(
+    plan: BetPlan, shares: Numbers, arms: Numbers, outcomes: Numbers, strata: Strata = None
+) -> Paths:
+    """Return the paths of every bet over tasks in assignment order.
+
+    shares: π of each task, in (0, 1); arms: 0 control, 1 treatment; outcomes: in [0, 1], higher is better;
+    strata: a name or number per task, None when there is only one kind. All have shape (tasks,). Raises
+    RecordRefusedError naming the column for a length, share, arm or outcome that cannot be bet on.
+    """
+    share, arm, y = columns(shares, arms, outcomes)
+    codes = None if strata is None else stratum_codes(strata, len(share))
+    m = predictable_means(plan, y, codes)
+    x = (arm - share) * (y - m)
+    return Paths(
+        y,
+        m,
+        superiority_log(plan, share, m, x),
+        harm_log(plan, share, m, x),
+        futility_log(plan, share, m, x),
+        srm_log(share, arm),
+    )
+
+
+def columns(shares: Numbers, arms: Numbers, outcomes: Numbers) -> tuple[Floats, Floats, Floats]:
+    """Return π, A and Y as columns of floats; RecordRefusedError names the column and row that is wrong."""
+    share = np.asarray(shares, dtype=np.float64)
+    arm = np.asarray(arms, dtype=np.float64)
+    outcome = np.asarray(outcomes, dtype=np.float64)
+    if share.ndim != 1:
+        raise RecordRefusedError("share", f"must have one dimension, has {share.ndim}")
+    for name, column in (("arm", arm), ("outcome", outcome)):
+        if column.shape != share.shape:
+            raise RecordRefusedError(name, f"has shape {column.shape}, the shares have {share.shape}")
+    _require_rows("share", share, (share > 0.0) & (share < 1.0), "must lie strictly between 0 and 1")
+    _require_rows("arm", arm, (arm == 0.0) | (arm == 1.0), "must be 0 or 1")
+    _require_rows("outcome", outcome, (outcome >= 0.0) & (outcome <= 1.0), "must lie in [0, 1]")
+    return share, arm, outcome
+
+
+def stratum_codes(strata: Sequence[str] | npt.ArrayLike, tasks: int) -> Integers:
+    """Return one number per task, equal for tasks of the same stratum (shape: tasks)."""
+    names = np.asarray(strata)
+    if names.shape != (tasks,):
+        raise RecordRefusedError("stratum", f"has shape {names.shape}, the shares have {(tasks,)}")
+    if np.issubdtype(names.dtype, np.integer):
+        return names.astype(np.int64)
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names.tolist()], dtype=np.int64)
+
+
+def predictable_means(plan: BetPlan, y: Floats, strata: Integers | None = None) -> Floats:
+    """Return m before each task: `bet.predictable_mean` of everything before it (shape: tasks)."""
+    tasks = np.arange(len(y), dtype=np.float64)
+    total = before(y)
+    if plan.base_rate is None:
+        mean = (1.0 + total) / (2.0 + tasks)
+    else:
+        mean = (plan.base_weight * plan.base_rate + total) / (plan.base_weight + tasks)
+    if strata is not None:
+        n, stratum_total = _before_in_stratum(y, strata)
+        own = (stratum_total + STRATUM_WEIGHT * mean) / (n + STRATUM_WEIGHT)
+        mean = np.where(n == tasks, mean, own)
+    return np.clip(mean, MEAN_FLOOR, 1.0 - MEAN_FLOOR)
+
+
+def superiority_log(plan: BetPlan, share: Floats, m: Floats, x: Floats) -> Floats:
+    """Return log E of "treatment is better" after each task; x = (A − π)(Y − m)."""
+    widest = np.minimum(m / share, (1.0 - m) / (1.0 - share))
+    unit = x / (m * (1.0 - m))
+    gain = widest * unit
+    paths = [np.minimum(plan.effect, LIMIT_SHARE * widest) * unit, *[c * gain for c in plan.grid]]
+    return mixed([np.cumsum(np.log1p(path)) for path in paths], plan.stated_weight)
+
+
+def harm_log(plan: BetPlan, share: Floats, m: Floats, x: Floats) -> Floats:
+    """Return log E of "treatment is worse" after each task: the mirrored bet on the grid alone."""
+    loss = -np.minimum(m / (1.0 - share), (1.0 - m) / share) * (x / (m * (1.0 - m)))
+    return mixed([np.cumsum(np.log1p(c * loss)) for c in plan.grid], 1.0 / len(plan.grid))
+
+
+def futility_log(plan: BetPlan, share: Floats, m: Floats, x: Floats) -> Floats:
+    """Return log E of "the effect is smaller than stated" after each task."""
+    shift = share * (1.0 - share) * plan.effect
+    worst = np.maximum((1.0 - share) * (1.0 - m), share * m) - shift
+    step = plan.effect / (m * (1.0 - m))
+    limit = np.divide(LIMIT_SHARE, worst, out=np.full_like(worst, np.inf), where=worst > 0.0)
+    miss = np.minimum(step, limit) * (shift - x)
+    logs = [np.cumsum(np.log1p(c * miss)) for c in FUTILITY_FRACTIONS]
+    return mixed(logs, 1.0 / len(logs))
+
+
+def srm_log(share: Floats, arm: Floats) -> Floats:
+    """Return log E of "the arms do not have their shares" after each task (sequential sample-ratio test)."""
+    surplus = (before(arm) - before(share)) / (SRM_WEIGHT + np.arange(len(arm), dtype=np.float64))
+    lowest = _PROMISED_FLOOR * share
+    predicted = np.clip(share + surplus, lowest, 1.0 - _PROMISED_FLOOR * (1.0 - share))
+    treated = arm == 1.0
+    return np.cumsum(
+        np.log(np.where(treated, predicted, 1.0 - predicted) / np.where(treated, share, 1.0 - share))
+    )
+
+
+def mixed(logs: Sequence[Floats], first_weight: float) -> Floats:
+    """Return the log of the mean wealth after each task: `first_weight` on the first path, the rest evenly.
+
+    With `first_weight` 0 the first path counts for nothing, as in the fold.
+    """
+    if first_weight == 0.0 or len(logs) == 1:
+        logs = logs[1:] or logs
+        first_weight = 1.0 / len(logs)
+    top = logs[0]
+    for log in logs[1:]:
+        top = np.maximum(top, log)
+    total = first_weight * np.exp(logs[0] - top)
+    for log in logs[1:]:
+        total += (1.0 - first_weight) / (len(logs) - 1) * np.exp(log - top)
+    return np.asarray(top + np.log(total), dtype=np.float64)
+
+
+def midranks(measures: Numbers) -> Floats:
+    """Return each measure's mid-rank among those before it, in (0, 1): 1 means lower than all (better).
+
+    Y_i = (#{j < i: x_j > x_i} + (#{j < i: x_j = x_i} + 1)/2)/(i + 1), i from 0; in assignment order this is
+    the sequential Wilcoxon score. O(n log n): earlier larger values are counted bit by bit of the dense
+    rank, over tasks kept grouped by the bits above and in order inside each group.
+    """
+    x = np.asarray(measures, dtype=np.float64)
+    tasks = len(x)
+    values, ranks = np.unique(x, return_inverse=True)
+    bits = max(1, int(len(values) - 1).bit_length())
+    first = np.zeros((1 << bits) + 1, dtype=np.int64)  # how many tasks have a rank below
+    np.cumsum(np.bincount(ranks, minlength=1 << bits), out=first[1:])
+    rank, task = ranks.astype(np.int64), np.arange(tasks)
+    place, larger = np.arange(tasks), np.zeros(tasks, dtype=np.int64)
+    for bit in range(bits - 1, -1, -1):
+        is_low = (rank >> bit) & 1 == 0
+        lows = np.concatenate(([0], np.cumsum(is_low)))
+        start = first[(rank >> (bit + 1)) << (bit + 1)]
+        lows_before = lows[:-1] - lows[start]
+        highs_before = place - start - lows_before
+        larger += np.where(is_low, highs_before, 0)
+        target = first[(rank >> bit) << bit] + np.where(is_low, lows_before, highs_before)
+        rank, task, larger = (_moved(column, target) for column in (rank, task, larger))
+    equal = place - first[rank]
+    scores = np.empty(tasks, dtype=np.float64)
+    scores[task] = (larger + (equal + 1) / 2.0) / (task + 1)
+    return scores
+
+
+def before(column: Floats) -> Floats:
+    """Return the sum of everything before each task (shape: tasks)."""
+    total = np.empty_like(column)
+    if len(column):
+        total[0] = 0.0
+        np.cumsum(column[:-1], out=total[1:])
+    return total
+
+
+def _before_in_stratum(y: Floats, strata: Integers) -> tuple[Floats, Floats]:
+    """Return count and outcome sum of the earlier tasks of the same stratum, for each task."""
+    order = np.argsort(strata, kind="stable")
+    grouped = strata[order]
+    is_first = np.ones(len(y), dtype=np.bool_)
+    is_first[1:] = grouped[1:] != grouped[:-1]
+    first = np.flatnonzero(is_first)[np.cumsum(is_first) - 1] if len(y) else order
+    total = before(y[order])
+    n, own = np.empty_like(y), np.empty_like(y)
+    n[order] = np.arange(len(y)) - first
+    own[order] = total - total[first]
+    return n, own
+
+
+def _moved(column: Integers, target: Integers) -> Integers:
+    moved = np.empty_like(column)
+    moved[target] = column
+    return moved
+
+
+def _require_rows(name: str, column: Floats, holds: npt.NDArray[np.bool_], rule: str) -> None:
+    wrong = np.flatnonzero(~holds)
+    if len(wrong):
+        at = int(wrong[0])
+        raise RecordRefusedError(name, f"{rule}, got {float(column[at])!r} at index {at}")
