@@ -140,6 +140,4 @@ def test_a_task_costs_about_a_microsecond():
     plan = BetPlan(effect=0.05, cap_tasks=tasks)
     begun = time.process_time()
     wealth_paths(plan, np.full(tasks, 0.5), arms, outcomes, strata)
-    assert (
-        time.process_time() - begun
-    ) / tasks < 5e-6  # measured 0.3 µs; the rest is for a busy machine
+    assert (time.process_time() - begun) / tasks < 5e-6  # measured 0.3 µs; the rest is for a busy machine
