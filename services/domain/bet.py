@@ -11,9 +11,33 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from services.domain.bet_refusals import PlanRefusedError, RecordRefusedError, require
+from services.domain.guardrails import (
+    LIMIT_SHARE,
+    MEAN_FLOOR,
+    Guardrail,
+    GuardrailState,
+    start_guardrail,
+)
+from services.domain.metrics import RANK_VARIANCE, Metric
+
+__all__ = [
+    "LIMIT_SHARE",
+    "MEAN_FLOOR",
+    "UNDECIDED",
+    "BetPlan",
+    "BetState",
+    "Decision",
+    "PlanRefusedError",
+    "Record",
+    "RecordRefusedError",
+    "Verdict",
+    "predictable_mean",
+    "require",
+    "start_state",
+]
+
 STRATUM_WEIGHT: Final = 3.0  # pseudo-tasks with which a stratum's mean is shrunk to the pooled mean
-MEAN_FLOOR: Final = 1e-6  # m stays inside (floor, 1 - floor): m(1 - m) never vanishes at 0 % or 100 %
-LIMIT_SHARE: Final = 0.98  # a stake beyond the admissible range is cut to this share of it: e stays > 0
 FUTILITY_FRACTIONS: Final = (1.0, 0.5)  # of λ = MDE/(m(1 - m))
 
 
@@ -24,22 +48,6 @@ class Verdict(StrEnum):
     LOSS = "loss"  # evidence that treatment is worse
     INCONCLUSIVE = "inconclusive"  # the stated effect is refuted, or the cap was reached
     INVALID = "invalid"  # the arms do not have the promised shares: nothing can be concluded
-
-
-class RecordRefusedError(ValueError):
-    """A record that may not be counted; `field` names the offending field and the state is unchanged."""
-
-    def __init__(self, field_name: str, message: str) -> None:
-        super().__init__(f"{field_name}: {message}")
-        self.field = field_name
-
-
-class PlanRefusedError(ValueError):
-    """A plan (or its payload) that cannot be bet on; `field` names the offending field."""
-
-    def __init__(self, field_name: str, message: str) -> None:
-        super().__init__(f"{field_name}: {message}")
-        self.field = field_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,11 @@ class BetPlan:
     treatment_share: the planned share; each record carries the share that really applied. base_rate: the
     platform's recent mean outcome, worth `base_weight` pseudo-tasks; None means Beta(1, 1). stated_weight:
     share of the wealth bet on `effect`, the rest is spread evenly over `grid` (fractions of the admissible
-    range). harm_evidence: E at which treatment is declared worse. Raises PlanRefusedError.
+    range). harm_evidence: E at which treatment (or a guardrail) is declared worse. A win needs
+    `minimum_tasks`, `minimum_per_arm` and a record assigned `minimum_cycle_us` after the start;
+    is_proof_required: and every guardrail's non-inferiority at `alpha` 0.05. futility_alpha None: no
+    futility. ramp_share: the share until `ramp_tasks` are counted without a hint of harm. Raises
+    PlanRefusedError.
     """
 
     effect: float
@@ -73,15 +85,25 @@ class BetPlan:
     grid: tuple[float, ...] = (0.1, 0.2, 0.4, 0.7)
     minimum_tasks: int = 20
     harm_evidence: float = 20.0
-    futility_alpha: float = 0.1
+    futility_alpha: float | None = 0.1
     srm_alpha: float = 0.01
     stated_weight: float = 0.5
+    metric: Metric = Metric.SUCCESS
+    guardrails: tuple[Guardrail, ...] = ()
+    is_proof_required: bool = False
+    minimum_per_arm: int = 0
+    minimum_cycle_us: int = 0
+    ramp_share: float | None = None
+    ramp_tasks: int = 20
 
     def __post_init__(self) -> None:
         """Refuse a plan whose bet would not be valid."""
-        for name in ("alpha", "treatment_share", "futility_alpha", "srm_alpha"):
-            require(name, 0.0 < getattr(self, name) < 1.0, "must lie strictly between 0 and 1")
-        require("effect", 0.0 < self.effect <= 1.0, "must lie in (0, 1]")
+        for name in ("alpha", "treatment_share", "futility_alpha", "srm_alpha", "ramp_share"):
+            value = getattr(self, name)
+            is_set = value is not None or name not in _OPTIONAL
+            require(name, not is_set or 0.0 < value < 1.0, "must lie strictly between 0 and 1")
+        widest = 0.5 if self.metric.is_ranked else 1.0
+        require("effect", 0.0 < self.effect <= widest, f"must lie in (0, {widest:g}] for {self.metric}")
         require("base_rate", self.base_rate is None or 0.0 <= self.base_rate <= 1.0, "must lie in [0, 1]")
         require("base_weight", 0.0 < self.base_weight < math.inf, "must be positive and finite")
         require(
@@ -91,23 +113,35 @@ class BetPlan:
         require("minimum_tasks", 0 <= self.minimum_tasks <= self.cap_tasks, "must lie in 0..cap_tasks")
         require("harm_evidence", 1.0 < self.harm_evidence < math.inf, "must exceed 1")
         require("stated_weight", 0.0 <= self.stated_weight < 1.0, "must lie in [0, 1)")
+        require("minimum_per_arm", self.minimum_per_arm >= 0, "must be at least 0")
+        require("minimum_cycle_us", self.minimum_cycle_us >= 0, "must be at least 0")
+        require("ramp_tasks", self.ramp_tasks >= 0, "must be at least 0")
+        metrics = [guardrail.metric for guardrail in self.guardrails]
+        require("guardrails", len(set(metrics)) == len(metrics), "name each metric once")
+        require("guardrails", self.metric not in metrics, f"{self.metric} is what decides already")
+
+    def spread(self, mean: float) -> float:
+        """Return the variance with which the stated effect is staked: m(1 − m), 1/12 for ranks."""
+        return RANK_VARIANCE if self.metric.is_ranked else mean * (1.0 - mean)
 
     def to_payload(self) -> dict[str, Any]:
         """Return the plan without floats: decimals as `repr` strings, for canonical JSON."""
-        return {name: _without_floats(getattr(self, name)) for name in self.__dataclass_fields__}
+        payload = {name: _without_floats(getattr(self, name)) for name in self.__dataclass_fields__}
+        payload["metric"] = str(self.metric)
+        payload["guardrails"] = [guardrail.to_payload() for guardrail in self.guardrails]
+        return payload
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> "BetPlan":
-        """Rebuild exactly what `to_payload` wrote; PlanRefusedError names a missing or broken field."""
+        """Rebuild exactly what `to_payload` wrote; PlanRefusedError names a missing or broken field.
+
+        A field of `_LATER` may be missing: plans written before it existed mean its default.
+        """
         values: dict[str, Any] = {}
         for name in cls.__dataclass_fields__:
-            raw = _present(payload, name)
-            if name in ("cap_tasks", "minimum_tasks"):
-                values[name] = int(raw)
-            elif name == "grid":
-                values[name] = tuple(_number(name, item) for item in raw)
-            else:
-                values[name] = None if raw is None and name == "base_rate" else _number(name, raw)
+            if name in _LATER and name not in payload:
+                continue
+            values[name] = _plan_value(name, _present(payload, name))
         return cls(**values)
 
 
@@ -116,7 +150,10 @@ class Record:
     """One resolved task: its place in assignment order (from 0), arm (1 = treatment), share π that applied.
 
     outcome: success or score in [0, 1], higher is better; an unresolved task counts as 0 at max-wait, in
-    both arms. stratum: task type (or agent), known before the arm was; "" when there is only one kind.
+    both arms. For a ranked metric the raw measure (seconds, microcredits), lower is better. stratum: task
+    type (or agent), known before the arm was; "" when there is only one kind. at_us: when it was assigned,
+    in µs since the start. is_resolved: False when the maximum wait ended it. guardrails: the raw measure of
+    each of the plan's guardrails, in its order.
     """
 
     ordinal: int
@@ -125,6 +162,9 @@ class Record:
     share: float
     outcome: float
     stratum: str = ""
+    at_us: int = 0
+    is_resolved: bool = True
+    guardrails: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +174,10 @@ class BetState:
     next_ordinal: ordinal the next record must have, and the number of tasks counted. assigned, successes:
     count and outcome sum per arm (control, treatment). *_logs: log wealth of each single bet; e_log,
     harm_log, futility_log: log of their weighted mean; e_max_log: highest e_log so far. expected_treated:
-    sum of π. strata: count and outcome sum by name. decision: the first verdict reached; later records
-    still move the numbers, never the verdict.
+    sum of π. resolved_*: the same for the tasks whose outcome came within the maximum wait. strata: count
+    and outcome sum by name. past: outcomes so far in ascending order (ranked metrics only). decision: the
+    first verdict reached; later records still move the numbers, never the verdict. For a ranked metric
+    "outcome" means the rank.
     """
 
     next_ordinal: int
@@ -150,6 +192,12 @@ class BetState:
     futility_log: float = 0.0
     srm_log: float = 0.0
     expected_treated: float = 0.0
+    resolved: tuple[int, int] = (0, 0)
+    resolved_expected: float = 0.0
+    resolved_srm_log: float = 0.0
+    elapsed_us: int = 0
+    past: tuple[float, ...] = ()
+    guardrails: tuple[GuardrailState, ...] = ()
     strata: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     decision: Decision = UNDECIDED
 
@@ -167,6 +215,7 @@ class BetState:
         """Return the state without floats: decimals as `repr` strings, strata as sorted triples."""
         payload = {name: _without_floats(getattr(self, name)) for name in _STATE_NUMBERS}
         payload["strata"] = [[name, n, repr(total)] for name, (n, total) in sorted(self.strata.items())]
+        payload["guardrails"] = [state.to_payload() for state in self.guardrails]
         verdict = self.decision.verdict
         payload["verdict"] = verdict.value if verdict else None
         payload["reason"] = self.decision.reason
@@ -175,17 +224,39 @@ class BetState:
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> "BetState":
         """Rebuild exactly what `to_payload` wrote; PlanRefusedError names a missing or broken field."""
-        values: dict[str, Any] = {name: _decoded(name, _present(payload, name)) for name in _STATE_NUMBERS}
+        values: dict[str, Any] = {
+            name: _decoded(name, _present(payload, name))
+            for name in _STATE_NUMBERS
+            if name in payload or name not in _LATER
+        }
         strata = {
             str(name): (int(n), _number("strata", total)) for name, n, total in _present(payload, "strata")
         }
+        guardrails = tuple(GuardrailState.from_payload(item) for item in payload.get("guardrails", ()))
         verdict = _present(payload, "verdict")
         decision = Decision(Verdict(verdict) if verdict else None, str(_present(payload, "reason")))
-        return cls(**values, strata=strata, decision=UNDECIDED if decision == UNDECIDED else decision)
+        kept = UNDECIDED if decision == UNDECIDED else decision
+        return cls(**values, strata=strata, guardrails=guardrails, decision=kept)
 
 
-_STATE_NUMBERS: Final = tuple(n for n in BetState.__dataclass_fields__ if n not in ("strata", "decision"))
-_STATE_INTEGERS: Final = ("next_ordinal", "assigned")
+_STATE_NUMBERS: Final = tuple(
+    n for n in BetState.__dataclass_fields__ if n not in ("strata", "guardrails", "decision")
+)
+_STATE_INTEGERS: Final = ("next_ordinal", "assigned", "resolved", "elapsed_us")
+_OPTIONAL: Final = ("futility_alpha", "ramp_share", "base_rate")
+_INTEGERS: Final = ("cap_tasks", "minimum_tasks", "minimum_per_arm", "minimum_cycle_us", "ramp_tasks")
+_LATER: Final = frozenset(
+    {"metric", "guardrails", "is_proof_required", "minimum_per_arm", "minimum_cycle_us", "ramp_share"}
+    | {"ramp_tasks", "resolved", "resolved_expected", "resolved_srm_log", "elapsed_us", "past"}
+)
+
+
+def start_state(plan: BetPlan) -> BetState:
+    """Return the state before the first task: every wealth is 1."""
+    zeros = (0.0,) * len(plan.grid)
+    futility = (0.0,) * len(FUTILITY_FRACTIONS)
+    guardrails = tuple(start_guardrail(plan.grid) for _ in plan.guardrails)
+    return BetState(0, (0, 0), (0.0, 0.0), (0.0, *zeros), zeros, futility, guardrails=guardrails)
 
 
 def predictable_mean(
@@ -205,10 +276,21 @@ def predictable_mean(
     return min(max(mean, MEAN_FLOOR), 1.0 - MEAN_FLOOR)
 
 
-def require(name: str, holds: bool, message: str) -> None:  # noqa: FBT001  a condition is what it checks
-    """Raise PlanRefusedError for the field `name` unless the condition holds."""
-    if not holds:
-        raise PlanRefusedError(name, message)
+def _plan_value(name: str, raw: Any) -> Any:
+    """Return one field of a plan from its payload."""
+    if raw is None and name in _OPTIONAL:
+        return None
+    if name == "guardrails":
+        return tuple(Guardrail.from_payload(item) for item in raw)
+    if name == "metric":
+        require("metric", raw in list(Metric), f"must be one of {', '.join(Metric)}, got {raw!r}")
+        return Metric(raw)
+    if name == "is_proof_required":
+        require(name, isinstance(raw, bool), "must be true or false")
+        return raw
+    if name == "grid":
+        return tuple(_number(name, item) for item in raw)
+    return int(raw) if name in _INTEGERS else _number(name, raw)
 
 
 def _without_floats(value: Any) -> Any:

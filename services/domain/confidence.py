@@ -9,6 +9,7 @@ looks at anything but plan and records.
 Source: Waudby-Smith & Ramdas 2024 (confidence sequences by betting), with the increment of `sequential`.
 """
 
+from bisect import insort
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.domain.bet import LIMIT_SHARE, BetPlan, Record, predictable_mean, require
+from services.domain.metrics import RANK_VARIANCE, mid_rank
 
 _BISECTIONS: Final = 30  # 2 / 2**30: far below anything a report shows
 
@@ -54,13 +56,18 @@ def _moments(plan: BetPlan, records: Iterable[Record]) -> npt.NDArray[np.float64
     """Return one row (π, m, (A − π)(Y − m)) per record, m as the verdict's bet had it."""
     rows: list[tuple[float, float, float]] = []
     strata: dict[str, tuple[int, float]] = {}
+    past: list[float] = []
     total = 0.0
     for tasks, record in enumerate(records):
+        outcome = record.outcome
+        if plan.metric.is_ranked:
+            outcome = mid_rank(past, record.outcome)
+            insort(past, record.outcome)
         n, stratum_total = strata.get(record.stratum, (0, 0.0))
         mean = predictable_mean(plan, tasks, total, n, stratum_total)
-        rows.append((record.share, mean, (record.arm - record.share) * (record.outcome - mean)))
-        strata[record.stratum] = (n + 1, stratum_total + record.outcome)
-        total += record.outcome
+        rows.append((record.share, mean, (record.arm - record.share) * (outcome - mean)))
+        strata[record.stratum] = (n + 1, stratum_total + outcome)
+        total += outcome
     return np.array(rows, dtype=np.float64)
 
 
@@ -79,7 +86,8 @@ def _largest_refuted(
     balance = share * (1.0 - share)
     worst = np.maximum((1.0 - share) * mean, share * (1.0 - mean)) + balance
     fractions = np.array(plan.grid)
-    stated = np.minimum(plan.effect / (mean * (1.0 - mean)), LIMIT_SHARE / worst)
+    spread = RANK_VARIANCE if plan.metric.is_ranked else mean * (1.0 - mean)
+    stated = np.minimum(plan.effect / spread, LIMIT_SHARE / worst)
     stakes = np.column_stack([stated, fractions[None, :] / worst[:, None]])
     weights = np.array([plan.stated_weight, *[(1.0 - plan.stated_weight) / len(fractions)] * len(fractions)])
 

@@ -1,0 +1,26 @@
+"""Why a plan or a record of a bet is refused: the offending field by name, and what would be right.
+
+Stands under everything that bets. It never mends a value and never lets one through.
+"""
+
+
+class RecordRefusedError(ValueError):
+    """A record that may not be counted; `field` names the offending field and the state is unchanged."""
+
+    def __init__(self, field_name: str, message: str) -> None:
+        super().__init__(f"{field_name}: {message}")
+        self.field = field_name
+
+
+class PlanRefusedError(ValueError):
+    """A plan (or its payload) that cannot be bet on; `field` names the offending field."""
+
+    def __init__(self, field_name: str, message: str) -> None:
+        super().__init__(f"{field_name}: {message}")
+        self.field = field_name
+
+
+def require(name: str, holds: bool, message: str) -> None:  # noqa: FBT001  a condition is what it checks
+    """Raise PlanRefusedError for the field `name` unless the condition holds."""
+    if not holds:
+        raise PlanRefusedError(name, message)
