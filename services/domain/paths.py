@@ -16,11 +16,12 @@ import numpy.typing as npt
 from services.domain.bet import (
     FUTILITY_FRACTIONS,
     LIMIT_SHARE,
-    MEAN_FLOOR,
     STRATUM_WEIGHT,
     BetPlan,
     RecordRefusedError,
 )
+from services.domain.guardrails import MEAN_FLOOR
+from services.domain.metrics import RANK_VARIANCE
 from services.domain.sequential import SRM_WEIGHT
 
 Floats = npt.NDArray[np.float64]
@@ -53,11 +54,13 @@ def wealth_paths(
 ) -> Paths:
     """Return the paths of every bet over tasks in assignment order.
 
-    shares: π of each task, in (0, 1); arms: 0 control, 1 treatment; outcomes: in [0, 1], higher is better;
-    strata: a name or number per task, None when there is only one kind. All have shape (tasks,). Raises
-    RecordRefusedError naming the column for a length, share, arm or outcome that cannot be bet on.
+    shares: π of each task, in (0, 1); arms: 0 control, 1 treatment; outcomes: success or score in [0, 1],
+    higher is better, or for a ranked metric the raw measure from 0, lower is better; strata: a name or
+    number per task, None when there is only one kind. All have shape (tasks,). Raises RecordRefusedError
+    naming the column for a length, share, arm or outcome that cannot be bet on.
     """
-    share, arm, y = columns(shares, arms, outcomes)
+    share, arm, outcome = columns(shares, arms, outcomes, is_ranked=plan.metric.is_ranked)
+    y = midranks(outcome) if plan.metric.is_ranked else outcome
     codes = None if strata is None else stratum_codes(strata, len(share))
     m = predictable_means(plan, y, codes)
     x = (arm - share) * (y - m)
@@ -71,8 +74,10 @@ def wealth_paths(
     )
 
 
-def columns(shares: Numbers, arms: Numbers, outcomes: Numbers) -> tuple[Floats, Floats, Floats]:
-    """Return π, A and Y as columns of floats; RecordRefusedError names the column and row that is wrong."""
+def columns(
+    shares: Numbers, arms: Numbers, outcomes: Numbers, *, is_ranked: bool = False
+) -> tuple[Floats, Floats, Floats]:
+    """Return π, A and outcome as columns of floats; RecordRefusedError names column and index of a fault."""
     share = np.asarray(shares, dtype=np.float64)
     arm = np.asarray(arms, dtype=np.float64)
     outcome = np.asarray(outcomes, dtype=np.float64)
@@ -83,7 +88,11 @@ def columns(shares: Numbers, arms: Numbers, outcomes: Numbers) -> tuple[Floats, 
             raise RecordRefusedError(name, f"has shape {column.shape}, the shares have {share.shape}")
     _require_rows("share", share, (share > 0.0) & (share < 1.0), "must lie strictly between 0 and 1")
     _require_rows("arm", arm, (arm == 0.0) | (arm == 1.0), "must be 0 or 1")
-    _require_rows("outcome", outcome, (outcome >= 0.0) & (outcome <= 1.0), "must lie in [0, 1]")
+    if is_ranked:
+        within = (outcome >= 0.0) & (outcome < np.inf)
+        _require_rows("outcome", outcome, within, "must be a finite number from 0")
+    else:
+        _require_rows("outcome", outcome, (outcome >= 0.0) & (outcome <= 1.0), "must lie in [0, 1]")
     return share, arm, outcome
 
 
@@ -118,8 +127,9 @@ def superiority_log(plan: BetPlan, share: Floats, m: Floats, x: Floats) -> Float
     widest = np.minimum(m / share, (1.0 - m) / (1.0 - share))
     unit = x / (m * (1.0 - m))
     gain = widest * unit
-    paths = [np.minimum(plan.effect, LIMIT_SHARE * widest) * unit, *[c * gain for c in plan.grid]]
-    return mixed([np.cumsum(np.log1p(path)) for path in paths], plan.stated_weight)
+    stake = np.minimum(plan.effect / spread(plan, m), LIMIT_SHARE * widest / (m * (1.0 - m)))
+    steps = [stake * x, *[c * gain for c in plan.grid]]
+    return mixed([np.cumsum(np.log1p(step)) for step in steps], plan.stated_weight)
 
 
 def harm_log(plan: BetPlan, share: Floats, m: Floats, x: Floats) -> Floats:
@@ -132,7 +142,7 @@ def futility_log(plan: BetPlan, share: Floats, m: Floats, x: Floats) -> Floats:
     """Return log E of "the effect is smaller than stated" after each task."""
     shift = share * (1.0 - share) * plan.effect
     worst = np.maximum((1.0 - share) * (1.0 - m), share * m) - shift
-    step = plan.effect / (m * (1.0 - m))
+    step = plan.effect / spread(plan, m)
     limit = np.divide(LIMIT_SHARE, worst, out=np.full_like(worst, np.inf), where=worst > 0.0)
     miss = np.minimum(step, limit) * (shift - x)
     logs = [np.cumsum(np.log1p(c * miss)) for c in FUTILITY_FRACTIONS]
@@ -148,6 +158,11 @@ def srm_log(share: Floats, arm: Floats) -> Floats:
     return np.cumsum(
         np.log(np.where(treated, predicted, 1.0 - predicted) / np.where(treated, share, 1.0 - share))
     )
+
+
+def spread(plan: BetPlan, m: Floats) -> Floats:
+    """Return `BetPlan.spread` of each mean: m(1 − m), 1/12 for ranks."""
+    return np.full_like(m, RANK_VARIANCE) if plan.metric.is_ranked else m * (1.0 - m)
 
 
 def mixed(logs: Sequence[Floats], first_weight: float) -> Floats:

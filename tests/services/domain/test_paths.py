@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.domain.bet import BetPlan, Record, RecordRefusedError, predictable_mean
+from services.domain.metrics import Metric
 from services.domain.paths import midranks, stratum_codes, wealth_paths
 from services.domain.sequential import start, update
 
@@ -21,20 +22,30 @@ PLANS = st.builds(
     grid=st.sampled_from([(0.1, 0.2, 0.4, 0.7), (0.5,), (0.05, 0.95)]),
     minimum_tasks=st.just(0),
 )
-OUTCOMES = st.sampled_from([0.0, 1.0]) | st.floats(0.0, 1.0)
-ROWS = st.lists(
-    st.tuples(st.floats(0.01, 0.99), st.sampled_from([0, 1]), OUTCOMES, st.sampled_from(["", "a", "b", "c"])),
-    max_size=60,
+RANKED = st.builds(
+    BetPlan,
+    effect=st.floats(0.001, 0.5),
+    cap_tasks=st.just(1_000),
+    metric=st.sampled_from([Metric.DURATION, Metric.COST]),
+    base_rate=st.none() | st.just(0.5),
+    stated_weight=st.sampled_from([0.0, 0.5]),
 )
+MEASURES = st.integers(0, 5).map(float) | st.floats(0.0, 1e12)
+OUTCOMES = st.sampled_from([0.0, 1.0]) | st.floats(0.0, 1.0)
+
+
+def rows_of(outcomes):
+    """Return a strategy of rows (share, arm, outcome, stratum)."""
+    row = st.tuples(st.floats(0.01, 0.99), st.sampled_from([0, 1]), outcomes, st.sampled_from(["", "a", "b"]))
+    return st.lists(row, max_size=60)
 
 
 def fold(plan, rows):
     """Return (m, log E, log harm, log futility, log SRM) after every record, by the sequential test."""
-    state, totals, told = start(plan), {}, []
+    state, told = start(plan), []
     for ordinal, (share, arm, outcome, stratum) in enumerate(rows):
-        n, total = totals.get(stratum, (0, 0.0))
-        mean = predictable_mean(plan, ordinal, sum(t for _, t in totals.values()), n, total)
-        totals[stratum] = (n + 1, total + outcome)
+        n, total = state.strata.get(stratum, (0, 0.0))
+        mean = predictable_mean(plan, ordinal, sum(t for _, t in state.strata.values()), n, total)
         state = update(plan, state, Record(ordinal, f"u{ordinal}", arm, share, outcome, stratum))
         told.append((mean, state.e_log, state.harm_log, state.futility_log, state.srm_log))
     return np.array(told).reshape(len(rows), 5)
@@ -49,10 +60,18 @@ def parts(rows):
 
 
 @settings(max_examples=300, deadline=None)
-@given(PLANS, ROWS)
+@given(PLANS, rows_of(OUTCOMES))
 def test_the_paths_are_the_fold(plan, rows):
     shares, arms, outcomes, strata = parts(rows)
     told = together(wealth_paths(plan, shares, arms, outcomes, strata))
+    np.testing.assert_allclose(told, fold(plan, rows), rtol=0.0, atol=1e-9)
+
+
+@settings(max_examples=200, deadline=None)
+@given(RANKED, rows_of(MEASURES))
+def test_the_paths_of_a_ranked_metric_are_the_fold(plan, rows):
+    shares, arms, measures, strata = parts(rows)
+    told = together(wealth_paths(plan, shares, arms, measures, strata))
     np.testing.assert_allclose(told, fold(plan, rows), rtol=0.0, atol=1e-9)
 
 
@@ -124,6 +143,13 @@ def test_a_column_that_cannot_be_bet_on_is_refused_by_name(columns, field, where
     with pytest.raises(RecordRefusedError, match=where) as refusal:
         wealth_paths(BetPlan(effect=0.1, cap_tasks=50), *columns)
     assert refusal.value.field == field
+
+
+@pytest.mark.parametrize("measure", [-1.0, float("inf"), float("nan")])
+def test_a_measure_that_has_no_rank_is_refused(measure):
+    plan = BetPlan(effect=0.1, cap_tasks=50, metric=Metric.COST)
+    with pytest.raises(RecordRefusedError, match=r"outcome.* from 0.*index 1"):
+        wealth_paths(plan, [0.5, 0.5], [0, 1], [3.0, measure])
 
 
 def test_a_stratum_column_of_another_length_is_refused():
