@@ -12,10 +12,10 @@ import sys
 import time
 from pathlib import Path
 
+from app.simulation.world import World
 from services.domain.hash_chain import Frontier, leaf_hash
 from services.domain.ledger_audit import audit_ledger
 from services.domain.ledger_schema import Entry, EntryType, entry_bytes
-from tests.simulation.world import World
 
 ROOT = Path(__file__).parents[2]
 NACRE = [sys.executable, "-c", "import sys; from app.cli import main; sys.exit(main())"]

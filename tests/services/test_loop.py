@@ -2,11 +2,11 @@
 
 import pytest
 
+from app.simulation.world import World, cliff
 from services import loop
 from services.domain.events import EventType
 from services.store import sql, tables
 from tests.simulation.conftest import SEED, fresh_database
-from tests.simulation.world import World, cliff
 
 DELIVERY_ONLY = ("delivery",)
 

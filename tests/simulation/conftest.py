@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from app.simulation.world import World
 from tests.plugins.databases import url_of_file
-from tests.simulation.world import World
 
 SEED = 5
 ENGINES = ("sqlite", "postgresql")

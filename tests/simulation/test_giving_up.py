@@ -1,9 +1,9 @@
 """No lap stays open for ever: what nothing cured is given up, and may be looked at again after a pause."""
 
+from app.simulation.sources import cliff, heavy, stuck
 from services.domain.clock import DAY_US
 from services.operations import production_config
 from services.store import sql, tables
-from tests.simulation.sources import cliff, heavy, stuck
 from tests.simulation.test_lap import read_all
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.simulation.world import START_US, World
 from services import ab_sandbox, evolution_ledger, meta_task_market, observatory
 from services.domain.clock import SECOND_US
 from services.domain.events import EventType
@@ -16,7 +17,6 @@ from services.operations import production_config
 from services.store import tables
 from tests.simulation.conftest import SEED, fresh_database
 from tests.simulation.test_lap import TIMEOUT, read_all
-from tests.simulation.world import START_US, World
 
 AT_MOST_SECONDS = 60
 LONGER_SECONDS = 2

@@ -4,11 +4,11 @@ from collections import Counter
 
 import pytest
 
+from app.simulation.world import RESEARCH, TIMEOUT, fast
 from services import evolution_ledger, loop
 from services.domain.events import EventType
 from services.operations import accounts, production_config
 from services.store import money, sql, tables, views
-from tests.simulation.world import RESEARCH, TIMEOUT, fast
 
 CAUSAL = (
     "ANOMALY", "PROPOSAL", "BALLOT", "TALLY", "EXPERIMENT_STARTED", "VERDICT", "PROMOTED", "RECOVERED",

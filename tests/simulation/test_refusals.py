@@ -2,13 +2,13 @@
 
 import pytest
 
+from app.simulation.sources import busy, cliff
+from app.simulation.world import RESEARCH, TIMEOUT, look_as_the_fleet_does
 from services import evolution_ledger
 from services.operations import production_config
 from services.proposal_system import ProposalDraft
 from services.store import sql, tables
-from tests.simulation.sources import busy, cliff
 from tests.simulation.test_lap import entries, read_all
-from tests.simulation.world import RESEARCH, TIMEOUT, look_as_the_fleet_does
 
 
 def propose(to, *, effect, cap_tasks):

@@ -12,8 +12,8 @@ from app.bootstrap import open_platform
 from app.cli import main
 from app.keys import OPERATOR_KEY_FILE
 from app.settings import Settings
+from app.simulation.world import World
 from tests.plugins.databases import url_of_file
-from tests.simulation.world import World
 
 ENVIRONMENT = (
     "NACRE_DATABASE_URL",

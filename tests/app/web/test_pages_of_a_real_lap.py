@@ -6,12 +6,12 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from app.simulation.world import World
 from app.web.pages import PAGES, build_pages
 from services.domain.states import TaskState
 from services.store import views
 from tests.app.web.sample_market import SampleMarket
 from tests.plugins.databases import url_of_file
-from tests.simulation.world import World
 
 pytestmark = pytest.mark.slow
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 Source = Callable[[random.Random], float]
 
 NEVER_SECONDS = 10_000.0
+NEVER_ENDING_SHARE = 0.35
+IN_TIME_SHARE = 0.65
 
 
 def heavy(rng: random.Random) -> float:
@@ -23,14 +25,14 @@ def fast(rng: random.Random) -> float:
 
 def cliff(rng: random.Random) -> float:
     """A third never ends, the rest within 0.9 s: it looks like a tail, and no time allowed can cure it."""
-    return NEVER_SECONDS if rng.random() < 0.35 else 0.3 + 0.6 * rng.random()
+    return NEVER_SECONDS if rng.random() < NEVER_ENDING_SHARE else 0.3 + 0.6 * rng.random()
 
 
 def stuck(rng: random.Random) -> float:
     """A third never ends, the rest at once: even the durations say that more time would not help."""
-    return NEVER_SECONDS if rng.random() < 0.35 else 0.1
+    return NEVER_SECONDS if rng.random() < NEVER_ENDING_SHARE else 0.1
 
 
 def busy(rng: random.Random) -> float:
     """Mostly in time, with a few that take long: cutting the time allowed does harm."""
-    return 0.5 + 0.35 * rng.random() if rng.random() < 0.65 else 1.2 + rng.random()
+    return 0.5 + 0.35 * rng.random() if rng.random() < IN_TIME_SHARE else 1.2 + rng.random()

@@ -1,42 +1,34 @@
-"""A whole platform on a virtual clock with scripted agents: real store, services, cron, votes, ledger.
+"""The scripted lap: a few agents that work, look, propose and vote on the demonstration's platform.
 
 Agents act through the same services that the API calls, and the diagnosis is the fleet's own; only the work
 itself is scripted: each research task takes a latency drawn from a seeded source, and its agent is stopped at
-the time its lease allows. One seed, one history, down to the root of the ledger. Nothing of the platform is
-replaced; on SQLite the file is not synced to the disk, since no test cuts the power.
+the time its lease allows. One seed, one history, down to the root of the ledger. It knows no true effect:
+`app.simulation.scenarios` does.
 """
 
 import heapq
 import random
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-from sqlalchemy import event
+from typing import Any, cast
 
 from app.agents.diagnosis import Knowledge, diagnose
 from app.agents.evidence import Attempted, parameter_fact, task_fact
 from app.agents.investigation import proposal_body, question_of
-from app.bootstrap import Platform, open_platform
-from app.settings import Profile, Settings
-from services import event_bus, meta_task_market, proposal_system
-from services.cron_runner import run_tick
-from services.domain.clock import SECOND_US, VirtualClock, seconds
+from app.simulation.sources import Source, cliff, fast, heavy, stuck
+from app.simulation.stage import START_US, Stage
+from services import meta_task_market, proposal_system
+from services.domain.clock import SECOND_US, seconds
 from services.domain.errors import NacreError
 from services.domain.handoff import Handoff
 from services.domain.states import BallotChoice, EndReason, ProposalState, Scope, TaskKind, TaskState
 from services.meta_task_market import SubmittedOutcome, TaskTerms
-from services.operations import agent_registry
 from services.proposal_system import ProposalDraft
 from services.store import sql, tables, views
 from services.store.tx import Tx
-from tests.simulation.sources import Source, cliff, fast, heavy, stuck
 
-__all__ = ["RESEARCH", "TIMEOUT", "Job", "World", "cliff", "fast", "heavy", "stuck"]
+__all__ = ["RESEARCH", "START_US", "TIMEOUT", "Job", "World", "cliff", "fast", "heavy", "stuck"]
 
-START_US = 1_767_225_600 * SECOND_US
 STEP_US = SECOND_US // 2
 RESEARCH = "research_synthesis"
 TIMEOUT = "research_synthesis.timeout_seconds"
@@ -84,30 +76,23 @@ def look_as_the_fleet_does(world: "World", payload: dict[str, Any]) -> ProposalD
 
 
 @dataclass
-class World:
+class World(Stage):
     """The platform, its clock, its scripted agents, and what they are doing.
 
-    `against` of the `voters` vote against (0 .. voters). `starting_values` come on top of the
-    demonstration's. `jobs_off` names cron jobs that never fire.
+    `against` of the `voters` vote against (0 .. voters).
     """
 
-    url: str
-    folder: Path
-    latency: Source = heavy
     seed: int = 7
+    latency: Source = heavy
     tasks_per_second: float = 6.0
-    is_migrated: bool = True
     skills: tuple[float, ...] = (1.0, 0.98, 0.96, 0.5)
     voters: int = 6
     against: int = 1
     investigate_by: Investigate = look_as_the_fleet_does
-    starting_values: dict[str, str] = field(default_factory=dict)
     is_investigating: bool = True
     is_voting: bool = True
     is_bidding_on_investigations: bool = True
     is_posting: bool = True
-    platform: Platform = field(init=False)
-    clock: VirtualClock = field(init=False)
     rng: random.Random = field(init=False)
     workers: dict[int, float] = field(default_factory=dict)
     electors: list[int] = field(default_factory=list)
@@ -116,48 +101,16 @@ class World:
     requester: int = 0
     diagnostician: int = 0
     posted: int = 0
-    due: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Open the platform and register the agents."""
-        self.clock = VirtualClock(START_US)
+        super().__post_init__()
         self.rng = random.Random(self.seed)
-        self.entropy = random.Random(self.seed + 1)
-        self.open()
         self.requester = self.register("requester", Scope.POST)
         for number, skill in enumerate(self.skills):
             self.workers[self.register(f"worker_{number}", Scope.BID)] = skill
         self.diagnostician = self.register("diagnostician", Scope.BID, Scope.PROPOSE, Scope.VOTE)
         self.electors = [self.register(f"voter_{number}", Scope.VOTE) for number in range(self.voters)]
-
-    def open(self) -> None:
-        """Open the platform over the world's database; again after `close`, as a process that restarts."""
-        settings = Settings(self.url, var_directory=self.folder, profile=Profile.DEMONSTRATION)
-        self.platform = open_platform(
-            settings,
-            clock=self.clock,
-            entropy=self.entropy.randbytes,
-            verify=lambda _type, _public, _private, result: (bool(result["is_good"]), {"reason": "scripted"}),
-            starting_values=self.starting_values,
-            is_migrated=self.is_migrated,
-        )
-        do_without_sync(self.platform)
-
-    def close(self) -> None:
-        """Close the platform's database."""
-        self.platform.close()
-
-    def register(self, name: str, *scopes: Scope, owner: str = "scripted", is_vouched: bool = True) -> int:
-        """Register one more agent and return its id."""
-        with self.platform.store.write(actor="operator") as tx:
-            key = agent_registry.key_hash(name)
-            return agent_registry.register(
-                tx, name=name, owner=owner, scopes=scopes, is_vouched=is_vouched, key_hash=key
-            )
-
-    def write(self, agent_id: int) -> AbstractContextManager[Tx]:
-        """Return a write transaction of this agent."""
-        return self.platform.store.write(actor=f"agent:{agent_id}")
 
     def run(self, *, until: Callable[["World"], bool], at_most_seconds: float) -> bool:
         """Step until the condition holds; tell whether it did within the (virtual) time."""
@@ -184,19 +137,6 @@ class World:
         self.bid_and_lease()
         self.investigate()
         self.vote()
-
-    def deliver(self) -> None:
-        """Deliver every event that is due."""
-        event_bus.drain(self.platform.store, self.platform.subscribers)
-
-    def fire(self) -> None:
-        """Run every job whose next tick has come."""
-        now_us = self.clock.now_us()
-        for job in sorted(self.platform.jobs, key=lambda job: job.priority):
-            due_us = job.due_at_us(now_us)
-            if self.due.get(job.name) != due_us:
-                self.due[job.name] = due_us
-                run_tick(self.platform.store, self.platform.context, job, due_us, "world")
 
     def post_tasks(self) -> None:
         """Post the tasks that are due by now: most of them research, the rest mixed."""
@@ -226,13 +166,20 @@ class World:
         """Let every worker take the leases it has won and bid on some of what is open."""
         for place, agent_id in enumerate(self.workers):
             with self.write(agent_id) as tx:
-                work = meta_task_market.work_for(tx, agent_id=agent_id, types=None, limit=50)
+                work = self.work_of(tx, agent_id, 50)
                 for task in work["awards"]:
                     heapq.heappush(self.jobs, self._leased(tx, agent_id, task["task_id"], task["type"]))
                 for task in work["open"]:
                     is_mine = (task["task_id"] + place) % len(self.workers) < BIDDERS_PER_TASK
                     if task["kind"] == TaskKind.USER and is_mine:
                         self._bid(tx, agent_id, task, 0.4 + 0.1 * place)
+
+    def work_of(
+        self, tx: Tx, agent_id: int, limit: int, types: list[str] | None = None
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Return what an agent can do now, as the API tells it."""
+        found = meta_task_market.work_for(tx, agent_id=agent_id, types=types, limit=limit)
+        return cast(dict[str, list[dict[str, Any]]], found)
 
     def _bid(self, tx: Tx, agent_id: int, task: dict[str, Any], share: float) -> None:
         meta_task_market.place_bid(
@@ -257,7 +204,7 @@ class World:
             self.clock.advance(max(0, job.done_at_us - self.clock.now_us()))
             outcome = SubmittedOutcome.COMPLETED if job.is_in_time else SubmittedOutcome.FAILED
             reason = None if job.is_in_time else EndReason.TIMED_OUT
-            changed = {"is_good": job.is_good}
+            changed: dict[str, object] = {"is_good": job.is_good}
             self.submit(
                 job.agent_id, job.task_id, job.token, Handoff("scripted", changed, ""), outcome, reason
             )
@@ -288,9 +235,7 @@ class World:
         if not self.is_bidding_on_investigations:
             return
         with self.platform.store.read() as tx:
-            work = meta_task_market.work_for(
-                tx, agent_id=self.diagnostician, types=["investigation"], limit=5
-            )
+            work = self.work_of(tx, self.diagnostician, 5, ["investigation"])
         for task in work["open"]:
             with self.write(self.diagnostician) as tx:
                 self._bid(tx, self.diagnostician, task, 0.5)
@@ -298,7 +243,8 @@ class World:
             with self.write(self.diagnostician) as tx:
                 lease = meta_task_market.take_lease(tx, agent_id=self.diagnostician, task_id=task["task_id"])
             draft = self.investigate_by(self, {**task["payload"], "task_id": task["task_id"]})
-            changed = {"proposal_id": None if draft is None else self.file(draft), "finding": "scripted"}
+            filed = None if draft is None else self.file(draft)
+            changed: dict[str, object] = {"proposal_id": filed, "finding": "scripted"}
             self.submit(
                 self.diagnostician, task["task_id"], lease.fencing_token, Handoff("looked", changed, "")
             )
@@ -320,11 +266,11 @@ class World:
             return
         for place, agent_id in enumerate(self.electors):
             with self.write(agent_id) as tx:
-                work = meta_task_market.work_for(tx, agent_id=agent_id, types=None, limit=1)
+                work = self.work_of(tx, agent_id, 1)
                 for item in work["proposals"]:
                     self.cast(tx, item["proposal_id"], agent_id, place < self.voters - self.against)
 
-    def cast(self, tx: Tx, proposal_id: int, agent_id: int, is_for: bool) -> int:
+    def cast(self, tx: Tx, proposal_id: int, agent_id: int, is_for: bool) -> int:  # noqa: FBT001 (two words, one ballot)
         """Cast one ballot."""
         return proposal_system.cast_ballot(
             tx,
@@ -345,11 +291,3 @@ class World:
         with self.platform.store.read() as tx:
             row = sql.find(tx, tables.lap, id=1)
         return None if row is None else row["outcome"]
-
-
-def do_without_sync(platform: Platform) -> None:
-    """Keep SQLite from waiting for the disk at every commit (tests only)."""
-    engine = platform.store.engine
-    if engine.dialect.name == "sqlite":
-        engine.dispose()
-        event.listen(engine, "connect", lambda raw, _entry: raw.execute("PRAGMA synchronous=OFF"))
