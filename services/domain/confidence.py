@@ -21,6 +21,7 @@ from services.domain.bet import LIMIT_SHARE, BetPlan, Record, predictable_mean, 
 from services.domain.metrics import RANK_VARIANCE, mid_rank
 
 _TOLERANCE: Final = 2.0**-29  # of a limit: far below anything a report shows
+_NEWTON_STEPS: Final = 4  # that may fail to halve the bracket before it is halved
 _ROWS: Final = 1 << 14  # tasks that are settled at once, so that they stay in the cache
 
 Floats = npt.NDArray[np.float64]
@@ -97,12 +98,13 @@ def _largest_refuted(plan: BetPlan, share: Floats, mean: Floats, x: Floats, thre
     weights = [plan.stated_weight, *[(1.0 - plan.stated_weight) / len(plan.grid)] * len(plan.grid)]
     bets = [(stake, weight) for stake, weight in zip(stakes, weights, strict=True) if weight > 0.0]
     gap = float((x.sum() - math.sqrt(2.0 * threshold * np.sum(x * x))) / balance.sum())
-    low, high = -1.0, 1.0
+    low, high, halved, steps = -1.0, 1.0, 2.0, 0
     while high - low > _TOLERANCE:
-        if not low < gap < high:
-            gap = (low + high) / 2.0
+        if not low < gap < high or steps == _NEWTON_STEPS:
+            gap, halved, steps = (low + high) / 2.0, high - low, 0
         peak, slope = _peak(bets, x, balance, gap)
         low, high = (gap, high) if peak >= threshold else (low, gap)
+        halved, steps = (high - low, 0) if high - low <= halved / 2.0 else (halved, steps + 1)
         step = (threshold - peak) / slope if slope < 0.0 else math.inf
         gap += step + math.copysign(_TOLERANCE / 4.0, step)  # beyond the limit: both sides close in
     return low
