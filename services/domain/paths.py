@@ -20,16 +20,25 @@ from services.domain.bet import (
     BetPlan,
     RecordRefusedError,
 )
-from services.domain.guardrails import MEAN_FLOOR
+from services.domain.guardrails import MEAN_FLOOR, PROOF_FRACTIONS
 from services.domain.metrics import RANK_VARIANCE
 from services.domain.sequential import SRM_WEIGHT
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Numbers = npt.ArrayLike
-Strata = Sequence[str] | npt.ArrayLike | None
+Names = Sequence[str] | Sequence[int] | Integers
 
 _PROMISED_FLOOR: Final = 0.01  # as in the sequential test: no arm is predicted below this part of its share
+
+
+class RowRefusedError(RecordRefusedError):
+    """A row that may not be counted: `field` is its column, `row` its index from 0, `rule` what is right."""
+
+    def __init__(self, field_name: str, rule: str, row: int) -> None:
+        super().__init__(field_name, f"{rule} at index {row}")
+        self.rule = rule
+        self.row = row
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +59,7 @@ class Paths:
 
 
 def wealth_paths(
-    plan: BetPlan, shares: Numbers, arms: Numbers, outcomes: Numbers, strata: Strata = None
+    plan: BetPlan, shares: Numbers, arms: Numbers, outcomes: Numbers, strata: Names | None = None
 ) -> Paths:
     """Return the paths of every bet over tasks in assignment order.
 
@@ -96,15 +105,28 @@ def columns(
     return share, arm, outcome
 
 
-def stratum_codes(strata: Sequence[str] | npt.ArrayLike, tasks: int) -> Integers:
+def stratum_codes(strata: Names, tasks: int) -> Integers:
     """Return one number per task, equal for tasks of the same stratum (shape: tasks)."""
-    names = np.asarray(strata)
-    if names.shape != (tasks,):
-        raise RecordRefusedError("stratum", f"has shape {names.shape}, the shares have {(tasks,)}")
-    if np.issubdtype(names.dtype, np.integer):
-        return names.astype(np.int64)
+    if (
+        isinstance(strata, np.ndarray)
+        and strata.shape == (tasks,)
+        and np.issubdtype(strata.dtype, np.integer)
+    ):
+        return strata.astype(np.int64)
+    return numbered("stratum", strata, tasks)[0]
+
+
+def numbered(field_name: str, names: Names, tasks: int) -> tuple[Integers, list[str]]:
+    """Return one number per task and the names they stand for, numbered by first appearance.
+
+    names: one text or whole number per task. Raises RecordRefusedError for `field_name` at another length.
+    """
+    given: Sequence[object] = names.tolist() if isinstance(names, np.ndarray) else names
+    if len(given) != tasks:
+        raise RecordRefusedError(field_name, f"has {len(given)} rows, the shares have {tasks}")
     numbers: dict[object, int] = {}
-    return np.array([numbers.setdefault(name, len(numbers)) for name in names.tolist()], dtype=np.int64)
+    codes = np.fromiter([numbers.setdefault(name, len(numbers)) for name in given], dtype=np.int64)
+    return codes, [str(name) for name in numbers]
 
 
 def predictable_means(plan: BetPlan, y: Floats, strata: Integers | None = None) -> Floats:
@@ -142,11 +164,20 @@ def futility_log(plan: BetPlan, share: Floats, m: Floats, x: Floats) -> Floats:
     """Return log E of "the effect is smaller than stated" after each task."""
     shift = share * (1.0 - share) * plan.effect
     worst = np.maximum((1.0 - share) * (1.0 - m), share * m) - shift
-    step = plan.effect / spread(plan, m)
-    limit = np.divide(LIMIT_SHARE, worst, out=np.full_like(worst, np.inf), where=worst > 0.0)
-    miss = np.minimum(step, limit) * (shift - x)
+    miss = _admissible(plan.effect / spread(plan, m), worst) * (shift - x)
     logs = [np.cumsum(np.log1p(c * miss)) for c in FUTILITY_FRACTIONS]
     return mixed(logs, 1.0 / len(logs))
+
+
+def non_inferiority_log(plan: BetPlan, margin: float, share: Floats, m: Floats, x: Floats) -> Floats:
+    """Return log E of "treatment is not worse by `margin` or more" after each task.
+
+    Multiplies by 1 + λ[x + π(1 − π)·margin], λ ∈ {1, ½} × margin over the spread, kept admissible.
+    """
+    shift = share * (1.0 - share) * margin
+    worst = np.maximum((1.0 - share) * m, share * (1.0 - m)) - shift
+    step = _admissible(margin / spread(plan, m), worst) * (x + shift)
+    return mixed([np.cumsum(np.log1p(c * step)) for c in PROOF_FRACTIONS], 1.0 / len(PROOF_FRACTIONS))
 
 
 def srm_log(share: Floats, arm: Floats) -> Floats:
@@ -221,6 +252,12 @@ def before(column: Floats) -> Floats:
     return total
 
 
+def _admissible(stake: Floats, worst: Floats) -> Floats:
+    """Return the stake cut so that it loses at most LIMIT_SHARE of the wealth at the worst outcome."""
+    limit = np.divide(LIMIT_SHARE, worst, out=np.full_like(worst, np.inf), where=worst > 0.0)
+    return np.minimum(stake, limit)
+
+
 def _before_in_stratum(y: Floats, strata: Integers) -> tuple[Floats, Floats]:
     """Return count and outcome sum of the earlier tasks of the same stratum, for each task."""
     order = np.argsort(strata, kind="stable")
@@ -245,4 +282,4 @@ def _require_rows(name: str, column: Floats, holds: npt.NDArray[np.bool_], rule:
     wrong = np.flatnonzero(~holds)
     if len(wrong):
         at = int(wrong[0])
-        raise RecordRefusedError(name, f"{rule}, got {float(column[at])!r} at index {at}")
+        raise RowRefusedError(name, f"{rule}, got {float(column[at])!r}", at)

@@ -1,5 +1,6 @@
 """The paths are the fold of the sequential test, whatever the shares, strata and outcomes are."""
 
+import math
 import time
 
 import numpy as np
@@ -8,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.domain.bet import BetPlan, Record, RecordRefusedError, predictable_mean
+from services.domain.guardrails import Guardrail, start_guardrail, update_guardrail
 from services.domain.metrics import Metric
-from services.domain.paths import midranks, stratum_codes, wealth_paths
+from services.domain.paths import midranks, non_inferiority_log, stratum_codes, wealth_paths
 from services.domain.sequential import start, update
 
 PLANS = st.builds(
@@ -97,11 +99,36 @@ def test_stratum_names_and_numbers_mean_the_same():
     names = ["b", "a", "b", "c", "a"]
     codes = stratum_codes(names, 5)
     assert codes.tolist() == [0, 1, 0, 2, 1]
-    assert stratum_codes([4, 9, 4, 7, 9], 5).tolist() == [4, 9, 4, 7, 9]
+    assert stratum_codes([4, 9, 4, 7, 9], 5).tolist() == [0, 1, 0, 2, 1]
+    assert stratum_codes(np.array([4, 9, 4, 7, 9]), 5).tolist() == [4, 9, 4, 7, 9]
     plan = BetPlan(effect=0.1, cap_tasks=5, minimum_tasks=0)
     columns = ([0.5] * 5, [1, 0, 1, 1, 0], [1.0, 0.0, 1.0, 0.0, 1.0])
     by_name, by_code = (wealth_paths(plan, *columns, strata) for strata in (names, codes))
     np.testing.assert_array_equal(together(by_name), together(by_code))
+
+
+@pytest.mark.parametrize("metric", [Metric.SUCCESS, Metric.COST])
+def test_non_inferiority_is_the_guardrails_bet_on_the_same_measure(metric):
+    rng = np.random.default_rng(3)
+    shares, arms = np.full(400, 0.3), rng.integers(0, 2, 400)
+    outcomes = rng.integers(0, 2, 400).astype(float)
+    plan = BetPlan(effect=0.1, cap_tasks=400, metric=metric)
+    bet = wealth_paths(plan, shares, arms, outcomes)
+    x = (arms - shares) * (bet.y - bet.m)
+    told = non_inferiority_log(plan, 0.08, shares, bet.m, x)
+    logs = np.zeros(2)
+    for i in range(400):
+        spread = bet.m[i] * (1 - bet.m[i]) if metric is Metric.SUCCESS else 1 / 12
+        worst = max(0.7 * bet.m[i], 0.3 * (1 - bet.m[i])) - 0.21 * 0.08
+        step = min(0.08 / spread, 0.98 / worst) * (x[i] + 0.21 * 0.08)
+        logs += [math.log1p(step), math.log1p(step / 2)]
+        assert told[i] == pytest.approx(math.log(np.exp(logs).mean()), abs=1e-9)
+    rail, state = Guardrail(Metric.SUCCESS, 0.08), start_guardrail(plan.grid)
+    for i in range(400):
+        row = {"arm": int(arms[i]), "share": 0.3, "measure": float(outcomes[i])}
+        state = update_guardrail(rail, state, plan.grid, tasks=i, **row)
+    if metric is Metric.SUCCESS:
+        assert told[-1] == pytest.approx(state.proof_log, abs=1e-9)
 
 
 def slow_midranks(measures):
