@@ -3,6 +3,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := $(VENV)/peers
+PEERS_LOCK := tests/benchmarks/statistics/peers.lock
 UV := $(shell command -v uv || echo $(BIN)/uv)
 JOBS ?= 2
 ARGS ?=
@@ -12,10 +14,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python3.14; 
 PYTEST := $(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix docs prove bench lock setup clean
+.PHONY: help run test check fix docs prove bench bench-statistics lock setup clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(STAMP)  ## start the platform, run one lap of the loop live, keep serving until Ctrl-C (options in ARGS=)
 	@$(BIN)/nacre run $(ARGS)
@@ -44,15 +46,34 @@ bench: $(STAMP)  ## measure; prints its figures (files tests/benchmarks/bench_*.
 	$(BIN)/pytest --capture=no --override-ini='python_files=bench_*.py' \
 		--override-ini=faulthandler_timeout=0 tests/benchmarks $(ARGS)
 
-lock: $(STAMP)  ## resolve the newest versions into requirements.lock (needs uv on PATH or in .venv)
+bench-statistics: $(STAMP)  ## the bars of the bet, peers beside it (RUNS= SEED= JOBS=, DOCUMENT=docs/evidence.md writes it)
+	@$(MAKE) --no-print-directory $(PEERS)/.installed || echo "The peers could not be installed; going on without them"
+	@PYTHONPATH=$(PEERS) $(BIN)/python -m tests.benchmarks.statistics --jobs $(JOBS) $(addprefix --runs ,$(RUNS)) \
+		$(addprefix --seed ,$(SEED)) $(addprefix --document ,$(DOCUMENT)) $(ARGS)
+
+lock: $(STAMP)  ## resolve the newest versions into the two lock files (needs uv on PATH or in .venv)
 	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --quiet --output-file requirements.lock
+	$(UV) pip compile --group peers --no-deps --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-header --quiet --output-file $(PEERS_LOCK)
 
 setup: $(STAMP)  ## only make .venv from requirements.lock
 
 clean:  ## delete .venv and everything tools left behind; the data in var/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Beside the environment, not in it: the platform and its tests never see them.
+$(PEERS)/.installed: $(PEERS_LOCK) $(STAMP)
+	@echo "Installing the peers from $(PEERS_LOCK) (once)"
+	@rm -rf $(PEERS)
+	@if command -v uv >/dev/null 2>&1; then \
+		uv pip install --quiet --python $(BIN)/python --target $(PEERS) --no-deps --require-hashes -r $(PEERS_LOCK); \
+	else \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(PEERS) --no-deps \
+			--require-hashes -r $(PEERS_LOCK); \
+	fi
+	@touch $@
 
 # The command, as a script that both sh and Python can read: it runs with the Python beside it.
 define NACRE
