@@ -3,14 +3,27 @@
 Stands under the cron jobs. It never touches tasks, money or the ledger.
 """
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import bindparam, delete, exists, func, select
 
 from services.domain.states import DeliveryState, Standing, TaskKind, TickState
+from services.store import sql
 from services.store.sql import Row, rows
 from services.store.tables import agent, cron_tick, delivery, event, idempotency, task
 from services.store.tx import Tx
 
 ABANDONED = "the process that had claimed this tick ended before the job did"
+
+
+LAST_DUE = select(func.max(cron_tick.c.due_at_us)).where(cron_tick.c.job == bindparam("job_name"))
+CLOSE_ABANDONED = (
+    cron_tick.update()
+    .where(
+        cron_tick.c.job == bindparam("job_name"),
+        cron_tick.c.state == TickState.RUNNING,
+        cron_tick.c.started_at_us < bindparam("started_before_us"),
+    )
+    .values(state=TickState.FAILED, ended_at_us=bindparam("now_us"), error=ABANDONED)
+)
 
 
 def activity(tx: Tx, active_since_us: int) -> dict[str, int]:
@@ -41,24 +54,15 @@ def patterns(tx: Tx, start_us: int, end_us: int) -> list[Row]:
 
 def last_due(tx: Tx, job: str) -> int | None:
     """Return the newest due instant of a job that has a tick, or None before its first."""
-    found: int | None = tx.connection.execute(
-        select(func.max(cron_tick.c.due_at_us)).where(cron_tick.c.job == job)
-    ).scalar_one()
+    found: int | None = sql.value(tx, LAST_DUE, job_name=job)
     return found
 
 
 def close_abandoned_ticks(tx: Tx, job: str, started_before_us: int) -> int:
     """Mark ticks of a job that began before and never ended as failed; return how many."""
-    statement = (
-        cron_tick.update()
-        .where(
-            cron_tick.c.job == job,
-            cron_tick.c.state == TickState.RUNNING,
-            cron_tick.c.started_at_us < started_before_us,
-        )
-        .values(state=TickState.FAILED, ended_at_us=tx.now_us, error=ABANDONED)
+    return sql.change(
+        tx, CLOSE_ABANDONED, job_name=job, started_before_us=started_before_us, now_us=tx.now_us
     )
-    return tx.connection.execute(statement).rowcount
 
 
 def prune(tx: Tx, *, ticks_before_us: int, keys_before_us: int, events_before_us: int) -> dict[str, int]:

@@ -3,10 +3,11 @@
 Stands under layer 1. Meta-tasks never enter: the platform does not measure itself by its own homework.
 """
 
-from sqlalchemy import and_, case, func, or_, select, true
+from sqlalchemy import BindParameter, and_, bindparam, case, func, or_, select
 
 from services.domain.states import EpisodeState, TaskKind, TaskState
-from services.store.sql import Row, rows
+from services.store import sql
+from services.store.sql import Row
 from services.store.tables import episode, parameter_change, snapshot, task
 from services.store.tx import Tx
 
@@ -17,65 +18,106 @@ COUNTED = (TaskState.SETTLED, TaskState.FAILED, TaskState.EXPIRED)
 VERIFIED = case((task.c.state == TaskState.SETTLED, 1), else_=0)
 
 
+METRIC_NAME: BindParameter[str] = bindparam("metric_name")
+SERIES_DIMENSION: BindParameter[str] = bindparam("series_dimension")
+SERIES_KEY: BindParameter[str] = bindparam("series_key")
+SINCE: BindParameter[int] = bindparam("since_us")
+START: BindParameter[int] = bindparam("start_us")
+END: BindParameter[int] = bindparam("end_us")
+LIMIT: BindParameter[int] = bindparam("limit")
+
+LAST_WINDOW_END = select(func.max(snapshot.c.window_end_us)).where(
+    snapshot.c.metric == METRIC_NAME, snapshot.c.dimension == PLATFORM, snapshot.c.key == ALL
+)
+FIRST_POSTED = select(func.min(task.c.posted_at_us))
+ENDED_BETWEEN = (
+    select(
+        task.c.type,
+        task.c.awarded_agent_id,
+        func.sum(VERIFIED).label("numerator"),
+        func.count().label("denominator"),
+    )
+    .where(
+        task.c.kind == TaskKind.USER,
+        task.c.state.in_(COUNTED),
+        task.c.ended_at_us > START,
+        task.c.ended_at_us <= END,
+    )
+    .group_by(task.c.type, task.c.awarded_agent_id)
+)
+SERIES_NAMES = (
+    select(snapshot.c.dimension, snapshot.c.key)
+    .where(snapshot.c.metric == METRIC_NAME, snapshot.c.window_end_us >= SINCE)
+    .distinct()
+    .order_by(snapshot.c.dimension, snapshot.c.key)
+)
+SERIES = (
+    select(snapshot)
+    .where(
+        snapshot.c.metric == METRIC_NAME,
+        snapshot.c.dimension == SERIES_DIMENSION,
+        snapshot.c.key == SERIES_KEY,
+        snapshot.c.window_end_us >= SINCE,
+    )
+    .order_by(snapshot.c.window_end_us)
+)
+CLOSED_EPISODES = select(episode).where(
+    episode.c.metric == METRIC_NAME, episode.c.state != EpisodeState.OPEN, episode.c.closed_at_us >= SINCE
+)
+CLOSED_EPISODES_TOUCHING = CLOSED_EPISODES.where(
+    or_(
+        and_(episode.c.dimension == SERIES_DIMENSION, episode.c.key == SERIES_KEY),
+        episode.c.dimension == PLATFORM,
+    )
+)
+FAILING = (
+    select(task.c.id)
+    .where(
+        task.c.kind == TaskKind.USER,
+        task.c.state.in_((TaskState.FAILED, TaskState.EXPIRED)),
+        task.c.ended_at_us > START,
+        task.c.ended_at_us <= END,
+    )
+    .order_by(task.c.ended_at_us.desc(), task.c.id.desc())
+    .limit(LIMIT)
+)
+FAILING_OF_TYPE = FAILING.where(task.c.type == bindparam("task_type"))
+CHANGES_SINCE = (
+    select(parameter_change)
+    .where(parameter_change.c.version > 1, parameter_change.c.changed_at_us >= SINCE)
+    .order_by(parameter_change.c.id.desc())
+    .limit(LIMIT)
+)
+
+
 def last_window_end(tx: Tx, metric: str) -> int | None:
     """Return the end of the newest snapshot's window, or None before the first."""
-    statement = select(func.max(snapshot.c.window_end_us)).where(
-        snapshot.c.metric == metric, snapshot.c.dimension == PLATFORM, snapshot.c.key == ALL
-    )
-    found: int | None = tx.connection.execute(statement).scalar_one()
+    found: int | None = sql.value(tx, LAST_WINDOW_END, metric_name=metric)
     return found
 
 
 def first_posted(tx: Tx) -> int | None:
     """Return when the first task was posted, or None."""
-    found: int | None = tx.connection.execute(select(func.min(task.c.posted_at_us))).scalar_one()
+    found: int | None = sql.value(tx, FIRST_POSTED)
     return found
 
 
 def ended_between(tx: Tx, start_us: int, end_us: int) -> list[Row]:
     """Return (type, awarded_agent_id, numerator, denominator) of user tasks ended in (start, end]."""
-    statement = (
-        select(
-            task.c.type,
-            task.c.awarded_agent_id,
-            func.sum(VERIFIED).label("numerator"),
-            func.count().label("denominator"),
-        )
-        .where(
-            task.c.kind == TaskKind.USER,
-            task.c.state.in_(COUNTED),
-            task.c.ended_at_us > start_us,
-            task.c.ended_at_us <= end_us,
-        )
-        .group_by(task.c.type, task.c.awarded_agent_id)
-    )
-    return rows(tx, statement)
+    return sql.listed(tx, ENDED_BETWEEN, start_us=start_us, end_us=end_us)
 
 
 def series_names(tx: Tx, metric: str, since_us: int) -> list[tuple[str, str]]:
     """Return the (dimension, key) pairs of a metric that had a snapshot since an instant."""
-    statement = (
-        select(snapshot.c.dimension, snapshot.c.key)
-        .where(snapshot.c.metric == metric, snapshot.c.window_end_us >= since_us)
-        .distinct()
-        .order_by(snapshot.c.dimension, snapshot.c.key)
-    )
-    return [(row["dimension"], row["key"]) for row in rows(tx, statement)]
+    found = sql.listed(tx, SERIES_NAMES, metric_name=metric, since_us=since_us)
+    return [(row["dimension"], row["key"]) for row in found]
 
 
 def series(tx: Tx, metric: str, dimension: str, key: str, since_us: int) -> list[Row]:
     """Return the snapshots of one series since an instant, oldest first."""
-    statement = (
-        select(snapshot)
-        .where(
-            snapshot.c.metric == metric,
-            snapshot.c.dimension == dimension,
-            snapshot.c.key == key,
-            snapshot.c.window_end_us >= since_us,
-        )
-        .order_by(snapshot.c.window_end_us)
+    return sql.listed(
+        tx, SERIES, metric_name=metric, series_dimension=dimension, series_key=key, since_us=since_us
     )
-    return rows(tx, statement)
 
 
 def closed_episodes(tx: Tx, metric: str, dimension: str, key: str, since_us: int) -> list[Row]:
@@ -83,36 +125,29 @@ def closed_episodes(tx: Tx, metric: str, dimension: str, key: str, since_us: int
 
     The platform's series contains every other one, so its episodes touch them, and theirs touch it.
     """
-    is_own = and_(episode.c.dimension == dimension, episode.c.key == key)
-    statement = select(episode).where(
-        episode.c.metric == metric,
-        true() if dimension == PLATFORM else or_(is_own, episode.c.dimension == PLATFORM),
-        episode.c.state != EpisodeState.OPEN,
-        episode.c.closed_at_us >= since_us,
+    if dimension == PLATFORM:
+        return sql.listed(tx, CLOSED_EPISODES, metric_name=metric, since_us=since_us)
+    return sql.listed(
+        tx,
+        CLOSED_EPISODES_TOUCHING,
+        metric_name=metric,
+        series_dimension=dimension,
+        series_key=key,
+        since_us=since_us,
     )
-    return rows(tx, statement)
 
 
 def failing_ids(tx: Tx, task_type: str | None, start_us: int, end_us: int, limit: int) -> list[int]:
     """Return the newest failed user tasks (of a type) that ended in (start, end]."""
-    statement = select(task.c.id).where(
-        task.c.kind == TaskKind.USER,
-        task.c.state.in_((TaskState.FAILED, TaskState.EXPIRED)),
-        task.c.ended_at_us > start_us,
-        task.c.ended_at_us <= end_us,
-    )
-    if task_type is not None:
-        statement = statement.where(task.c.type == task_type)
-    newest = statement.order_by(task.c.ended_at_us.desc(), task.c.id.desc()).limit(limit)
-    return [row["id"] for row in rows(tx, newest)]
+    if task_type is None:
+        found = sql.listed(tx, FAILING, start_us=start_us, end_us=end_us, limit=limit)
+    else:
+        found = sql.listed(
+            tx, FAILING_OF_TYPE, start_us=start_us, end_us=end_us, limit=limit, task_type=task_type
+        )
+    return [row["id"] for row in found]
 
 
 def changes_since(tx: Tx, since_us: int, limit: int) -> list[Row]:
     """Return the newest changes of parameters (not their registration) since an instant."""
-    statement = (
-        select(parameter_change)
-        .where(parameter_change.c.version > 1, parameter_change.c.changed_at_us >= since_us)
-        .order_by(parameter_change.c.id.desc())
-        .limit(limit)
-    )
-    return rows(tx, statement)
+    return sql.listed(tx, CHANGES_SINCE, since_us=since_us, limit=limit)
