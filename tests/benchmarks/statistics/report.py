@@ -76,9 +76,9 @@ tasks on: harm, sample ratio and futility, which can only stop an experiment ear
 their own rows and in the stream. *Effect stated*: half the wealth on the true gap, the recent platform rate
 known with weight 50. A two-sided peer that first declares treatment worse has stopped. GrowthBook: the
 sequential engine as shipped (two-sided, relative, tuning 5,000). `ville` judged a fifth of the runs, 600
-tasks each. Timings are the best of several rounds; a peer's is one look at totals. The stream is judged
-experiment by experiment: naive, P(win) and LORD++ alone see the trial's 1,000 tasks; ours adds probation at
-85/15 for up to 3,000 more while later trials run."""
+tasks each. Timings are CPU time, the best of several rounds; a peer's is one look at totals. The stream is
+judged experiment by experiment: naive, P(win) and LORD++ alone see the trial's 1,000 tasks; ours adds
+probation at 85/15 for up to 3,000 more while later trials run."""
 
 
 def number(value: float, unit: str) -> str:
