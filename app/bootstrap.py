@@ -16,7 +16,7 @@ from app.tasks.registry import load_registry
 from app.tasks.task_type import ParameterSpec, TaskType
 from app.verification import ResultVerifier, allowed_fetch
 from cron_registry import CRON_JOBS
-from services import event_bus, loop
+from services import event_bus, evolution_ledger, loop
 from services.cron_runner import CronJob, CronRunner
 from services.domain.clock import Clock, WallClock
 from services.domain.parameters import PLATFORM_PARAMETERS, Parameter, ParameterRegistry, Risk
@@ -75,6 +75,7 @@ def open_platform(
         with store.write(actor="system:start") as tx:
             origin = deployment.origin(tx, f"nacre/{entropy(8).hex()}")
             production_config.install(tx, registry, origin=origin)
+            evolution_ledger.begin_epoch(tx, entropy)
     return Platform(
         settings,
         store,
@@ -107,6 +108,7 @@ def _parameter(kind: TaskType, spec: ParameterSpec) -> Parameter:
         risk=Risk(spec.risk),
         summary=spec.summary,
         is_whole=isinstance(spec.default, int),
+        layer=spec.layer,
     )
 
 

@@ -14,7 +14,7 @@ from services.domain.clock import seconds
 from services.domain.errors import ConflictError
 from services.domain.events import DeliveredEvent, Event, EventType
 from services.domain.parameters import ParameterRegistry
-from services.domain.states import LIVE_PROPOSALS, AttemptState, ProposalState, TaskKind
+from services.domain.states import LIVE_PROPOSALS, AttemptState, Leg, ProposalState, TaskKind
 from services.event_bus import Subscriber, publish
 from services.operations import production_config
 from services.store import sql, tables
@@ -89,17 +89,27 @@ def open_investigation(tx: Tx, event: DeliveredEvent, _prepared: object, _contex
 
 def start_experiment(tx: Tx, event: DeliveredEvent, _prepared: object, context: LoopContext) -> None:
     """Experiment: send the passed change into the sandbox."""
-    ab_sandbox.start_experiment(tx, event.integer("proposal_id"), context.entropy)
+    ab_sandbox.start_experiment(tx, context.registry, event.integer("proposal_id"), context.entropy)
 
 
 def record_verdict(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
     """Learn: write the verdict with its evidence into the ledger."""
-    evolution_ledger.record_verdict(tx, event.integer("experiment_id"))
+    evolution_ledger.record_verdict(tx, event.integer("experiment_id"), leg_of(event))
 
 
 def apply_verdict(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
     """Promote: put the tested value into production, or refuse it."""
-    evolution_ledger.apply_verdict(tx, event.integer("experiment_id"))
+    evolution_ledger.apply_verdict(tx, event.integer("experiment_id"), leg_of(event))
+
+
+def start_probation(tx: Tx, event: DeliveredEvent, _prepared: object, context: LoopContext) -> None:
+    """Keep a share of tasks on the old value until the promotion is confirmed."""
+    ab_sandbox.start_probation(tx, event.integer("experiment_id"), context.entropy)
+
+
+def leg_of(event: DeliveredEvent) -> Leg:
+    """Return the leg that an event is about; one that names none is about the trial."""
+    return Leg(str(event.payload.get("leg", Leg.TRIAL)))
 
 
 STAGES: tuple[Stage, ...] = (
@@ -225,6 +235,7 @@ BOOKKEEPING: Mapping[str, tuple[EventType, Handler]] = {
     "verify": (EventType.RESULT_SUBMITTED, settle_result),
     "resolve": (EventType.TASK_ENDED, resolve_exposures),
     "close_without_proposal": (EventType.TASK_ENDED, close_without_proposal),
+    "start_probation": (EventType.PARAMETER_PROMOTED, start_probation),
     "close_promoted": (EventType.PARAMETER_PROMOTED, close_promoted),
     "close_refused": (EventType.CHANGE_REFUSED, close_refused),
     "close_undecided": (EventType.PROPOSAL_CLOSED, close_undecided),

@@ -10,7 +10,13 @@ from services.domain.clock import DAY_US, SECOND_US, seconds, to_rfc3339
 from services.domain.errors import NotFoundError
 from services.domain.events import Event, EventType
 from services.domain.ledger_schema import EntryType
-from services.domain.states import LIVE_PROPOSALS, EpisodeState, ExperimentState, ProposalState
+from services.domain.states import (
+    BETTING_EXPERIMENTS,
+    LIVE_PROPOSALS,
+    EpisodeState,
+    ExperimentKind,
+    ProposalState,
+)
 from services.event_bus import publish
 from services.operations import audit_log, production_config
 from services.store import observations, sql, tables
@@ -114,7 +120,8 @@ def gather_evidence(tx: Tx, episode_id: int) -> dict[str, object]:
     evidence = row["evidence"]
     task_type = row["key"] if row["dimension"] == TASK_TYPE else None
     start_us, end_us = evidence["window_start_us"], evidence["window_end_us"]
-    running = sql.find_all(tx, tables.experiment, state=ExperimentState.RUNNING)
+    betting = list(BETTING_EXPERIMENTS)
+    running = sql.find_all(tx, tables.experiment, kind=ExperimentKind.CHANGE, state=betting)
     return {
         "episode_id": episode_id,
         "metric": row["metric"],

@@ -16,6 +16,9 @@ STARTING_VALUES: dict[str, str] = {
     "consensus.minimum_period_seconds": "0.5",
     "consensus.voting_period_seconds": "20",
     "sandbox.maximum_wait_seconds": "15",
+    "sandbox.minimum_cycle_seconds": "0",
+    "sandbox.window_seconds": "10",
+    "sandbox.probation_seconds": "3600",
 }
 
 INTERVALS_SECONDS: dict[str, float] = {

@@ -42,6 +42,7 @@ class ParameterSpec:
     unit: str
     risk: ParameterRisk
     summary: str
+    layer: str = ""  # settings of one layer are coupled: never on trial together; "" is the type's own layer
     payload_field: str | None = None  # this field takes the value in force where the requester left it empty
 
 

@@ -7,13 +7,18 @@ arms, wealth and verdict from it. It never trusts a figure that it can compute.
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from services.domain.assignment import arm_of, commitment
 from services.domain.canonical import canonical_bytes, parse_canonical
-from services.domain.sequential import BetPlan, Record, Replay, Verdict, replay
+from services.domain.confidence import confidence_sequence
+from services.domain.sequential import BetPlan, BetState, Record, Replay, Verdict, replay
+from services.domain.states import Leg
 
 TOLERANCE: Final = 1e-9  # relative: `log` may differ in the last digit between C libraries
+INTERVAL_TOLERANCE: Final = 1e-6  # the limits are found by bisection
+_FIRST_COLUMNS: Final = 6
 _LEFT_OPEN: Final = (Verdict.INCONCLUSIVE, Verdict.INVALID)
 
 
@@ -21,14 +26,26 @@ class EvidenceRefusedError(ValueError):
     """Records that do not bear out what an entry says of them; the message is one sentence."""
 
 
-def records_bytes(experiment_id: int, records: Iterable[Record]) -> bytes:
-    """Return the canonical blob of an experiment's records, in assignment order; floats as `repr` strings."""
+@dataclass(frozen=True, slots=True)
+class LegEvidence:
+    """What a verdict is held to: its leg's plan and first state, the commitment, the interval's level."""
+
+    experiment_id: int
+    leg: Leg
+    plan: BetPlan
+    state: BetState
+    salt_commitment: str
+    interval_alpha: float
+
+
+def records_bytes(experiment_id: int, records: Iterable[Record], leg: Leg = Leg.TRIAL) -> bytes:
+    """Return the canonical blob of a leg's records, in assignment order; floats as `repr` strings."""
     rows = [
         [record.ordinal, record.unit, record.arm, repr(float(record.share)), repr(float(record.outcome)),
-         record.stratum]
+         record.stratum, record.at_us, record.is_resolved, [repr(float(m)) for m in record.guardrails]]
         for record in records
     ]  # fmt: skip
-    return canonical_bytes({"experiment_id": experiment_id, "records": rows})
+    return canonical_bytes({"experiment_id": experiment_id, "leg": str(leg), "records": rows})
 
 
 def read_records(blob: bytes) -> tuple[int, list[Record]]:
@@ -37,8 +54,8 @@ def read_records(blob: bytes) -> tuple[int, list[Record]]:
         content: Any = parse_canonical(blob)
     except ValueError as error:
         raise EvidenceRefusedError(f"the records blob is not canonical JSON: {error}") from error
-    if not isinstance(content, dict) or content.keys() != {"experiment_id", "records"}:
-        raise EvidenceRefusedError("the records blob is not {experiment_id, records}")
+    if not isinstance(content, dict) or content.keys() - {"leg"} != {"experiment_id", "records"}:
+        raise EvidenceRefusedError("the records blob is not {experiment_id, leg, records}")
     experiment_id, rows = content["experiment_id"], content["records"]
     if type(experiment_id) is not int or not isinstance(rows, list):
         raise EvidenceRefusedError("the records blob has no integer experiment_id and list of records")
@@ -64,40 +81,50 @@ def outcome_fields(result: Replay) -> dict[str, Any]:
     }
 
 
-def check_verdict(
-    *, experiment_id: int, plan: BetPlan, salt_commitment: str, payload: Mapping[str, Any], blob: bytes
-) -> None:
-    """Raise EvidenceRefusedError unless `blob` bears out the VERDICT `payload` under plan and commitment.
+def check_verdict(evidence: LegEvidence, payload: Mapping[str, Any], blob: bytes) -> Replay:
+    """Raise EvidenceRefusedError unless `blob` bears out the VERDICT `payload`; return the replayed bet.
 
-    The salt must open the commitment, the blob must hash to `records_sha256`, every arm must be the one
-    the salt assigns, and the replayed bet must give the same verdict, counts, e and e_max. A bet that the
-    records leave undecided (stopped at its time limit) may only be called inconclusive or invalid.
+    The salt must open the commitment, the blob must hash to `records_sha256`, every share must be the
+    plan's and every arm the one the salt assigns, and the replayed bet must give the same verdict, counts,
+    e, e_max, estimate and limits. A bet that the records leave undecided (stopped at its time limit) may
+    only be called inconclusive or invalid.
     """
-    _check_salt(payload["salt"], salt_commitment)
+    _check_salt(payload["salt"], evidence.salt_commitment)
     if hashlib.sha256(blob).hexdigest() != payload["records_sha256"]:
         raise EvidenceRefusedError("the records blob does not hash to records_sha256")
     named, records = read_records(blob)
-    if named != experiment_id:
-        raise EvidenceRefusedError(f"the records blob is of experiment {named}, not {experiment_id}")
-    _check_arms(payload["salt"], records)
+    if named != evidence.experiment_id:
+        raise EvidenceRefusedError(f"the records blob is of experiment {named}, not {evidence.experiment_id}")
+    check_arms(evidence.plan, payload["salt"], records)
     try:
-        result = replay(plan, records)
+        result = replay(evidence.plan, records, evidence.state)
+        estimate = confidence_sequence(evidence.plan, records, evidence.interval_alpha)
     except (ArithmeticError, ValueError) as error:
         raise EvidenceRefusedError(f"the records do not replay: {error}") from error
     _check_outcome(payload, result)
+    for name, computed in estimate._asdict().items():
+        if not math.isclose(float(payload[name]), computed, abs_tol=INTERVAL_TOLERANCE):
+            raise EvidenceRefusedError(
+                f"the verdict's {name} is {payload[name]}, the records give {computed!r}"
+            )
+    return result
 
 
 def _record(place: int, row: Any) -> Record:
-    kinds = (int, str, int, str, str, str)
-    if not isinstance(row, list) or [type(field) for field in row] != list(kinds):
+    """Return the record of a row; one of six columns was written before times and guardrails were kept."""
+    kinds = [int, str, int, str, str, str, int, bool, list]
+    given = [*row, 0, True, []] if isinstance(row, list) and len(row) == _FIRST_COLUMNS else row
+    if not isinstance(given, list) or [type(field) for field in given] != kinds:
         raise EvidenceRefusedError(
-            f"record {place} is not [ordinal, unit, arm, share, outcome, stratum] with decimals as strings"
+            f"record {place} is not [ordinal, unit, arm, share, outcome, stratum, at_us, is_resolved, "
+            "guardrails] with decimals as strings"
         )
-    ordinal, unit, arm, share, outcome, stratum = row
+    ordinal, unit, arm, share, outcome, stratum, at_us, is_resolved, measures = given
     try:
-        return Record(ordinal, unit, arm, float(share), float(outcome), stratum)
-    except ValueError as error:
-        raise EvidenceRefusedError(f"record {place} has a share or outcome that is not a decimal") from error
+        numbers = tuple(float(measure) for measure in measures)
+        return Record(ordinal, unit, arm, float(share), float(outcome), stratum, at_us, is_resolved, numbers)
+    except (TypeError, ValueError) as error:
+        raise EvidenceRefusedError(f"record {place} has a measure that is not a decimal") from error
 
 
 def _check_salt(salt: str, salt_commitment: str) -> None:
@@ -109,8 +136,12 @@ def _check_salt(salt: str, salt_commitment: str) -> None:
         raise EvidenceRefusedError("the salt does not open the commitment made at the start")
 
 
-def _check_arms(salt: str, records: Iterable[Record]) -> None:
+def check_arms(plan: BetPlan, salt: str, records: Iterable[Record]) -> None:
+    """Raise EvidenceRefusedError unless every share is one of the plan's and every arm the salt's."""
+    shares = {plan.treatment_share, plan.ramp_share}
     for record in records:
+        if record.share not in shares:
+            raise EvidenceRefusedError(f"record {record.ordinal} has share {record.share}, not the plan's")
         try:
             assigned = arm_of(salt, record.unit, record.share)
         except ValueError as error:

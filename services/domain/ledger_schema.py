@@ -39,6 +39,18 @@ class EntryType(StrEnum):
     """It passed, and no experiment started in time."""
     EXPERIMENT_STARTED = "EXPERIMENT_STARTED"
     """The sandbox fixed plan and salt before the first task."""
+    PROBATION_STARTED = "PROBATION_STARTED"
+    """Most tasks get the promoted value, the rest the old one; plan and salt of the second leg."""
+    PLACEBO_STARTED = "PLACEBO_STARTED"
+    """An A/A experiment: both arms alike, outside the stream."""
+    PLACEBO_VERDICT = "PLACEBO_VERDICT"
+    """It ended; a win of a placebo is a false one."""
+    FROZEN = "FROZEN"
+    """Placebos won too often to believe the instrument: nothing is promoted."""
+    UNFROZEN = "UNFROZEN"
+    """A person has looked and lets promotions go on."""
+    EPOCH = "EPOCH"
+    """A holdout begins: its tasks keep the config of this instant for good."""
     VERDICT = "VERDICT"
     """The experiment ended; salt and records are revealed."""
     PROMOTED = "PROMOTED"
@@ -137,6 +149,16 @@ RULES = Kind("an object with threshold_percent 1..100 and minimum_ballots from 1
 NAMES = Kind("a list of strings", lambda value: isinstance(value, list) and all(map(_is_text, value)))
 INTEGERS = Kind("a list of integers", lambda value: isinstance(value, list) and all(map(_is_integer, value)))
 
+GUARDRAILS = Kind(
+    "a list of {metric, margin} objects of strings",
+    lambda value: (
+        isinstance(value, list)
+        and all(isinstance(item, dict) and all(map(_is_text, item.values())) for item in value)
+    ),
+)
+FORMAT = 2
+"""Ledgers since the stream of levels and probation; entries of an older one may lack their fields."""
+
 _ENVELOPE: Final[dict[str, Kind]] = {
     "index": COUNT,
     "at": _matching("UTC time with six decimals, like 2026-11-21T11:42:00.000000Z", _AT),
@@ -148,6 +170,13 @@ _ENVELOPE: Final[dict[str, Kind]] = {
 }
 _HASHES: Final[dict[str, Kind]] = {"config_before": HASH, "config_after": HASH}
 _CHANGE: Final[dict[str, Kind]] = {"parameter": NAME, "from": TEXT, "to": TEXT, **_HASHES}
+
+_OUTCOME: Final[dict[str, Kind]] = {
+    "verdict": _one_of(Verdict), "reason": TEXT, "tasks": COUNT,
+    "control_tasks": COUNT, "control_successes": DECIMAL, "treatment_tasks": COUNT,
+    "treatment_successes": DECIMAL, "e": DECIMAL, "e_max": DECIMAL, "estimate": DECIMAL,
+    "lower": DECIMAL, "upper": DECIMAL, "salt": HEX, "records_sha256": HASH,
+}  # fmt: skip
 
 PAYLOADS: Final[dict[EntryType, dict[str, Kind]]] = {
     EntryType.GENESIS: {"origin": NAME, "config": CONFIG, "rules": RULES},
@@ -176,11 +205,17 @@ PAYLOADS: Final[dict[EntryType, dict[str, Kind]]] = {
         "experiment_id": INTEGER, "proposal_id": INTEGER, "parameter": NAME, "control": TEXT,
         "treatment": TEXT, "salt_commitment": HASH, "plan": OBJECT,
     },
-    EntryType.VERDICT: {
-        "experiment_id": INTEGER, "proposal_id": INTEGER, "verdict": _one_of(Verdict), "reason": TEXT,
-        "tasks": COUNT, "control_tasks": COUNT, "control_successes": DECIMAL, "treatment_tasks": COUNT,
-        "treatment_successes": DECIMAL, "e": DECIMAL, "e_max": DECIMAL, "estimate": DECIMAL,
-        "lower": DECIMAL, "upper": DECIMAL, "salt": HEX, "records_sha256": HASH,
+    EntryType.VERDICT: {"experiment_id": INTEGER, "proposal_id": INTEGER, **_OUTCOME},
+    EntryType.PROBATION_STARTED: {
+        "experiment_id": INTEGER, "proposal_id": INTEGER, "salt_commitment": HASH, "plan": OBJECT,
+    },
+    EntryType.PLACEBO_STARTED: {"experiment_id": INTEGER, "salt_commitment": HASH, "plan": OBJECT},
+    EntryType.PLACEBO_VERDICT: {"experiment_id": INTEGER, **_OUTCOME},
+    EntryType.FROZEN: {"reason": NAME, "placebos": COUNT, "wins": COUNT, "e": DECIMAL},
+    EntryType.UNFROZEN: {"reason": NAME},
+    EntryType.EPOCH: {
+        "epoch_id": INTEGER, "salt_commitment": HASH, "share": DECIMAL, "config": HASH,
+        "previous_salt": TEXT,
     },
     EntryType.PROMOTED: {
         "experiment_id": INTEGER, "proposal_id": INTEGER, **_CHANGE, "version": INTEGER, "read_back": TEXT,
@@ -198,6 +233,16 @@ PAYLOADS: Final[dict[EntryType, dict[str, Kind]]] = {
     EntryType.CORRECTION: {"corrects": COUNT, "reason": NAME},
 }  # fmt: skip
 
+LATER: Final[dict[EntryType, dict[str, Kind]]] = {
+    EntryType.PROPOSAL: {"scope": NAME, "guardrails": GUARDRAILS},
+    EntryType.EXPERIMENT_STARTED: {
+        "scope": NAME, "window_us": COUNT, "stream_rule": NAME, "stream_position": COUNT,
+        "confirm_alpha": DECIMAL,
+    },
+    EntryType.VERDICT: {"leg": NAME},
+}  # fmt: skip
+"""Fields that entries of format 2 must have besides."""
+
 _TYPES: Final = {kind.value: kind for kind in EntryType}
 
 
@@ -213,7 +258,7 @@ def read_envelope(raw: bytes) -> dict[str, Any]:
         raise EntryRefusedError(f"the bytes are not canonical JSON: {error}") from error
     if not isinstance(envelope, dict):
         raise EntryRefusedError("the entry is not a JSON object")
-    _check_fields("entry", envelope, _ENVELOPE)
+    check_fields("entry", envelope, _ENVELOPE)
     if len(envelope) != len(_ENVELOPE):
         surplus = sorted(set(envelope) - set(_ENVELOPE))
         raise EntryRefusedError(f"the entry has unknown fields: {', '.join(surplus)}")
@@ -242,9 +287,9 @@ def read_entry(envelope: Mapping[str, Any]) -> Entry:
 
 def check_payload(kind: EntryType, payload: Mapping[str, Any]) -> None:
     """Raise EntryRefusedError unless `payload` has the fields of its type; further fields are let through."""
-    _check_fields(f"{kind} payload", payload, PAYLOADS[kind])
+    check_fields(f"{kind} payload", payload, PAYLOADS[kind])
     if kind is EntryType.OVERRIDE and not payload.keys().isdisjoint(_CHANGE):
-        _check_fields("OVERRIDE payload", payload, _CHANGE)
+        check_fields("OVERRIDE payload", payload, _CHANGE)
 
 
 def entry_bytes(entry: Entry) -> bytes:
@@ -258,11 +303,12 @@ def entry_bytes(entry: Entry) -> bytes:
         "index": entry.index, "at": to_rfc3339(entry.at_us), "type": entry.type.value, "actor": entry.actor,
         "lap": entry.lap, "previous_root": entry.previous_root, "payload": entry.payload,
     }  # fmt: skip
-    _check_fields("entry", envelope, _ENVELOPE)
+    check_fields("entry", envelope, _ENVELOPE)
     return canonical_bytes(envelope)
 
 
-def _check_fields(what: str, fields: Mapping[str, Any], table: Mapping[str, Kind]) -> None:
+def check_fields(what: str, fields: Mapping[str, Any], table: Mapping[str, Kind]) -> None:
+    """Raise EntryRefusedError for the first field of the table that is missing or of another kind."""
     for name, kind in table.items():
         if name not in fields:
             raise EntryRefusedError(f"the {what} lacks {name}")

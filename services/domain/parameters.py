@@ -43,6 +43,12 @@ class Parameter:
     risk: Risk
     summary: str
     is_whole: bool = False
+    layer: str = ""
+
+    @property
+    def layer_name(self) -> str:
+        """Return the layer: parameters of one layer are coupled and never on trial at the same time."""
+        return self.layer or self.task_type
 
     @property
     def task_type(self) -> str:
@@ -100,6 +106,35 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               "No win is declared on fewer resolved tasks.", is_whole=True),
     Parameter("sandbox.maximum_wait_seconds", "3600", "1", "604800", "2", "seconds", "platform", Risk.FIXED,
               "A task unresolved for this long counts as a failure, in both arms."),
+    Parameter("sandbox.minimum_per_arm", "5", "0", "10000", "2", "tasks", "platform", Risk.FIXED,
+              "No win is declared on fewer resolved tasks in either arm.", is_whole=True),
+    Parameter("sandbox.minimum_cycle_seconds", "86400", "0", "2592000", "2", "seconds", "platform",
+              Risk.FIXED, "No win is declared on tasks assigned earlier: a daily cycle has to pass."),
+    Parameter("sandbox.ramp_percent", "10", "1", "50", "2", "percent", "platform", Risk.FIXED,
+              "Share of tasks that get the new value at first.", is_whole=True),
+    Parameter("sandbox.ramp_tasks", "20", "0", "10000", "2", "tasks", "platform", Risk.FIXED,
+              "The ramp goes on to the full share after this many resolved tasks without a hint of harm.",
+              is_whole=True),
+    Parameter("sandbox.window_seconds", "3600", "0.1", "604800", "2", "seconds", "platform", Risk.FIXED,
+              "Length of a unit where a change touches agents or the whole platform."),
+    Parameter("sandbox.guardrail_margin_percent", "5", "1", "50", "2", "percent", "platform", Risk.FIXED,
+              "By how much task success may be worse under a change that is tried for speed or cost.",
+              is_whole=True),
+    Parameter("sandbox.probation_percent", "15", "10", "15", "2", "percent", "platform", Risk.FIXED,
+              "Share of tasks that stay on the old value until a promotion is confirmed.", is_whole=True),
+    Parameter("sandbox.probation_tasks", "3000", "20", "1000000", "2", "tasks", "platform", Risk.FIXED,
+              "A promotion that is not confirmed after this many resolved tasks is rolled back.",
+              is_whole=True),
+    Parameter("sandbox.probation_seconds", "1209600", "1", "31536000", "2", "seconds", "platform",
+              Risk.FIXED, "A promotion that is not confirmed within this time is rolled back."),
+    Parameter("sandbox.holdout_percent", "3", "0", "5", "2", "percent", "platform", Risk.FIXED,
+              "Share of tasks that stay on the epoch's starting values for good; 0 keeps none.",
+              is_whole=True),
+    Parameter("sandbox.placebo_tasks", "400", "0", "1000000", "2", "tasks", "platform", Risk.FIXED,
+              "Length of each A/A placebo in the standing slot; 0 leaves the slot empty.", is_whole=True),
+    Parameter("sandbox.dependence", "0", "0", "1", "2", "0 or 1", "platform", Risk.FIXED,
+              "Levels of the stream: 0 draws them by LORD++, 1 by e-LOND (valid under any dependence).",
+              is_whole=True),
     Parameter("investigation.timeout_seconds", "1800", "10", "86400", "2", "seconds", "platform", Risk.GATED,
               "Time an agent has for an investigation once it holds the lease."),
     Parameter("investigation.deadline_seconds", "86400", "60", "2592000", "2", "seconds", "platform",

@@ -124,9 +124,58 @@ class ExperimentState(StrEnum):
     """The life of an experiment."""
 
     RUNNING = "running"
-    """Tasks are assigned and bet on; the verdict moves it on."""
-    ENDED = "ended"
-    """Its verdict stands for good. Final."""
+    """The trial: tasks are assigned to both arms and bet on; the verdict moves it on."""
+    PROVISIONAL = "provisional"
+    """Won its trial (E ≥ 20); the ledger promotes the value, and probation begins."""
+    PROBATION = "probation"
+    """In production at 85 to 90 %, the rest on the old value; the second verdict moves it on."""
+    CONFIRMED = "confirmed"
+    """Held in probation at its level of the stream (E ≥ 1/α_j). Final."""
+    ROLLED_BACK = "rolled_back"
+    """Did not hold in probation, or a person took it back; the old value is in force. Final."""
+    REFUSED = "refused"
+    """Won, and could not be promoted: its setting had moved, or promotion is frozen. Final."""
+    ABORTED = "aborted"
+    """Stopped: harm was shown, or the arms did not have the promised shares. Final."""
+    FUTILE = "futile"
+    """The stated effect was refuted. Final."""
+    INCONCLUSIVE = "inconclusive"
+    """Its cap or its time was reached first. Final."""
+
+
+LIVE_EXPERIMENTS = (ExperimentState.RUNNING, ExperimentState.PROVISIONAL, ExperimentState.PROBATION)
+"""States in which an experiment holds its parameter."""
+BETTING_EXPERIMENTS = (ExperimentState.RUNNING, ExperimentState.PROBATION)
+"""States in which tasks are assigned to its arms."""
+
+
+class ExperimentKind(StrEnum):
+    """What an experiment is for."""
+
+    CHANGE = "change"
+    """A voted change against the value in force."""
+    PLACEBO = "placebo"
+    """Both arms alike (A/A): it must not win more often than alpha."""
+
+
+class ExperimentScope(StrEnum):
+    """What a change touches, hence what is randomised and bet on once."""
+
+    TASK = "task"
+    """The task alone: each task is a unit."""
+    AGENT = "agent"
+    """An agent that remembers: one agent in one time window is a unit."""
+    PLATFORM = "platform"
+    """Shared capacity: a time window of the whole task type is a unit (switchback)."""
+
+
+class Leg(StrEnum):
+    """The two parts of an experiment; each has its own plan, salt and verdict."""
+
+    TRIAL = "trial"
+    """At equal shares after the ramp, until E ≥ 20."""
+    PROBATION = "probation"
+    """Most tasks on the new value, until E ≥ 1/α_j."""
 
 
 class DeliveryState(StrEnum):
@@ -164,6 +213,8 @@ class ValueSource(StrEnum):
     """Put into production by the evolution ledger."""
     OVERRIDE = "override"
     """Set by a person (rollback included)."""
+    HOLDOUT = "holdout"
+    """The starting value of the epoch: this task stays on it for good."""
     DEFAULT = "default"
     """The value it was registered with."""
 

@@ -13,7 +13,7 @@ from services.domain.events import Event, EventType
 from services.domain.states import EndReason, Standing, TaskState
 from services.event_bus import publish
 from services.meta_task_market import settlement
-from services.operations import accounts, production_config
+from services.operations import accounts, assignments, production_config
 from services.store import market, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
@@ -81,12 +81,11 @@ def _grant(
     tx: Tx, task: Row, bids: list[SealedBid], decision: AwardDecision, seed: str, cooling: float
 ) -> None:
     number = task["attempt_count"] + 1
-    values = task["effective_values"]
+    values, is_holdout = task["effective_values"], task["is_holdout"]
     if values is None:
-        resolved = production_config.resolve_for_task(
-            tx, task_id=task["id"], task_type=task["type"], award_seed=seed, stratum=task["type"]
-        )
-        values = {name: value.to_payload() for name, value in resolved.items()}
+        fixed = assignments.resolve_for_task(tx, task, agent_id=decision.agent_id, award_seed=seed)
+        values = {name: value.to_payload() for name, value in fixed.values.items()}
+        is_holdout = fixed.is_holdout
     changed = sql.update(
         tx,
         tables.task,
@@ -96,6 +95,7 @@ def _grant(
         awarded_at_us=tx.now_us,
         attempt_count=number,
         effective_values=values,
+        is_holdout=is_holdout,
     )
     if not changed:
         msg = f"task {task['id']} was awarded by another process"

@@ -67,6 +67,12 @@ def append(tx: Tx, kind: EntryType, payload: Mapping[str, object]) -> int:
     return int(head["size"])
 
 
+def size(tx: Tx) -> int:
+    """Return how many entries the log has: the index of the next one."""
+    head = sql.find(tx, tables.ledger_head, id=HEAD)
+    return 0 if head is None else int(head["size"])
+
+
 def create_head(tx: Tx) -> bool:
     """Create the empty head once; tell whether it was created now."""
     if sql.find(tx, tables.ledger_head, id=HEAD) is not None:

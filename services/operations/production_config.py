@@ -9,17 +9,14 @@ carries the hash of the whole config before and after, so that config = fold(led
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.domain import assignment
 from services.domain.canonical import digest_hex
 from services.domain.errors import ConflictError, LedgerBrokenError, NotFoundError
-from services.domain.ledger_schema import EntryType
+from services.domain.ledger_schema import FORMAT, EntryType
 from services.domain.parameters import ParameterRegistry, canonical_value
-from services.domain.states import ExperimentState, ValueSource
+from services.domain.states import ValueSource
 from services.operations import accounts, audit_log
 from services.store import config, sql, tables
 from services.store.tx import Tx
-
-UNIT_SEED_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,9 @@ def install(tx: Tx, registry: ParameterRegistry, *, origin: str) -> None:
             "threshold_percent": int(fresh["consensus.threshold_percent"]),
             "minimum_ballots": int(fresh["consensus.minimum_ballots"]),
         }
-        audit_log.append(tx, EntryType.GENESIS, {"origin": origin, "config": fresh, "rules": rules})
+        audit_log.append(
+            tx, EntryType.GENESIS, {"origin": origin, "config": fresh, "rules": rules, "format": FORMAT}
+        )
         return
     for name, value in fresh.items():
         before = config_hash(snapshot(tx))
@@ -114,47 +113,12 @@ def number(tx: Tx, name: str) -> float:
     return float(effective(tx, name).value)
 
 
-def resolve_for_task(
-    tx: Tx, *, task_id: int, task_type: str, award_seed: str, stratum: str
-) -> dict[str, EffectiveValue]:
-    """Return every value in force for a task and record its exposure to each running experiment.
-
-    The arm is a pure function of (experiment's salt, unit), fixed here for good; the exposure's ordinal is
-    the order of assignment. The unit joins the task with the seed of its award, which nobody knows while
-    bids are taken: an agent that has learned the salt from past arms still cannot bid by arm. Called once per
-    task, in the transaction of its first award.
-    """
-    values = {
+def of_type(tx: Tx, task_type: str) -> dict[str, EffectiveValue]:
+    """Return the production value (no arm) of every parameter of a task type, by name."""
+    return {
         row["name"]: EffectiveValue(row["value"], ValueSource(row["source"]), row["version"])
         for row in config.of_type(tx, task_type)
     }
-    running = sql.find_all(
-        tx, tables.experiment, lock=True, task_type=task_type, state=ExperimentState.RUNNING
-    )
-    for experiment in running:
-        share = float(experiment["plan"]["treatment_share"])
-        unit = f"{task_id}:{award_seed[:UNIT_SEED_DIGITS]}"
-        arm = assignment.arm_of(experiment["salt"], unit, share)
-        value = experiment["treatment_value"] if arm == assignment.TREATMENT else experiment["control_value"]
-        ordinal = config.next_ordinal(tx, experiment["id"])
-        sql.insert(
-            tx,
-            tables.exposure,
-            experiment_id=experiment["id"],
-            task_id=task_id,
-            unit=unit,
-            ordinal=ordinal,
-            arm=arm,
-            share=share,
-            value=value,
-            stratum=stratum,
-            is_folded=False,
-            assigned_at_us=tx.now_us,
-        )
-        values[experiment["parameter"]] = EffectiveValue(
-            value, ValueSource.ARM, experiment["control_version"], arm, experiment["id"]
-        )
-    return values
 
 
 def change(

@@ -5,12 +5,13 @@ Stands under `services.operations.production_config`. It never changes a value.
 
 import json
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from services.domain.canonical import digest_hex
 from services.domain.ledger_schema import EntryType
+from services.domain.states import BETTING_EXPERIMENTS, ExperimentKind
 from services.store.sql import Row, rows
-from services.store.tables import experiment, ledger_entry, parameter
+from services.store.tables import epoch, experiment, exposure, ledger_entry, parameter
 from services.store.tx import Tx
 
 CONFIG_ENTRIES = (
@@ -25,6 +26,41 @@ CONFIG_ENTRIES = (
 def of_type(tx: Tx, task_type: str) -> list[Row]:
     """Return the parameters whose name begins with `task_type.`."""
     return rows(tx, select(parameter).where(parameter.c.name.startswith(f"{task_type}.", autoescape=True)))
+
+
+def betting_on(tx: Tx, task_type: str) -> list[Row]:
+    """Return the experiments that a user task of this type is assigned in, placebos last, and hold them."""
+    statement = (
+        select(experiment)
+        .where(
+            experiment.c.state.in_(BETTING_EXPERIMENTS),
+            or_(experiment.c.task_type == task_type, experiment.c.kind == ExperimentKind.PLACEBO),
+        )
+        .order_by(experiment.c.kind, experiment.c.id)
+    )
+    return rows(tx, statement.with_for_update(key_share=True) if tx.is_postgresql else statement)
+
+
+def open_unit(tx: Tx, experiment_id: int, first_ordinal: int, key: str) -> Row | None:
+    """Return an exposure of the unit whose name begins with `key:` in this leg, or None before its first."""
+    statement = (
+        select(exposure.c.unit, exposure.c.arm, exposure.c.share)
+        .where(
+            exposure.c.experiment_id == experiment_id,
+            exposure.c.ordinal >= first_ordinal,
+            exposure.c.unit.startswith(f"{key}:", autoescape=True),
+        )
+        .order_by(exposure.c.ordinal.desc())
+        .limit(1)
+    )
+    found = rows(tx, statement)
+    return found[0] if found else None
+
+
+def epoch_now(tx: Tx) -> Row | None:
+    """Return the epoch whose starting config the holdout keeps, or None before the first."""
+    found = rows(tx, select(epoch).where(epoch.c.ended_at_us.is_(None)).order_by(epoch.c.id.desc()).limit(1))
+    return found[0] if found else None
 
 
 def next_ordinal(tx: Tx, experiment_id: int) -> int:

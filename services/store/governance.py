@@ -3,16 +3,26 @@
 Stands under layers 5 and 6. It never tallies and never bets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import case, func, or_, select
+from sqlalchemy import bindparam, case, func, or_, select
 
-from services.domain.clock import DAY_US
-from services.domain.states import LIVE_PROPOSALS, ProposalState, Standing, TaskKind, TaskState
+from services.domain.bet import Verdict
+from services.domain.clock import DAY_US, SECOND_US
+from services.domain.metrics import Metric
+from services.domain.states import (
+    LIVE_PROPOSALS,
+    ExperimentKind,
+    ProposalState,
+    Standing,
+    TaskKind,
+    TaskState,
+)
 from services.store.sql import Row, rows
-from services.store.tables import agent, ballot, exposure, proposal, task
+from services.store.tables import agent, award, ballot, experiment, exposure, freeze, proposal, task
 from services.store.tx import Tx
 
+CEILING_TASKS = 200
 ACTIVE_WITHIN_US = 7 * DAY_US
 ENDED = (TaskState.SETTLED, TaskState.FAILED)
 
@@ -113,22 +123,91 @@ def ballot_counts(tx: Tx, proposal_id: int) -> dict[str, int]:
     return {row["choice"]: row["count"] for row in rows(tx, statement)}
 
 
-def unfolded_exposures(tx: Tx, experiment_id: int, limit: int) -> list[Row]:
-    """Return exposures that are not in the bet yet, in assignment order."""
-    statement = (
-        select(exposure)
-        .where(exposure.c.experiment_id == experiment_id, exposure.c.is_folded.is_(False))
-        .order_by(exposure.c.ordinal)
-        .limit(limit)
-    )
-    return rows(tx, statement)
+def unfolded_exposures(tx: Tx, experiment_id: int, first_ordinal: int, limit: int | None) -> list[Row]:
+    """Return exposures of the leg from `first_ordinal` that are not in the bet yet, in assignment order."""
+    return _exposures(tx, experiment_id, first_ordinal, is_folded=False, limit=limit)
 
 
-def folded_exposures(tx: Tx, experiment_id: int) -> list[Row]:
-    """Return the exposures that are in the bet, in assignment order."""
+def folded_exposures(tx: Tx, experiment_id: int, first_ordinal: int) -> list[Row]:
+    """Return the exposures of the leg from `first_ordinal` that are in the bet, in assignment order."""
+    return _exposures(tx, experiment_id, first_ordinal, is_folded=True, limit=None)
+
+
+def _exposures(
+    tx: Tx, experiment_id: int, first_ordinal: int, *, is_folded: bool, limit: int | None
+) -> list[Row]:
     statement = (
         select(exposure)
-        .where(exposure.c.experiment_id == experiment_id, exposure.c.is_folded.is_(True))
+        .where(
+            exposure.c.experiment_id == experiment_id,
+            exposure.c.ordinal >= first_ordinal,
+            exposure.c.is_folded.is_(is_folded),
+        )
         .order_by(exposure.c.ordinal)
     )
-    return rows(tx, statement)
+    return rows(tx, statement if limit is None else statement.limit(limit))
+
+
+def fold_exposures(tx: Tx, folded: Sequence[Mapping[str, object]]) -> None:
+    """Mark exposures (`key` is the id) as bet on, with their outcome and the wealth after their unit."""
+    if folded:
+        names = ("outcome", "is_resolved", "resolved_at_us", "log_e")
+        changes: dict[str, object] = {name: bindparam(name) for name in names}
+        statement = exposure.update().where(exposure.c.id == bindparam("key"))
+        tx.connection.execute(statement.values(is_folded=True, **changes), [dict(row) for row in folded])
+
+
+def stream_so_far(tx: Tx) -> tuple[int, list[int]]:
+    """Return how many experiments of the stream have started, and for each confirmation how many had then."""
+    statement = select(experiment.c.known_after).where(experiment.c.kind == ExperimentKind.CHANGE)
+    known = [row["known_after"] for row in rows(tx, statement)]
+    return len(known), sorted(number for number in known if number is not None)
+
+
+def placebo_counts(tx: Tx, since_us: int) -> tuple[int, int]:
+    """Return (wins, ends) of the placebos that ended at or after an instant, invalid ones aside."""
+    won = func.sum(case((experiment.c.verdict == Verdict.WIN, 1), else_=0))
+    statement = select(func.coalesce(won, 0).label("wins"), func.count().label("ended")).where(
+        experiment.c.kind == ExperimentKind.PLACEBO,
+        experiment.c.verdict.is_not(None),
+        experiment.c.verdict != Verdict.INVALID,
+        experiment.c.ended_at_us >= since_us,
+    )
+    row = rows(tx, statement)[0]
+    return int(row["wins"]), int(row["ended"])
+
+
+def last_lifted_us(tx: Tx) -> int:
+    """Return when the last freeze was lifted, 0 when none was."""
+    return int(rows(tx, select(func.coalesce(func.max(freeze.c.lifted_at_us), 0).label("at_us")))[0]["at_us"])
+
+
+def price_paid(tx: Tx, task_id: int) -> int:
+    """Return the price of a task's newest award, in microcredits; 0 without one."""
+    statement = (
+        select(award.c.price_microcredits)
+        .where(award.c.task_id == task_id)
+        .order_by(award.c.attempt_number.desc())
+        .limit(1)
+    )
+    found = rows(tx, statement)
+    return int(found[0]["price_microcredits"]) if found else 0
+
+
+def ceiling(tx: Tx, task_type: str, metric: Metric) -> float:
+    """Return the 95th percentile of a metric over the newest verified tasks of a type; 1 without any."""
+    newest = (
+        select(task.c.awarded_at_us, task.c.ended_at_us, award.c.price_microcredits)
+        .join(award, (award.c.task_id == task.c.id) & (award.c.attempt_number == task.c.attempt_count))
+        .where(task.c.type == task_type, task.c.kind == TaskKind.USER, task.c.state == TaskState.SETTLED)
+        .order_by(task.c.ended_at_us.desc(), task.c.id.desc())
+        .limit(CEILING_TASKS)
+    )
+    measures = sorted(
+        (row["ended_at_us"] - row["awarded_at_us"]) / SECOND_US
+        if metric is Metric.DURATION
+        else float(row["price_microcredits"])
+        for row in rows(tx, newest)
+    )
+    found = measures[int(len(measures) * 0.95)] if measures else 0.0
+    return found if found > 0.0 else 1.0

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from sqlalchemy import select
 
 from services.domain.ledger_schema import EntryType
+from services.domain.states import Leg
 from services.store.sql import Row, rows
 from services.store.tables import blob, ledger_entry
 from services.store.tx import Tx
@@ -46,8 +47,13 @@ def blobs(tx: Tx) -> Iterator[Row]:
     yield from rows(tx, select(blob).order_by(blob.c.sha256))
 
 
-def entry_of_experiment(tx: Tx, experiment_id: int, lap_id: int | None, *kinds: EntryType) -> int | None:
-    """Return the index of the newest entry of these types that names an experiment of a lap, or None."""
+def entry_of_experiment(
+    tx: Tx, experiment_id: int, lap_id: int | None, *kinds: EntryType, leg: str | None = None
+) -> int | None:
+    """Return the index of the newest entry of these types that names an experiment of a lap, or None.
+
+    With `leg`, only an entry of that leg (one that names none is of the trial).
+    """
     statement = (
         select(ledger_entry.c.index, ledger_entry.c.leaf)
         .where(ledger_entry.c.type.in_([str(kind) for kind in kinds]))
@@ -55,7 +61,9 @@ def entry_of_experiment(tx: Tx, experiment_id: int, lap_id: int | None, *kinds: 
         .order_by(ledger_entry.c.index.desc())
     )
     for row in rows(tx, statement):
-        if json.loads(row["leaf"])["payload"].get("experiment_id") == experiment_id:
+        payload = json.loads(row["leaf"])["payload"]
+        is_of_leg = leg is None or payload.get("leg", Leg.TRIAL) == leg
+        if payload.get("experiment_id") == experiment_id and is_of_leg:
             return int(row["index"])
     return None
 

@@ -5,7 +5,7 @@ verifier agrees with every result that says `{"is_good": true}`. Nothing here de
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,13 +34,25 @@ def scripted_verdict(_type, _public, _private, result) -> tuple[bool, dict[str, 
     return bool(result.get("is_good")), {"reason": "scripted"}
 
 
-def platform_over(url: str, folder: Path, seed: int = 7) -> Platform:
+PLAIN_TRIALS = {
+    "sandbox.minimum_cycle_seconds": "0",
+    "sandbox.ramp_percent": "50",
+    "sandbox.holdout_percent": "0",
+    "sandbox.placebo_tasks": "0",
+}
+"""What tests of other things start from: trials of equal shares at once, no holdout, no placebo."""
+
+
+def platform_over(
+    url: str, folder: Path, seed: int = 7, starting_values: Mapping[str, str] | None = None
+) -> Platform:
     """Return a platform over a migrated database, on a virtual clock."""
     return open_platform(
         Settings(url, var_directory=folder, operator_key="operator"),
         clock=VirtualClock(),
         entropy=random.Random(seed).randbytes,
         verify=scripted_verdict,
+        starting_values={**PLAIN_TRIALS, **(starting_values or {})},
         is_migrated=True,
     )
 

@@ -11,7 +11,7 @@ from app.bootstrap import Platform
 from services import ab_sandbox, event_bus, evolution_ledger, proposal_system
 from services.domain.clock import HOUR_US, seconds
 from services.domain.states import BallotChoice, ProposalState, Scope
-from services.operations import agent_registry, production_config
+from services.operations import agent_registry, assignments, production_config
 from services.proposal_system import ProposalDraft
 from services.store import sql, tables
 
@@ -137,19 +137,20 @@ class Laboratory:
         self.deliver()
         return self.row(tables.experiment, proposal_id=proposal_id)["id"]
 
-    def assign(self, type_=TYPE, award_seed=None):
+    def assign(self, type_=TYPE, award_seed=None, agent_id=None):
         """Plant an awarded task, resolve its values as the award does, and return (task id, values)."""
         task_id = self.task(type_=type_)
         with self.write() as tx:
-            values = production_config.resolve_for_task(
-                tx,
-                task_id=task_id,
-                task_type=type_,
-                award_seed=award_seed or f"{task_id:016x}",
-                stratum=type_,
+            task = sql.find(tx, tables.task, id=task_id)
+            seed = award_seed or f"{task_id:016x}"
+            fixed = assignments.resolve_for_task(
+                tx, task, agent_id=agent_id or self.proposer, award_seed=seed
             )
+            values = fixed.values
             payload = {name: value.to_payload() for name, value in values.items()}
-            sql.update(tx, tables.task, {"id": task_id}, effective_values=payload)
+            sql.update(
+                tx, tables.task, {"id": task_id}, effective_values=payload, is_holdout=fixed.is_holdout
+            )
         return task_id, values
 
     def end(self, task_id, *, is_success):
@@ -175,7 +176,7 @@ class Laboratory:
             task_id, values = self.assign()
             self.end(task_id, is_success=rng.random() < rates[values[TIMEOUT].arm])
             found = self.row(tables.experiment, id=experiment_id)
-            if found["state"] == "ended":
+            if found["verdict"] is not None:
                 return found
         return self.row(tables.experiment, id=experiment_id)
 

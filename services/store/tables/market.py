@@ -117,6 +117,7 @@ task = Table(
     Column("maximum_attempts", Integer, nullable=False),
     reference("agent.id", "awarded_agent_id", nullable=True),
     Column("effective_values", JSON, nullable=True),
+    Column("is_holdout", Boolean, nullable=False, server_default=text("false")),
     instant("posted_at_us"),
     instant("bids_close_at_us"),
     instant("awarded_at_us", nullable=True),

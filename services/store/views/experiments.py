@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import case, func, select
 
-from services.domain.states import ExperimentState
+from services.domain.states import ExperimentKind
 from services.store.sql import Row, find, rows
 from services.store.tables import experiment, exposure
 from services.store.tx import Tx
@@ -26,12 +26,13 @@ def list_experiments(
     tx: Tx,
     *,
     state: str | None = None,
+    kind: str = ExperimentKind.CHANGE,
     limit: int = LIMIT_DEFAULT,
     cursor: str | None = None,
     oldest_first: bool = False,
 ) -> Page:
-    """Return a page of experiments, without their paths."""
-    statement = select(experiment)
+    """Return a page of experiments of a kind, without their paths."""
+    statement = select(experiment).where(experiment.c.kind == kind)
     if state is not None:
         statement = statement.where(experiment.c.state == state)
     found, following = fetch_page(
@@ -55,10 +56,11 @@ def experiments_of(tx: Tx, found: Sequence[Row]) -> list[JsonObject]:
 
 
 def _experiment(row: Row, arms: Arms) -> JsonObject:
-    is_ended = row["state"] == ExperimentState.ENDED
+    is_revealed = row["verdict"] is not None
     log_e = _decimal(row["bet_state"], "e_log", 0.0)
     return {
         "experiment_id": row["id"],
+        "kind": row["kind"],
         "proposal_id": row["proposal_id"],
         "lap_id": row["lap_id"],
         "parameter": row["parameter"],
@@ -70,7 +72,7 @@ def _experiment(row: Row, arms: Arms) -> JsonObject:
         "reason": row["reason"],
         "plan": row["plan"],
         "salt_commitment": row["salt_commitment"],
-        "salt": row["salt"] if is_ended else None,
+        "salt": row["salt"] if is_revealed else None,
         "assigned_count": row["assigned_count"],
         "control": _arm(arms.get((row["id"], 0))),
         "treatment": _arm(arms.get((row["id"], 1))),

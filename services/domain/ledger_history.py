@@ -1,0 +1,164 @@
+"""What a sequence of ledger entries amounts to: config, proposals, experiments, promotions, the stream.
+
+Stands under the acts of `ledger_causality` and `ledger_experiments`, which move it on one entry at a time.
+It never looks at hashes of entries, and it never repairs.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from services.domain.bet import BetPlan, BetState, Verdict
+from services.domain.canonical import digest_hex
+from services.domain.states import ProposalState
+
+EMPTY_BLOB_SHA256: Final = hashlib.sha256(b"").hexdigest()  # "no text": needs no blob
+
+
+class CausalityError(ValueError):
+    """An entry that the entries before it do not allow; the message is one sentence without the index."""
+
+
+def config_hash(config: Mapping[str, str]) -> str:
+    """Return the SHA-256 hex of the canonical JSON of a {parameter: value} map."""
+    return digest_hex(dict(config))
+
+
+def require_cause(holds: bool, reason: str) -> None:  # noqa: FBT001  a condition is what it checks
+    """Raise CausalityError with `reason` unless the condition holds."""
+    if not holds:
+        raise CausalityError(reason)
+
+
+@dataclass(slots=True)
+class ProposalFacts:
+    """What the entries so far say of a proposal; `terms` is the payload it was filed with."""
+
+    parameter: str
+    treatment: str
+    terms: dict[str, Any]
+    electorate: frozenset[str]
+    opens_at_us: int
+    closes_at_us: int
+    state: ProposalState = ProposalState.OPEN
+    ballots: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Probation:
+    """The second leg: its plan, first state and commitment, and its verdict once there is one."""
+
+    plan: BetPlan
+    state: BetState
+    salt_commitment: str
+    verdict: Verdict | None = None
+
+
+@dataclass(slots=True)
+class ExperimentFacts:
+    """What the entries so far say of an experiment; `ended` is its bet at the end of the trial."""
+
+    proposal_id: int
+    parameter: str
+    control: str
+    treatment: str
+    salt_commitment: str
+    plan: BetPlan
+    confirm_alpha: float | None = None
+    ended: BetState | None = None
+    verdict: Verdict | None = None
+    promoted_index: int | None = None
+    probation: Probation | None = None
+    is_refused: bool = False
+    is_confirmed: bool = False
+
+
+@dataclass(slots=True)
+class PromotionFacts:
+    """What a promotion changed, and whether it was taken back."""
+
+    parameter: str
+    before: str
+    after: str
+    is_rolled_back: bool = False
+
+
+class LedgerHistory:
+    """The state that a sequence of entries amounts to, with the checks that acts share."""
+
+    def __init__(self, blobs: Mapping[str, bytes], *, allow_erased: bool = False) -> None:
+        """Take blobs by SHA-256 hex; with `allow_erased` only an experiment's records must be among them."""
+        self.blobs = blobs
+        self.allow_erased = allow_erased
+        self.config: dict[str, str] = {}
+        self.config_sha256 = config_hash({})
+        self.threshold_percent = 0
+        self.minimum_ballots = 0
+        self.open_episodes: set[int] = set()
+        self.proposals: dict[int, ProposalFacts] = {}
+        self.experiments: dict[int, ExperimentFacts] = {}
+        self.promotions: dict[int, PromotionFacts] = {}
+        self.running: dict[str, int] = {}
+        self.format = 1
+        self.placebos: dict[int, ExperimentFacts] = {}
+        self.started = 0
+        self.known: list[int] = []
+        self.is_frozen = False
+        self.epoch_commitment = ""
+
+    def check_blob(self, name: str, sha256: str) -> None:
+        """Raise CausalityError unless the blob is there and is what its name says (or may be erased)."""
+        if sha256 == EMPTY_BLOB_SHA256:
+            return
+        blob = self.blobs.get(sha256)
+        if blob is None:
+            require_cause(self.allow_erased, f"the blob of {name} ({sha256[:12]}…) is missing")
+        elif hashlib.sha256(blob).hexdigest() != sha256:
+            raise CausalityError(f"the blob of {name} ({sha256[:12]}…) does not hash to its name")
+
+    def change_config(
+        self, payload: Mapping[str, Any], parameter: str, before: str | None, after: str
+    ) -> None:
+        """Set one value; the entry's hashes of the whole config before and after must be the fold's."""
+        require_cause(
+            payload["config_before"] == self.config_sha256,
+            "config_before is not the hash of the config that the entries before add up to",
+        )
+        in_force = self.config.get(parameter)
+        if before is None:
+            require_cause(in_force is None, f"{parameter} is already registered")
+        else:
+            require_cause(in_force is not None, f"{parameter} is not a registered parameter")
+            require_cause(in_force == before, f"{parameter} is {in_force!a} in the config, not {before!a}")
+        changed = {**self.config, parameter: after}
+        changed_sha256 = config_hash(changed)
+        require_cause(
+            payload["config_after"] == changed_sha256,
+            "config_after is not the hash of the config with this change",
+        )
+        self.config, self.config_sha256 = changed, changed_sha256
+
+    def proposal_in(self, proposal_id: int, state: ProposalState) -> ProposalFacts:
+        """Return the proposal; CausalityError when it is unknown or in another state."""
+        proposal = self.proposals.get(proposal_id)
+        if proposal is None:
+            raise CausalityError(f"proposal {proposal_id} is unknown")
+        require_cause(proposal.state is state, f"proposal {proposal_id} is {proposal.state}, not {state}")
+        return proposal
+
+    def experiment_of(self, payload: Mapping[str, Any]) -> ExperimentFacts:
+        """Return the entry's experiment; CausalityError when it is unknown or of another proposal."""
+        experiment = self.experiments.get(payload["experiment_id"])
+        if experiment is None:
+            raise CausalityError(f"experiment {payload['experiment_id']} is unknown")
+        proposal_id = payload.get("proposal_id", experiment.proposal_id)
+        require_cause(
+            proposal_id == experiment.proposal_id,
+            f"experiment {payload['experiment_id']} belongs to proposal {experiment.proposal_id}",
+        )
+        require_cause(
+            payload.get("parameter", experiment.parameter) == experiment.parameter,
+            f"experiment {payload['experiment_id']} tested {experiment.parameter}",
+        )
+        return experiment

@@ -1,0 +1,38 @@
+"""Layer 7, the evolution ledger: record verdicts, promote or refuse, confirm or roll back, prove all of it.
+
+Stands at the end of the loop. A promotion needs a recorded WIN and is compare-and-set against the version
+that was tested; promotion and rollback both read the setting back. Everything can be exported and verified
+offline by someone who does not trust us. It never weighs evidence: the sandbox has, and the verdict says how.
+"""
+
+from services.evolution_ledger.epochs import begin_epoch, renew_epoch
+from services.evolution_ledger.freezing import frozen, unfreeze
+from services.evolution_ledger.promotion import RollbackReceipt, apply_verdict, rollback
+from services.evolution_ledger.proofs import (
+    Signer,
+    checkpoint,
+    consistency,
+    export_lines,
+    head,
+    inclusion,
+    verify_export,
+)
+from services.evolution_ledger.verdicts import record_verdict
+
+__all__ = [
+    "RollbackReceipt",
+    "Signer",
+    "apply_verdict",
+    "begin_epoch",
+    "checkpoint",
+    "consistency",
+    "export_lines",
+    "frozen",
+    "head",
+    "inclusion",
+    "record_verdict",
+    "renew_epoch",
+    "rollback",
+    "unfreeze",
+    "verify_export",
+]

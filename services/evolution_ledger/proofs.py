@@ -1,0 +1,136 @@
+"""Proofs: head, inclusion, consistency, signed checkpoint, export, and the offline audit of an export.
+
+Stands over the Merkle log; needs nobody's trust. It never writes an entry.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from services.domain.canonical import canonical_bytes
+from services.domain.errors import InvalidValueError, NotFoundError
+from services.domain.hash_chain import (
+    checkpoint_body,
+    consistency_proof,
+    inclusion_proof,
+    parse_checkpoint,
+    root_of,
+)
+from services.domain.ledger_audit import AuditReport, audit_ledger
+from services.operations import audit_log
+from services.store import ledger, sql, tables
+from services.store.sql import Row
+from services.store.tx import Tx
+
+
+class Signer(Protocol):
+    """Something that signs a checkpoint's body into a C2SP note."""
+
+    def sign_note(self, body: bytes) -> str:
+        """Return the body with its signature line."""
+        ...
+
+
+def head(tx: Tx) -> Row:
+    """Return size and root of the ledger; raise NotFoundError before its first entry."""
+    row = sql.find(tx, tables.ledger_head, id=audit_log.HEAD)
+    if row is None:
+        msg = "the ledger has not begun"
+        raise NotFoundError(msg)
+    return row
+
+
+def inclusion(tx: Tx, index: int, size: int | None) -> dict[str, object]:
+    """Return the RFC 6962 proof that entry `index` is in the tree of `size` entries (default: all)."""
+    newest = head(tx)
+    total = newest["size"] if size is None else size
+    if not 0 <= index < total <= newest["size"]:
+        msg = f"0 <= index < size <= {newest['size']} must hold"
+        raise InvalidValueError(msg, field="size")
+    hashes = ledger.leaf_hashes(tx, total)
+    proof = [node.hex() for node in inclusion_proof(hashes, index, total)]
+    return {
+        "index": index,
+        "size": total,
+        "leaf_hash": hashes[index].hex(),
+        "root": root_of(hashes).hex(),
+        "proof": proof,
+    }
+
+
+def consistency(tx: Tx, first: int, second: int) -> dict[str, object]:
+    """Return the RFC 6962 proof that the tree of `first` entries is a prefix of that of `second`."""
+    newest = head(tx)
+    if not 0 < first <= second <= newest["size"]:
+        msg = f"0 < from <= to <= {newest['size']} must hold"
+        raise InvalidValueError(msg, field="to")
+    hashes = ledger.leaf_hashes(tx, second)
+    proof = [node.hex() for node in consistency_proof(hashes, first, second)]
+    return {
+        "from": first,
+        "to": second,
+        "from_root": root_of(hashes[:first]).hex(),
+        "to_root": root_of(hashes).hex(),
+        "proof": proof,
+    }
+
+
+def checkpoint(tx: Tx, signer: Signer) -> dict[str, object]:
+    """Return the signed checkpoint of the whole ledger (C2SP note: origin, size, root)."""
+    newest = head(tx)
+    origin = sql.find(tx, tables.deployment, key="origin")
+    name = "nacre" if origin is None else origin["value"]
+    body = checkpoint_body(name, newest["size"], bytes.fromhex(newest["root"]))
+    return {"origin": name, "size": newest["size"], "root": newest["root"], "note": signer.sign_note(body)}
+
+
+def export_lines(tx: Tx, signer: Signer) -> Iterator[bytes]:
+    """Yield the ledger as NDJSON: the checkpoint, every leaf (its exact bytes), every blob."""
+    note = checkpoint(tx, signer)
+    yield canonical_bytes({"kind": "checkpoint", **note}) + b"\n"
+    for leaf in ledger.leaves(tx):
+        yield leaf + b"\n"
+    for row in ledger.blobs(tx):
+        content = base64.b64encode(bytes(row["content"])).decode()
+        yield canonical_bytes({"kind": "blob", "sha256": row["sha256"], "content": content}) + b"\n"
+
+
+def verify_export(lines: Iterable[bytes], *, trusted_note: str | None = None) -> AuditReport:
+    """Audit an export from its bytes alone; `trusted_note` is an older checkpoint that must be a prefix.
+
+    Raises InvalidValueError when the file is no export at all.
+    """
+    leaves: list[bytes] = []
+    blobs: dict[str, bytes] = {}
+    claimed: tuple[int, bytes] | None = None
+    for number, line in enumerate(lines):
+        raw = line.rstrip(b"\n")
+        if number == 0:
+            claimed = _claim(raw)
+        elif raw.startswith(b'{"content":'):
+            blobs |= _blob(raw)
+        else:
+            leaves.append(raw)
+    if claimed is None:
+        msg = "the file is empty"
+        raise InvalidValueError(msg, field="file")
+    trusted = None if trusted_note is None else parse_checkpoint(trusted_note)[1:]
+    return audit_ledger(leaves, blobs, claimed=claimed, trusted=trusted, allow_erased=True)
+
+
+def _claim(raw: bytes) -> tuple[int, bytes]:
+    try:
+        first = json.loads(raw)
+        return int(first["size"]), bytes.fromhex(first["root"])
+    except (ValueError, KeyError, TypeError) as error:
+        msg = "the first line is no checkpoint with size and root; is this a ledger export?"
+        raise InvalidValueError(msg, field="file") from error
+
+
+def _blob(raw: bytes) -> dict[str, bytes]:
+    try:
+        row = json.loads(raw)
+        return {str(row["sha256"]): base64.b64decode(row["content"], validate=True)}
+    except (ValueError, KeyError, TypeError):
+        return {}

@@ -1,0 +1,192 @@
+"""Filing: a typed change enters the vote, or is refused by name; its electorate is frozen here.
+
+Stands between diagnosis and the vote. It never reads the text of a proposal to decide anything.
+"""
+
+from services.domain.canonical import digest_hex
+from services.domain.clock import seconds
+from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError
+from services.domain.events import Event, EventType
+from services.domain.ledger_schema import EntryType
+from services.domain.parameters import ParameterRegistry, Risk, check_change
+from services.domain.states import LIVE_EXPERIMENTS, TASK_ENDS, ProposalState, TaskKind
+from services.event_bus import publish
+from services.operations import audit_log, production_config
+from services.proposal_system import admission
+from services.proposal_system.admission import Admission, ProposalDraft
+from services.proposal_system.voting import close, get_proposal, require_standing
+from services.store import governance, sql, tables
+from services.store.tx import Tx
+
+
+def file_proposal(tx: Tx, registry: ParameterRegistry, draft: ProposalDraft, proposer_id: int) -> int:
+    """File a proposal, freeze its electorate, open the vote; return its id.
+
+    Raises InvalidValueError (code names the rule) for a change the loop may not ask for, evidence that does
+    not stand, or an experiment that cannot be finished; ConflictError for a live or cooling-off twin.
+    """
+    tx = audit_log.take_turn(tx)
+    owner = require_standing(tx, proposer_id)["owner"]
+    parameter = registry.get(draft.parameter)
+    current = production_config.effective(tx, parameter.name)
+    to_value = check_change(parameter, current.value, draft.to)
+    if parameter.risk is Risk.GATED:
+        msg = f"{parameter.name} is GATED: a person has to change it"
+        raise InvalidValueError(msg, field="parameter", code="parameter_gated")
+    admission.check_evidence(tx, parameter.task_type, draft.evidence)
+    admitted = admission.admit(tx, parameter.task_type, draft)
+    content_hash = digest_hex(
+        {
+            "parameter": parameter.name,
+            "from": current.value,
+            "to": to_value,
+            "metric": str(admitted.metric),
+            "scope": str(draft.scope),
+        }
+    )
+    _check_rivals(tx, parameter.name, owner, content_hash)
+    lap = _lap_of(tx, draft.meta_task_id, proposer_id)
+    return _insert(
+        tx.in_lap(lap),
+        draft,
+        proposer_id,
+        (current.value, to_value),
+        current.version,
+        content_hash,
+        admitted,
+    )
+
+
+def withdraw(tx: Tx, *, proposal_id: int, agent_id: int) -> None:
+    """Take a proposal back before its first ballot; raise ForbiddenError or ConflictError otherwise."""
+    tx = audit_log.take_turn(tx)
+    proposal = get_proposal(tx, proposal_id)
+    if proposal["proposer_id"] != agent_id:
+        msg = f"proposal {proposal_id} was filed by somebody else"
+        raise ForbiddenError(msg, field="proposal_id")
+    if proposal["state"] != ProposalState.OPEN or governance.ballot_counts(tx, proposal_id):
+        msg = f"proposal {proposal_id} is {proposal['state']} or has ballots; it stays"
+        raise ConflictError(msg, field="proposal_id", state=proposal["state"])
+    tx = tx.in_lap(proposal["lap_id"])
+    audit_log.append(tx, EntryType.WITHDRAWN, {"proposal_id": proposal_id})
+    close(tx, proposal, ProposalState.WITHDRAWN, "withdrawn by its proposer")
+
+
+def _check_rivals(tx: Tx, parameter: str, owner: str, content_hash: str) -> None:
+    """Refuse a second live proposal of a parameter or of an owner (whoever files holds the turn)."""
+    live = sql.find(
+        tx,
+        tables.proposal,
+        parameter=parameter,
+        state=(ProposalState.OPEN, ProposalState.PASSED, ProposalState.TESTING),
+    )
+    held = sql.find_all(tx, tables.experiment, parameter=parameter, state=list(LIVE_EXPERIMENTS), limit=1)
+    if held:
+        msg = f"experiment {held[0]['id']} holds {parameter} until it is confirmed or rolled back"
+        code = "experiment_running"
+        raise ConflictError(msg, field="parameter", code=code, experiment_id=held[0]["id"])
+    live_id = live["id"] if live else governance.live_of_owner(tx, owner)
+    if live_id is not None:
+        raise _already_live(f"proposal {live_id}", proposal_id=live_id)
+    cool_off_us = seconds(production_config.number(tx, "consensus.cool_off_seconds"))
+    twin = governance.same_content_since(tx, content_hash, tx.now_us - cool_off_us)
+    if twin is not None:
+        msg = f"proposal {twin} asked for the same change; it may be asked again "
+        msg += f"{cool_off_us // 1_000_000} s after its end"
+        raise ConflictError(msg, field="to", code="resubmission_cool_off", proposal_id=twin)
+
+
+def _already_live(what: str, **arguments: object) -> ConflictError:
+    msg = f"{what} is live; one at a time per parameter and per owner"
+    return ConflictError(msg, field="parameter", code="proposal_already_live", **arguments)
+
+
+def _lap_of(tx: Tx, meta_task_id: int | None, proposer_id: int) -> int | None:
+    if meta_task_id is None:
+        return tx.lap
+    task = sql.find(tx, tables.task, id=meta_task_id, kind=TaskKind.META)
+    if task is None or task["awarded_agent_id"] != proposer_id or task["state"] in TASK_ENDS:
+        msg = f"task {meta_task_id} is not an investigation that this agent works on"
+        raise InvalidValueError(msg, field="body.meta_task_id", code="meta_task_unknown")
+    lap: int | None = task["lap_id"]
+    return lap
+
+
+def _insert(
+    tx: Tx,
+    draft: ProposalDraft,
+    proposer_id: int,
+    values: tuple[str, str],
+    from_version: int,
+    content_hash: str,
+    admitted: Admission,
+) -> int:
+    jobs = int(production_config.number(tx, "consensus.minimum_settled_jobs"))
+    electors = governance.eligible_voters(tx, proposer_id=proposer_id, minimum_settled_jobs=jobs)
+    closes = tx.now_us + seconds(production_config.number(tx, "consensus.voting_period_seconds"))
+    minimum = tx.now_us + seconds(production_config.number(tx, "consensus.minimum_period_seconds"))
+    proposal_id = sql.insert_unique(
+        tx,
+        tables.proposal,
+        _already_live(f"a proposal on {draft.parameter}"),
+        lap_id=tx.lap,
+        meta_task_id=draft.meta_task_id,
+        proposer_id=proposer_id,
+        parameter=draft.parameter,
+        from_value=values[0],
+        to_value=values[1],
+        from_version=from_version,
+        metric=str(admitted.metric),
+        scope=str(draft.scope),
+        guardrails=admitted.guardrails,
+        expected_effect=format(admitted.effect, "f"),
+        cap_tasks=draft.cap_tasks,
+        cap_days=draft.cap_days,
+        admission_tasks=admitted.tasks,
+        base_rate=admitted.base_rate,
+        root_cause=draft.root_cause,
+        evidence=list(draft.evidence),
+        content_hash=content_hash,
+        risk=str(Risk.OPEN),
+        state=ProposalState.OPEN,
+        yes=0,
+        no=0,
+        abstain=0,
+        electorate=len(electors),
+        opened_at_us=tx.now_us,
+        minimum_until_us=min(minimum, closes),
+        closes_at_us=closes,
+    )
+    sql.insert_many(
+        tx, tables.elector, [{"proposal_id": proposal_id, "agent_id": number} for number in electors]
+    )
+    _record_filing(tx, proposal_id, electors)
+    publish(tx, Event(EventType.PROPOSAL_FILED, f"proposal:{proposal_id}", {"proposal_id": proposal_id}))
+    return proposal_id
+
+
+def _record_filing(tx: Tx, proposal_id: int, electors: list[int]) -> None:
+    row = get_proposal(tx, proposal_id)
+    audit_log.append(
+        tx,
+        EntryType.PROPOSAL,
+        {
+            "proposal_id": proposal_id,
+            "proposer": f"agent:{row['proposer_id']}",
+            "parameter": row["parameter"],
+            "from": row["from_value"],
+            "to": row["to_value"],
+            "metric": row["metric"],
+            "scope": row["scope"],
+            "guardrails": row["guardrails"],
+            "expected_effect": row["expected_effect"],
+            "cap_tasks": row["cap_tasks"],
+            "content_hash": row["content_hash"],
+            "evidence": row["evidence"],
+            "root_cause_sha256": audit_log.keep_blob(tx, "root_cause", row["root_cause"].encode()),
+            "electorate": [f"agent:{number}" for number in electors],
+            "opens_at_us": row["opened_at_us"],
+            "closes_at_us": row["closes_at_us"],
+            "risk": row["risk"],
+        },
+    )
