@@ -36,7 +36,7 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
                 **ab_sandbox.evaluate_running(tx),
                 "placebo": ab_sandbox.start_placebo(tx, context.entropy)},
             every_seconds=MINUTE, budget_seconds=20, priority=5,
-            summary="Starts waiting experiments and the placebo, releases what resolved, ends what is decided."),
+            summary="Starts waiting experiments and the placebo, bets on what resolved, ends what is decided."),
     CronJob("books_audit", lambda tx, _: maintenance.audit_books(tx),
             every_seconds=HOUR, budget_seconds=30, priority=40,
             summary="Checks that every transfer balances and that escrow is the sum of the open holds."),

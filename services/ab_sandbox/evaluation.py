@@ -5,7 +5,7 @@ move in one transaction, so that a kill at any point leaves either nothing or al
 absorbing: what resolves after it is left unfolded. It never promotes.
 """
 
-from services.ab_sandbox.legs import RunningLeg, running_leg
+from services.ab_sandbox.legs import RunningLeg, running_leg, update_leg
 from services.ab_sandbox.outcomes import record_outcome
 from services.ab_sandbox.units import record_of, released, units_of
 from services.domain import sequential
@@ -56,7 +56,7 @@ def evaluate(tx: Tx, experiment_id: int) -> bool:
         if sequential.decide(leg.plan, state).verdict is not None or len(ready) < BATCH:
             break
     if state is not leg.state:
-        sql.update(tx, leg.table, leg.key, bet_state=state.to_payload())
+        update_leg(tx, experiment_id, leg.name, bet_state=state.to_payload())
         _move_share(tx, experiment, leg, state)
     decision = sequential.decide(leg.plan, state)
     if decision.verdict is None and tx.now_us >= leg.closes_at_us:
@@ -133,10 +133,10 @@ def _conclude(tx: Tx, experiment: Row, leg: RunningLeg, decision: Decision) -> N
     alpha = float(experiment["plan"]["alpha"])
     estimate = sequential.confidence_sequence(leg.plan, records, alpha)
     content = records_bytes(experiment["id"], records, leg.name)
-    sql.update(
+    update_leg(
         tx,
-        leg.table,
-        leg.key,
+        experiment["id"],
+        leg.name,
         verdict=str(decision.verdict),
         reason=decision.reason[:120],
         estimate=estimate.estimate,

@@ -6,8 +6,6 @@ probation's in a table of its own. It never decides.
 
 from dataclasses import dataclass
 
-from sqlalchemy import Table
-
 from services.domain.bet import BetPlan, BetState
 from services.domain.states import ExperimentState, Leg
 from services.store import sql, tables
@@ -17,11 +15,9 @@ from services.store.tx import Tx
 
 @dataclass(frozen=True, slots=True)
 class RunningLeg:
-    """One leg as it stands: what was planned, what the bet remembers, and where it is kept."""
+    """One leg as it stands: what was planned, what the bet remembers, and its times (µs)."""
 
     name: Leg
-    table: Table
-    key: dict[str, int]
     plan: BetPlan
     state: BetState
     first_ordinal: int
@@ -34,12 +30,19 @@ def running_leg(tx: Tx, experiment: Row) -> RunningLeg:
     if experiment["state"] == ExperimentState.PROBATION:
         row = sql.find(tx, tables.probation, experiment_id=experiment["id"])
         assert row is not None  # noqa: S101 (the state says so; both are written together)
-        table, key = tables.probation, {"experiment_id": experiment["id"]}
-        return _leg(Leg.PROBATION, table, key, row, row["first_ordinal"])
-    return _leg(Leg.TRIAL, tables.experiment, {"id": experiment["id"]}, experiment, 0)
+        return _leg(Leg.PROBATION, row, row["first_ordinal"])
+    return _leg(Leg.TRIAL, experiment, 0)
 
 
-def _leg(name: Leg, table: Table, key: dict[str, int], row: Row, first_ordinal: int) -> RunningLeg:
+def update_leg(tx: Tx, experiment_id: int, leg: Leg, **values: object) -> None:
+    """Write columns of one leg of an experiment."""
+    if leg is Leg.PROBATION:
+        sql.update(tx, tables.probation, {"experiment_id": experiment_id}, **values)
+    else:
+        sql.update(tx, tables.experiment, {"id": experiment_id}, **values)
+
+
+def _leg(name: Leg, row: Row, first_ordinal: int) -> RunningLeg:
     plan, state = BetPlan.from_payload(row["plan"]), BetState.from_payload(row["bet_state"])
     times = (row["started_at_us"], row["closes_at_us"])
-    return RunningLeg(name, table, key, plan, state, first_ordinal, *times)
+    return RunningLeg(name, plan, state, first_ordinal, *times)
