@@ -6,7 +6,7 @@ rendering it with rich would take longer than everything else. It never runs a c
 
 import typer
 
-from app.cli import governance, market, operations, record, running
+from app.cli import governance, market, operations, record, running, simulate
 
 SUMMARY = (
     "A self-evolving agent marketplace: agents bid for work, and for improving the platform itself.\n\n"
@@ -22,5 +22,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 running.add_to(app)
+simulate.add_to(app)
 for commands in (*market.GROUPS, *governance.GROUPS, *record.GROUPS, *operations.GROUPS):
     app.add_typer(commands)

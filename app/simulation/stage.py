@@ -40,7 +40,7 @@ def believe(
 class Stage:
     """The platform, its clock and its entropy; agents come and act from outside.
 
-    `starting_values` come on top of the demonstration's; `intervals_seconds` replaces how often jobs run, by
+    `starting_values` come on top of the profile's; `intervals_seconds` replaces how often jobs run, by
     their name. Without `task_types` the built-in ones are offered.
     """
 
@@ -48,6 +48,7 @@ class Stage:
     folder: Path
     seed: int
     is_migrated: bool = True
+    profile: Profile = Profile.DEMONSTRATION
     starting_values: Mapping[str, str] = field(default_factory=dict)
     intervals_seconds: Mapping[str, float] = field(default_factory=dict)
     task_types: Mapping[str, TaskType] | None = None
@@ -64,7 +65,7 @@ class Stage:
 
     def open(self) -> None:
         """Open the platform over the database; again after `close`, as a process that restarts."""
-        settings = Settings(self.url, var_directory=self.folder, profile=Profile.DEMONSTRATION)
+        settings = Settings(self.url, var_directory=self.folder, profile=self.profile)
         platform = open_platform(
             settings,
             clock=self.clock,

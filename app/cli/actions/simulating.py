@@ -1,0 +1,157 @@
+"""Run a simulation and show it: progress on standard error, the report as text or JSON on standard output.
+
+Stands between the command line and `app.simulation`. It never counts anything: the report does.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app.cli.actions.screen import say_item, say_json, say_note
+from app.simulation import runner
+from app.simulation.report import is_sound
+from app.simulation.scenarios import LAPS, SCENARIOS, Scenario
+from services.domain.errors import InvalidValueError
+
+Tell = Callable[[runner.Progress], None]
+
+
+def simulate(
+    name: str,
+    seed: int,
+    *,
+    laps: int | None,
+    proposals: int | None,
+    keep: str | None,
+    is_quiet: bool,
+    as_json: bool,
+) -> int:
+    """Run a scenario and print its report; return 0 when it is sound, else 1."""
+    scenario = SCENARIOS[name].with_count(_count(SCENARIOS[name], laps, proposals))
+    kept = None if keep is None else _new_file(keep)
+    with _shown_progress(is_quiet=is_quiet) as tell:
+        report = runner.simulate(scenario, seed, keep=kept, on_progress=tell)
+    if as_json:
+        say_json(report)
+    else:
+        say_item(facts_of(report), {}, as_json=False)
+    if not is_sound(report):
+        say_note(f"the simulation is not sound: {_trouble(report)}")
+        return 1
+    return 0
+
+
+def _count(scenario: Scenario, laps: int | None, proposals: int | None) -> int | None:
+    wrong, right = (proposals, laps) if scenario.counted == LAPS else (laps, proposals)
+    if wrong is not None:
+        msg = f"scenario {scenario.name} is counted in {scenario.counted}: give --{scenario.counted}"
+        raise InvalidValueError(msg, field="laps" if scenario.counted != LAPS else "proposals")
+    return right
+
+
+def _new_file(name: str) -> Path:
+    path = Path(name)
+    if path.exists() or not path.parent.is_dir():
+        msg = f"{name} must be a new file in a folder that exists"
+        raise InvalidValueError(msg, field="keep")
+    return path
+
+
+@contextmanager
+def _shown_progress(*, is_quiet: bool) -> Iterator[Tell | None]:
+    """Yield what to tell the progress to; None where nobody looks."""
+    if is_quiet or not sys.stderr.isatty():
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} {task.fields[counted]}"),
+        TextColumn("{task.fields[tasks]:,} tasks, {task.fields[speed]:,.0f}/s", style="dim"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        shown = progress.add_task("simulating", total=None, counted="", tasks=0, speed=0.0)
+
+        def tell(found: runner.Progress) -> None:
+            progress.update(
+                shown,
+                completed=found.decided,
+                total=found.asked,
+                counted=found.counted,
+                tasks=found.tasks,
+                speed=found.tasks_per_second,
+            )
+
+        yield tell
+
+
+def facts_of(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the report as the lines and tables that a person reads."""
+    experiments, truth, rates = report["experiments"], report["truth"], report["rates"]
+    time, ledger, tasks = report["time"], report["ledger"], report["tasks"]
+    facts: dict[str, Any] = {
+        "scenario": f"{report['scenario']}: {report['summary']}",
+        "seed": report["seed"],
+        "laps": _parts(report["laps"]["opened"], report["laps"]["ended"]),
+        "proposals": _parts(report["proposals"]["filed"], report["proposals"]["ended"]),
+        "refused at filing": _parts(None, report["proposals"]["refused_at_filing"]),
+        "experiments": _parts(experiments["started"], experiments["states"]),
+        "promoted": f"{experiments['provisional']} provisionally, {experiments['confirmed']} confirmed, "
+        f"{experiments['rolled_back']} rolled back",
+        "declared rate": f"{rates['declared']:.1%} of changes that are no better",
+        "false, provisional": _rate(rates["false_provisional"]),
+        "false, confirmed": _rate(rates["false_confirmed"]),
+    }
+    if truth["better"]:
+        facts["found, provisional"] = _rate(truth["power_provisional"])
+        facts["found, confirmed"] = _rate(truth["power_confirmed"])
+        facts["false of confirmed"] = _rate(truth["false_share_of_confirmed"])
+    if report["placebos"]["ended"]:
+        facts["placebos that won"] = _rate(report["placebos"]["promoted"])
+    if report["levels"]:
+        facts["levels of the stream"] = ", ".join(f"{name} {a:.2g}" for name, a in report["levels"].items())
+    facts["tasks"] = f"{tasks['ended']:,} in {time['virtual_days']:.3g} virtual days"
+    facts["speed"] = (
+        f"{time['tasks_per_second']:,.0f} simulated tasks per second "
+        f"({time['wall_seconds']:.1f} s, {time['cpu_seconds']:.1f} s of CPU)"
+    )
+    facts["ledger"] = f"{ledger['entries']:,} entries, {_audited(ledger)}"
+    facts["root"] = ledger["root"]
+    facts["verdicts"] = [
+        {"verdict": name, "experiments": found["experiments"], "mean tasks": round(found["trial_tasks_mean"])}
+        for name, found in experiments["verdicts"].items()
+    ]
+    return facts
+
+
+def _parts(total: int | None, parts: Mapping[str, int]) -> str:
+    named = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(parts.items()))
+    if total is None:
+        return named
+    return f"{total} ({named})" if named else str(total)
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    if not rate["of"]:
+        return "none"
+    found = f"{rate['count']} of {rate['of']} = {rate['share']:.1%}"
+    return f"{found} (95 % interval {rate['lower']:.1%} to {rate['upper']:.1%})"
+
+
+def _audited(ledger: Mapping[str, Any]) -> str:
+    return "verified offline" if ledger["is_verified"] else f"NOT verified: {ledger['reason']}"
+
+
+def _trouble(report: Mapping[str, Any]) -> str:
+    troubles = [f"{count} {name.replace('_', ' ')}" for name, count in report["lost"].items() if count]
+    if not report["is_complete"]:
+        troubles.append("it was given up before everything was decided")
+    if not report["ledger"]["is_verified"]:
+        troubles.append(f"the ledger does not verify: {report['ledger']['reason']}")
+    return "; ".join(troubles)

@@ -1,0 +1,91 @@
+"""`nacre simulate`: the whole platform on a virtual clock, against a truth that only the simulation knows.
+
+Stands at the edge, before `app.simulation`, which does it. It never looks at a database of yours.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from app.cli.options import AsJson, examples
+from app.lazy import load
+
+LARGEST_COUNT = 100_000
+
+
+class ScenarioName(StrEnum):
+    """What is true in the simulated world."""
+
+    NULL = "null"
+    """No parameter does anything: whatever is promoted is promoted falsely."""
+    STREAM = "stream"
+    """1,000 proposals of which 10 % are truly better."""
+    DRIFT = "drift"
+    """Useless changes while success drifts from 60 to 90 % and the share ramps."""
+    SLOW_FAILURE = "slow-failure"
+    """Longer time limits that cure nothing and make failures resolve later."""
+    UNLIKE_AGENTS = "unlike-agents"
+    """Useless changes on twelve agents of very different ability."""
+    HARM = "harm"
+    """Changes that take success from 90 to 75 %."""
+
+
+Name = Annotated[
+    ScenarioName,
+    typer.Argument(metavar="SCENARIO", help="What is true in the simulated world.", show_default=False),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of everything.")]
+Laps = Annotated[
+    int | None,
+    typer.Option(
+        "--laps",
+        min=1,
+        max=LARGEST_COUNT,
+        help="Laps to run (scenario null).",
+        show_default=False,
+    ),
+]
+Proposals = Annotated[
+    int | None,
+    typer.Option(
+        "--proposals", min=1, max=LARGEST_COUNT, help="Proposals to file (the others).", show_default=False
+    ),
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        "--keep", metavar="FILE", help="Keep the database in this new SQLite file.", show_default=False
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the tree."""
+    shown = examples(
+        "nacre simulate null --seed 7 --laps 40",
+        "nacre simulate stream --proposals 200 --json",
+        "nacre simulate harm --keep harm.db",
+    )
+    app.command("simulate", **shown)(simulate)
+
+
+def simulate(
+    scenario: Name,
+    seed: Seed = 7,
+    laps: Laps = None,
+    proposals: Proposals = None,
+    keep: Keep = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> int:
+    """Run the real platform on a virtual clock with seeded agents, and count what it promotes.
+
+    Same scenario, same seed, same ledger root. Exits with 1 if the run did not end, its ledger does not
+    verify, or an event or a job was lost on the way.
+    """
+    code = load("app.cli.actions.simulating:simulate")(
+        scenario.value, seed, laps=laps, proposals=proposals, keep=keep, is_quiet=quiet, as_json=as_json
+    )
+    return int(code)

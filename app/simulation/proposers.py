@@ -1,0 +1,302 @@
+"""The scenarios' agents that change the platform: proposers with ideas, and an electorate that lets them try.
+
+Stands in a scenario's world beside the fleet. Each kind of work has a proposer of its own owner; it files one
+idea at a time, stating an effect that the platform admits, or files from an investigation that it has won.
+Whether an idea is any good stands in the environment, where no agent looks.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from app.simulation.environment import Change, Environment
+from app.simulation.fleet import ASK_MICROCREDITS, Fleet
+from app.simulation.stage import Stage, acting
+from services import meta_task_market, proposal_system
+from services.domain.errors import ConflictError, NacreError
+from services.domain.handoff import Handoff
+from services.domain.states import (
+    LIVE_EXPERIMENTS,
+    LIVE_PROPOSALS,
+    BallotChoice,
+    Scope,
+    TaskKind,
+    TaskState,
+)
+from services.meta_task_market import SubmittedOutcome
+from services.operations import agent_registry, production_config
+from services.proposal_system import ProposalDraft
+from services.store import sql, tables
+from services.store.sql import Row
+from services.store.tx import Tx
+
+FACTORS = (0.6, 0.7, 0.8, 1.25, 1.4, 1.6)
+LONGER = Decimal(2)
+LONGEST = Decimal(360)
+LARGER_CLAIM = 1.15
+CLAIMS = 16
+DECIMALS = Decimal("0.0001")
+SMALLEST_EFFECT = 0.005
+HEADROOM = 0.98
+WARM_UP_TASKS = 50
+ELECTORATE = 5
+AGAINST = 1
+TOUCHED_EVERY_SECONDS = 86_400
+CAP_DAYS = 7
+TOO_SMALL = frozenset({"admission_refused", "confirmation_refused"})
+"""Codes of refusals that a larger claim may overcome."""
+
+
+class Idea(NamedTuple):
+    """What somebody thinks of: the gain claimed, and (the truth) what it adds to the log-odds of success."""
+
+    effect: float
+    log_odds: float
+
+
+@dataclass
+class Seat:
+    """A proposer of one kind of work, the proposal it waits for, what is under test by proposal."""
+
+    kind: str
+    agent_id: int
+    proposal_id: int | None = None
+    tested: dict[int, str] = field(default_factory=dict)
+
+
+class Filed(NamedTuple):
+    """One line of the truth table: a proposal and what it truly adds in log-odds."""
+
+    proposal_id: int
+    log_odds: float
+    effect: float
+
+
+@dataclass
+class Proposers:
+    """One seat per kind of work, five electors of whom the first is against, and the truth about all filings.
+
+    With `is_investigating` a proposer files only from an investigation that it has won: laps. Otherwise each
+    takes the next idea as soon as its last trial is over (its probation goes on beside the next trial).
+    `suffixes` are the parameters of a kind that may be asked for, `cap_tasks` is the most a trial may take.
+    """
+
+    stage: Stage
+    environment: Environment
+    fleet: Fleet
+    rng: random.Random
+    ideas: Iterator[Idea]
+    suffixes: Sequence[str]
+    cap_tasks: int
+    is_investigating: bool
+    seats: dict[str, Seat] = field(default_factory=dict)
+    electors: list[int] = field(default_factory=list)
+    filed: list[Filed] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+    unvoted: list[int] = field(default_factory=list)
+    touched_seconds: float = 0.0
+    is_exhausted: bool = False
+
+    def __post_init__(self) -> None:
+        """Register one proposer per kind of work, each of its own owner, and the electors."""
+        scopes = (Scope.BID, Scope.PROPOSE)
+        for kind in self.environment.levels:
+            name = f"proposer_{kind}"
+            self.seats[kind] = Seat(kind, self.stage.register(name, *scopes, owner=name))
+        names = [f"elector_{number}" for number in range(ELECTORATE)]
+        self.electors = [self.stage.register(name, Scope.VOTE, owner=name) for name in names]
+
+    def act(self) -> None:
+        """Free what was decided, vote on what is open, and file what comes next."""
+        self._stay_active()
+        self._free_seats()
+        self._vote()
+        if self.is_investigating:
+            self._investigate()
+            return
+        for seat in self.seats.values():
+            if seat.proposal_id is None and (idea := self._next_idea(seat)) is not None:
+                self._file(seat, idea, None)
+
+    @property
+    def undecided(self) -> int:
+        """Return how many proposals are not decided for good."""
+        return sum(len(seat.tested) for seat in self.seats.values())
+
+    def is_idle(self, kind: str) -> bool:
+        """Tell whether nothing of this kind is tested, and nothing will be."""
+        return self.is_exhausted and not self.seats[kind].tested
+
+    def _stay_active(self) -> None:
+        """Let the electors show a sign of life, as agents that ask for work do."""
+        now_seconds = self.stage.elapsed_seconds
+        if now_seconds - self.touched_seconds < TOUCHED_EVERY_SECONDS:
+            return
+        self.touched_seconds = now_seconds
+        with self.stage.write(self.electors[0]) as tx:
+            for agent_id in self.electors:
+                agent_registry.touch(tx, agent_id)
+
+    def _next_idea(self, seat: Seat) -> Idea | None:
+        """Return the next idea, None before there is evidence, without a free parameter, or at the end."""
+        if len(self.fleet.ended.get(seat.kind, ())) < WARM_UP_TASKS or not self._free_parameters(seat):
+            return None
+        idea = next(self.ideas, None)
+        self.is_exhausted = self.is_exhausted or idea is None
+        return idea
+
+    def _free_parameters(self, seat: Seat) -> list[str]:
+        names = (f"{seat.kind}.{suffix}" for suffix in self.suffixes)
+        return [name for name in names if name not in seat.tested.values()]
+
+    def _free_seats(self) -> None:
+        """Free seats whose trial is over; where probation is over too, the environment forgets the change."""
+        seats = {number: seat for seat in self.seats.values() for number in seat.tested}
+        if not seats:
+            return
+        with self.stage.platform.store.read() as tx:
+            live = sql.find_all(tx, tables.proposal, id=tuple(seats), state=LIVE_PROPOSALS)
+            tested = sql.find_all(tx, tables.experiment, proposal_id=tuple(seats), state=LIVE_EXPERIMENTS)
+        voted_or_tried = {row["id"] for row in live}
+        undecided = voted_or_tried | {row["proposal_id"] for row in tested}
+        for number, seat in seats.items():
+            if number == seat.proposal_id and number not in voted_or_tried:
+                seat.proposal_id = None
+            if number not in undecided:
+                self.environment.settle(seat.tested.pop(number))
+
+    def _vote(self) -> None:
+        """Let the electors vote on what was filed in the step before, until each vote is decided."""
+        if not self.unvoted:
+            return
+        with self.stage.write(self.electors[0]) as tx:
+            for number in self.unvoted:
+                for place, agent_id in enumerate(self.electors):
+                    if not self._cast(acting(tx, agent_id), number, agent_id, is_against=place < AGAINST):
+                        break
+        self.unvoted.clear()
+
+    @staticmethod
+    def _cast(tx: Tx, number: int, agent_id: int, *, is_against: bool) -> bool:
+        """Cast one ballot; tell whether the vote was still open."""
+        try:
+            proposal_system.cast_ballot(
+                tx,
+                proposal_id=number,
+                agent_id=agent_id,
+                choice=BallotChoice.AGAINST if is_against else BallotChoice.FOR,
+                reason="I doubt it." if is_against else "",
+                forecast_percent=20 if is_against else 80,
+            )
+        except ConflictError:
+            return False
+        return True
+
+    def _investigate(self) -> None:
+        """Bid on the open investigations, and file from those that were won."""
+        states = (TaskState.BIDDING, TaskState.AWARDED)
+        with self.stage.platform.store.read() as tx:
+            tasks = sql.find_all(tx, tables.task, kind=TaskKind.META, state=states)
+        for task in tasks:
+            seat = self._investigator(task)
+            if seat is None:
+                continue
+            if task["state"] == TaskState.AWARDED:
+                self._work_on(seat, task)
+            else:
+                self._bid(seat, task["id"])
+
+    def _investigator(self, task: Row) -> Seat | None:
+        """Return who looks into a drop: its winner, its kind's proposer, or any free one."""
+        kind, winner = str(task["public"]["key"]), task["awarded_agent_id"]
+        free = [seat for seat in self.seats.values() if seat.proposal_id is None]
+        fitting = [seat for seat in free if seat.kind == kind or kind not in self.seats]
+        return next((seat for seat in fitting if winner in (None, seat.agent_id)), None)
+
+    def _bid(self, seat: Seat, task_id: int) -> None:
+        with self.stage.write(seat.agent_id) as tx:
+            known = sql.find(tx, tables.bid, task_id=task_id, agent_id=seat.agent_id)
+            if known is None:
+                meta_task_market.place_bid(
+                    tx,
+                    agent_id=seat.agent_id,
+                    task_id=task_id,
+                    ask_microcredits=ASK_MICROCREDITS,
+                    confidence_percent=None,
+                )
+
+    def _work_on(self, seat: Seat, task: Row) -> None:
+        idea = self._next_idea(seat)
+        if idea is None:
+            return
+        with self.stage.write(seat.agent_id) as tx:
+            lease = meta_task_market.take_lease(tx, agent_id=seat.agent_id, task_id=task["id"])
+        self._file(seat, idea, task["id"])
+        found: dict[str, Any] = {"proposal_id": seat.proposal_id, "finding": "simulated"}
+        with self.stage.write(seat.agent_id) as tx:
+            meta_task_market.submit_result(
+                tx,
+                agent_id=seat.agent_id,
+                task_id=task["id"],
+                fencing_token=lease.fencing_token,
+                outcome=SubmittedOutcome.COMPLETED,
+                failure_reason=None,
+                handoff=Handoff("looked", found, ""),
+            )
+
+    def _file(self, seat: Seat, idea: Idea, meta_task_id: int | None) -> None:
+        """File an idea; where its claim is too small to be tested within the cap, claim more."""
+        rate, evidence = self.fleet.seen(seat.kind)
+        highest = (1.0 - rate) * HEADROOM
+        effect = min(max(idea.effect, SMALLEST_EFFECT), highest)
+        draft = self._draft(seat, effect, evidence, meta_task_id)
+        registry = self.stage.platform.registry
+        for _ in range(CLAIMS):
+            try:
+                with self.stage.write(seat.agent_id) as tx:
+                    number = proposal_system.file_proposal(tx, registry, draft, seat.agent_id)
+                    row = sql.find(tx, tables.proposal, id=number)
+            except NacreError as error:
+                if error.code in TOO_SMALL and effect < highest:
+                    effect = min(effect * LARGER_CLAIM, highest)
+                    draft = replace(draft, expected_effect=f"{effect:.4f}")
+                    continue
+                self.refused[error.code] += 1
+                return
+            assert row is not None  # noqa: S101 (inserted in this transaction)
+            self._take(seat, Filed(number, idea.log_odds, effect), str(row["to_value"]), draft.parameter)
+            return
+        self.refused["claims_exhausted"] += 1
+
+    def _draft(
+        self, seat: Seat, effect: float, evidence: Sequence[int], meta_task_id: int | None
+    ) -> ProposalDraft:
+        """Return a change of one of the kind's free parameters: a time limit doubled, a dial by a factor."""
+        parameter = self.rng.choice(self._free_parameters(seat))
+        with self.stage.platform.store.read() as tx:
+            before = Decimal(production_config.effective(tx, parameter).value)
+        if parameter.endswith("_seconds"):
+            to = before * LONGER if before * LONGER <= LONGEST else before / LONGER
+        else:
+            to = (before * Decimal(str(self.rng.choice(FACTORS)))).quantize(DECIMALS)
+        return ProposalDraft(
+            parameter=parameter,
+            to=format(to, "f"),
+            expected_effect=f"{effect:.4f}",
+            root_cause="simulated",
+            evidence=tuple(evidence),
+            cap_tasks=self.cap_tasks,
+            cap_days=CAP_DAYS,
+            meta_task_id=meta_task_id,
+        )
+
+    def _take(self, seat: Seat, filed: Filed, value: str, parameter: str) -> None:
+        seat.proposal_id = filed.proposal_id
+        seat.tested[filed.proposal_id] = parameter
+        self.filed.append(filed)
+        self.unvoted.append(filed.proposal_id)
+        change = Change(parameter, value, filed.log_odds)
+        self.environment.propose(seat.kind, change, self.stage.elapsed_seconds)
