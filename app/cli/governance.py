@@ -1,20 +1,21 @@
-"""`nacre proposal`, `nacre experiment`, `nacre laps`: what was asked for, tried, and came of it.
+"""`nacre proposal`, `nacre laps`: what was asked for, and what came of it.
 
-Stands at the edge, over layers 5 and 6 and the laps. These commands only read: operators do not vote.
+Stands at the edge, over layer 5 and the laps; `nacre experiment`, between them, has its own module. These
+commands only read: operators do not vote.
 """
 
 from typing import Annotated
 
 import typer
 
+from app.cli.experiments import experiments
 from app.cli.options import LIMIT_DEFAULT, AsJson, Cursor, Database, Id, Limit, Oldest, examples, group
 from app.lazy import load
-from services.domain.states import ExperimentState, ProposalState
+from services.domain.states import ProposalState
 
 READING = "app.cli.actions.reading"
 
 proposals = group("proposal", "What agents asked to change, and how the vote went.")
-experiments = group("experiment", "Both arms of what was tried, and the verdicts.")
 laps = group("laps", "Turns of the loop that are on record.")
 GROUPS = (proposals, experiments, laps)
 
@@ -37,26 +38,6 @@ def list_proposals(
 def show_proposal(proposal_id: Id, database: Database = None, as_json: AsJson = False) -> int:
     """Show one proposal with its electorate and every ballot."""
     return int(load(f"{READING}:show_item")("proposal", database, proposal_id, as_json=as_json))
-
-
-@experiments.command("list", **examples("nacre experiment list --state running"))
-def list_experiments(
-    state: Annotated[ExperimentState | None, typer.Option("--state", help="In this state only.")] = None,
-    limit: Limit = LIMIT_DEFAULT,
-    cursor: Cursor = None,
-    oldest: Oldest = False,
-    database: Database = None,
-    as_json: AsJson = False,
-) -> int:
-    """List experiments with both arms and the evidence so far."""
-    asked = {"state": state, "limit": limit, "cursor": cursor, "oldest_first": oldest}
-    return int(load(f"{READING}:show_page")("experiment", database, asked, as_json=as_json))
-
-
-@experiments.command("show", **examples("nacre experiment show 1 --json"))
-def show_experiment(experiment_id: Id, database: Database = None, as_json: AsJson = False) -> int:
-    """Show one experiment with the path of its evidence in assignment order."""
-    return int(load(f"{READING}:show_item")("experiment", database, experiment_id, as_json=as_json))
 
 
 @laps.command("list", **examples("nacre laps list"))

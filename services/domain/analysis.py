@@ -11,7 +11,7 @@ randomised promotes 20 to 36 % of changes that do nothing.
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -143,7 +143,8 @@ class Analysis:
     unit has several rows, the bet on it is settled with the last of them, and so are all bets before it:
     `crossed_at` and `decided_at` are the first row with which everything up to the crossing was known.
     estimate: the gap treatment − control with its two-sided confidence sequence at `alpha`, in outcome units,
-    for a ranked metric P(treated is better) − ½. futility: of the stated effect; None without.
+    for a ranked metric P(treated is better) − ½. futility: of the stated effect; None without. path: log E
+    after each unit, in order of first appearance.
     """
 
     question: Question
@@ -163,6 +164,7 @@ class Analysis:
     control: Arm
     treatment: Arm
     strata: tuple[Stratum, ...]
+    path: Floats = field(repr=False, compare=False)
 
 
 class _Units(NamedTuple):
@@ -223,6 +225,7 @@ def analyze(
         _arm(bets, every, 0),
         _arm(bets, every, 1),
         _strata(bets, x, names),
+        paths.e_log,
     )
 
 

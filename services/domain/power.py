@@ -63,8 +63,10 @@ def information(base: float, effect: float, share: float = 0.5) -> float:
     PlanRefusedError when base + effect leaves [0, 1] or the share leaves (0, 1).
     """
     require("base", 0.0 <= base < 1.0, "must lie in [0, 1)")
-    fits = effect > 0.0 and base + effect <= 1.0 + _ROUNDING
-    require("effect", fits, "must be positive with base + effect <= 1")
+    require("effect", effect > 0.0, f"must be positive, got {effect:g}")
+    room = 1.0 - base
+    said = f"{effect:g} is too large: a base of {base:g} leaves room for {room:.6g}"
+    require("effect", effect <= room + _ROUNDING, said)
     _require_share(share)
     gap = min(effect, 1.0 - base)
     pooled = base + share * gap
@@ -112,6 +114,7 @@ def forecast(
     base: success rate now, None for a ranked metric. The wealth of the trial goes on in probation, so that
     only ln(1/confirm_alpha) − ln(1/alpha) is left to prove there. Raises PlanRefusedError.
     """
+    _require_share(confirm_share, "confirm_share")
     rest = max(0.0, evidence_nats(confirm_alpha, "confirm_alpha") - evidence_nats(alpha))
     trial = _cost(metric_information(metric, base, effect, share), evidence_nats(alpha))
     return Forecast(trial, _cost(metric_information(metric, base, effect, confirm_share), rest))
@@ -161,8 +164,8 @@ def _cost(information_nats: float, evidence: float) -> Cost:
     return Cost(information_nats, math.ceil(bound), math.ceil(OVERHEAD * bound))
 
 
-def _require_share(share: float) -> None:
-    require("share", 0.0 < share < 1.0, "must lie strictly between 0 and 1")
+def _require_share(share: float, name: str = "share") -> None:
+    require(name, 0.0 < share < 1.0, "must lie strictly between 0 and 1")
 
 
 def _divergence(q: float, gap: float) -> float:

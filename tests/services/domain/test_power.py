@@ -126,3 +126,7 @@ def test_a_metric_and_a_base_must_fit_each_other():
         rank_information(0.6)
     with pytest.raises(PlanRefusedError, match="confirm_alpha"):
         forecast(Metric.SUCCESS, 0.5, 0.1, confirm_alpha=1.0)
+    with pytest.raises(PlanRefusedError, match="confirm_share"):
+        forecast(Metric.SUCCESS, 0.5, 0.1, confirm_share=1.0)
+    with pytest.raises(PlanRefusedError, match=r"0\.2 is too large: a base of 0\.9 leaves room for 0\.1"):
+        forecast(Metric.SUCCESS, 0.9, 0.2)
