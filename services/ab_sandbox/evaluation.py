@@ -51,7 +51,7 @@ def evaluate(tx: Tx, experiment_id: int) -> bool:
     tx = tx.in_lap(experiment["lap_id"])
     leg = running_leg(tx, experiment)
     state = leg.state
-    while ready := _released(tx, experiment, leg):
+    while ready := _released(tx, experiment, leg, state):
         state = _fold(tx, experiment, leg, state, ready)
         if sequential.decide(leg.plan, state).verdict is not None or len(ready) < BATCH:
             break
@@ -67,16 +67,18 @@ def evaluate(tx: Tx, experiment_id: int) -> bool:
     return True
 
 
-def _released(tx: Tx, experiment: Row, leg: RunningLeg) -> list[list[Row]]:
+def _released(tx: Tx, experiment: Row, leg: RunningLeg, state: BetState) -> list[list[Row]]:
     """Return the units to bet on now, with the outcomes of ended tasks whose event has not come."""
-    limit = BATCH if experiment["scope"] == ExperimentScope.TASK else None
-    waiting = governance.unfolded_exposures(tx, experiment["id"], leg.first_ordinal, limit)
+    is_by_task = experiment["scope"] == ExperimentScope.TASK
+    limit = BATCH if is_by_task else None
+    start = leg.first_ordinal + (state.next_ordinal if is_by_task else 0)
+    waiting = governance.unfolded_exposures(tx, experiment["id"], start, limit)
     overdue_us = tx.now_us - experiment["maximum_wait_us"]
     overdue = [row for row in waiting if row["outcome"] is None and row["assigned_at_us"] <= overdue_us]
     for row in overdue:
         record_outcome(tx, row["task_id"])
     if overdue:
-        waiting = governance.unfolded_exposures(tx, experiment["id"], leg.first_ordinal, limit)
+        waiting = governance.unfolded_exposures(tx, experiment["id"], start, limit)
     return released(
         units_of(waiting),
         now_us=tx.now_us,
