@@ -10,7 +10,6 @@ randomised promotes 20 to 36 % of changes that do nothing.
 """
 
 import math
-import sys
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -41,7 +40,7 @@ HARMED: Final = "harm shown"
 MISMATCHED: Final = "sample ratio mismatch"
 CAPPED: Final = "cap reached"
 OPEN: Final = "nothing shown yet"
-_LARGEST_LOG: Final = math.log(sys.float_info.max)
+_LARGEST_LOG: Final = math.log(np.finfo(np.float64).max)
 _UNUSED_EFFECT: Final = 0.5  # stands in the plan when no effect was stated: no wealth is bet on it
 
 

@@ -167,86 +167,86 @@ def test_durations_and_costs_are_ranked_and_lower_is_better(analyze, file, said)
     assert "P(treated is lower)" in analyze(path, *options).out
 
 
-@pytest.mark.parametrize(
-    ("content", "options", "said"),
-    [
-        ("", (), "is empty; its first line must name the columns pi, arm and outcome"),
-        ("\n\n", (), "is empty"),
-        ("pi,arm,outcome\n", (), "has a header and no rows"),
-        (
-            "arm,outcome\n1,1\n",
-            (),
-            "line 1, column pi: the header must name pi, arm and outcome; pi is",
-        ),
-        ("pi,arm,arm,outcome\n", (), "line 1, column arm: stands in the header more than once"),
-        ("pi;arm;outcome\n0,5;1;1\n", (), "line 1: is separated by semicolons; separate cells with commas"),
-        ("pi\tarm\toutcome\n", (), "line 1: is separated by tabs"),
-        ("0.5,1,1\n0.5,0,1\n", (), "line 1, column pi: the header must name"),
-        (GOOD + "0.5,1\n", (), "line 4: has 2 cells where the header has 3"),
-        (GOOD + "0,5,1,1\n", (), "line 4: has 4 cells"),
-        (GOOD + "1,1,1\n", (), "line 4, column pi: must lie strictly between 0 and 1, got 1.0"),
-        (GOOD + "0,1,1\n", (), "line 4, column pi: must lie strictly between 0 and 1, got 0.0"),
-        (GOOD + "nan,1,1\n", (), "line 4, column pi: must lie strictly between 0 and 1, got nan"),
-        (GOOD + ",1,1\n", (), "line 4, column pi: must be a number such as 0.5, got ''"),
-        (GOOD + "0.5,2,1\n", (), "line 4, column arm: must be 0 or control, 1 or treatment, got '2'"),
-        (GOOD + "0.5,B,1\n", (), "line 4, column arm: must be 0 or control, 1 or treatment, got 'B'"),
-        (
-            GOOD + "0.5,1,1.5\n",
-            (),
-            "line 4, column outcome: must lie in [0, 1], got 1.5; for a duration",
-        ),
-        (GOOD + "0.5,1,-0.1\n", (), "line 4, column outcome: must lie in [0, 1], got -0.1"),
-        (GOOD + "0.5,1,nan\n", (), "line 4, column outcome: must lie in [0, 1], got nan"),
-        (GOOD + "0.5,1,yes\n", (), "line 4, column outcome: must be a number such as 0.5, got 'yes'"),
-        (GOOD + "0.5,1,-3\n", ("--metric", "duration"), "outcome: must be a finite number from 0, got -3.0"),
-        (GOOD + "0.5,1,inf\n", ("--metric", "cost"), "outcome: must be a finite number from 0, got inf"),
-        (
-            "pi,arm,outcome,metric\n0.5,1,1,speed\n",
-            (),
-            "line 2, column metric: must be success, score",
-        ),
-        (
-            "pi,arm,outcome,metric\n0.5,1,1,success\n0.5,1,1,cost\n",
-            (),
-            "line 3, column metric: is 'cost' where the rows before are success; analyse one kind at a time",
-        ),
-        (
-            "pi,arm,outcome,metric\n0.5,1,1,success\n",
-            ("--metric", "cost"),
-            "line 2, column metric: is 'success' where --metric says cost",
-        ),
-        (
-            "pi,arm,outcome,ordinal\n0.5,1,1,7\n0.5,0,1,8\n0.5,0,1,7\n",
-            (),
-            "line 4, column ordinal: 7 was counted already in line 2; each exposure counts once",
-        ),
-        (
-            "pi,arm,outcome,ordinal\n0.5,1,1,7\n0.5,0,1,6\n",
-            (),
-            "line 3, column ordinal: 6 comes after 7; rows must be in order of assignment",
-        ),
-        (
-            "pi,arm,outcome,ordinal\n0.5,1,1,1.5\n",
-            (),
-            "line 2, column ordinal: must be a whole number, got",
-        ),
-        ("pi,arm,outcome,unit\n0.5,1,1,\n", (), "line 2, column unit: must not be empty"),
-        (
-            "pi,arm,outcome,unit\n0.5,1,1,a\n0.5,0,1,b\n0.5,0,1,a\n",
-            (),
-            "line 4, column arm: must be the same in all rows of one unit; unit 'a' has two",
-        ),
-        (
-            "pi,arm,outcome,unit\n0.5,1,1,a\n0.6,1,1,a\n",
-            (),
-            "line 3, column pi: must be the same in all rows of one unit; unit 'a' has two",
-        ),
-        (b"pi,arm,outcome\n0.5,1,1\n0.5,0,\xe9\n", (), "line 3: is not UTF-8 text (byte 0xe9)"),
-        (GOOD.encode("utf-16"), (), "line 1: is UTF-16 text; save the file as UTF-8"),
-        (gzip.compress(GOOD.encode()), (), "is not UTF-8 text"),
-        (GOOD + '0.5,1,"1\n', (), "is not CSV"),
-    ],
-)
+BAD_INPUT = [
+    ("", (), "is empty; its first line must name the columns pi, arm and outcome"),
+    ("\n\n", (), "is empty"),
+    ("pi,arm,outcome\n", (), "has a header and no rows"),
+    (
+        "arm,outcome\n1,1\n",
+        (),
+        "line 1, column pi: the header must name pi, arm and outcome; pi is",
+    ),
+    ("pi,arm,arm,outcome\n", (), "line 1, column arm: stands in the header more than once"),
+    ("pi;arm;outcome\n0,5;1;1\n", (), "line 1: is separated by semicolons; separate cells with commas"),
+    ("pi\tarm\toutcome\n", (), "line 1: is separated by tabs"),
+    ("0.5,1,1\n0.5,0,1\n", (), "line 1, column pi: the header must name"),
+    (GOOD + "0.5,1\n", (), "line 4: has 2 cells where the header has 3"),
+    (GOOD + "0,5,1,1\n", (), "line 4: has 4 cells"),
+    (GOOD + "1,1,1\n", (), "line 4, column pi: must lie strictly between 0 and 1, got 1.0"),
+    (GOOD + "0,1,1\n", (), "line 4, column pi: must lie strictly between 0 and 1, got 0.0"),
+    (GOOD + "nan,1,1\n", (), "line 4, column pi: must lie strictly between 0 and 1, got nan"),
+    (GOOD + ",1,1\n", (), "line 4, column pi: must be a number such as 0.5, got ''"),
+    (GOOD + "0.5,2,1\n", (), "line 4, column arm: must be 0 or control, 1 or treatment, got '2'"),
+    (GOOD + "0.5,B,1\n", (), "line 4, column arm: must be 0 or control, 1 or treatment, got 'B'"),
+    (
+        GOOD + "0.5,1,1.5\n",
+        (),
+        "line 4, column outcome: must lie in [0, 1], got 1.5; for a duration",
+    ),
+    (GOOD + "0.5,1,-0.1\n", (), "line 4, column outcome: must lie in [0, 1], got -0.1"),
+    (GOOD + "0.5,1,nan\n", (), "line 4, column outcome: must lie in [0, 1], got nan"),
+    (GOOD + "0.5,1,yes\n", (), "line 4, column outcome: must be a number such as 0.5, got 'yes'"),
+    (GOOD + "0.5,1,-3\n", ("--metric", "duration"), "outcome: must be a finite number from 0, got -3.0"),
+    (GOOD + "0.5,1,inf\n", ("--metric", "cost"), "outcome: must be a finite number from 0, got inf"),
+    (
+        "pi,arm,outcome,metric\n0.5,1,1,speed\n",
+        (),
+        "line 2, column metric: must be success, score",
+    ),
+    (
+        "pi,arm,outcome,metric\n0.5,1,1,success\n0.5,1,1,cost\n",
+        (),
+        "line 3, column metric: is 'cost' where the rows before are success; analyse one kind at a time",
+    ),
+    (
+        "pi,arm,outcome,metric\n0.5,1,1,success\n",
+        ("--metric", "cost"),
+        "line 2, column metric: is 'success' where --metric says cost",
+    ),
+    (
+        "pi,arm,outcome,ordinal\n0.5,1,1,7\n0.5,0,1,8\n0.5,0,1,7\n",
+        (),
+        "line 4, column ordinal: 7 was counted already in line 2; each exposure counts once",
+    ),
+    (
+        "pi,arm,outcome,ordinal\n0.5,1,1,7\n0.5,0,1,6\n",
+        (),
+        "line 3, column ordinal: 6 comes after 7; rows must be in order of assignment",
+    ),
+    (
+        "pi,arm,outcome,ordinal\n0.5,1,1,1.5\n",
+        (),
+        "line 2, column ordinal: must be a whole number, got",
+    ),
+    ("pi,arm,outcome,unit\n0.5,1,1,\n", (), "line 2, column unit: must not be empty"),
+    (
+        "pi,arm,outcome,unit\n0.5,1,1,a\n0.5,0,1,b\n0.5,0,1,a\n",
+        (),
+        "line 4, column arm: must be the same in all rows of one unit; unit 'a' has two",
+    ),
+    (
+        "pi,arm,outcome,unit\n0.5,1,1,a\n0.6,1,1,a\n",
+        (),
+        "line 3, column pi: must be the same in all rows of one unit; unit 'a' has two",
+    ),
+    (b"pi,arm,outcome\n0.5,1,1\n0.5,0,\xe9\n", (), "line 3: is not UTF-8 text (byte 0xe9)"),
+    (GOOD.encode("utf-16"), (), "line 1: is UTF-16 text; save the file as UTF-8"),
+    (gzip.compress(GOOD.encode()), (), "is not UTF-8 text"),
+    (GOOD + '0.5,1,"1\n', (), "is not CSV"),
+]
+
+
+@pytest.mark.parametrize(("content", "options", "said"), BAD_INPUT)
 def test_bad_input_is_named_with_its_line_its_column_and_what_is_right(analyze, file, content, options, said):
     ran = analyze(file(content), *options)
     assert ran.code == 2
