@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from app.bootstrap import Platform
 from services import ab_sandbox, event_bus, evolution_ledger, proposal_system
+from services.domain import assignment, sequential
+from services.domain.bet import BetPlan, BetState, Record
 from services.domain.clock import HOUR_US, seconds
-from services.domain.states import BallotChoice, ProposalState, Scope
+from services.domain.states import BallotChoice, Leg, ProposalState, Scope
 from services.operations import agent_registry, assignments, production_config
 from services.proposal_system import ProposalDraft
 from services.store import sql, tables
@@ -139,59 +141,172 @@ class Laboratory:
 
     def assign(self, type_=TYPE, award_seed=None, agent_id=None):
         """Plant an awarded task, resolve its values as the award does, and return (task id, values)."""
-        task_id = self.task(type_=type_)
         with self.write() as tx:
-            task = sql.find(tx, tables.task, id=task_id)
-            seed = award_seed or f"{task_id:016x}"
-            fixed = assignments.resolve_for_task(
-                tx, task, agent_id=agent_id or self.proposer, award_seed=seed
-            )
-            values = fixed.values
-            payload = {name: value.to_payload() for name, value in values.items()}
-            sql.update(
-                tx, tables.task, {"id": task_id}, effective_values=payload, is_holdout=fixed.is_holdout
-            )
-        return task_id, values
+            return self.award(tx, type_=type_, award_seed=award_seed, agent_id=agent_id)
+
+    def assign_many(self, count, **how):
+        """Assign so many tasks in one transaction; return a list of (task id, values)."""
+        with self.write() as tx:
+            return [self.award(tx, **how) for _ in range(count)]
+
+    def award(self, tx, *, type_=TYPE, kind="user", award_seed=None, agent_id=None, **task):
+        """Plant an awarded task and fix its values as the award does; return (task id, values)."""
+        task_id = self.plant(tx, kind=kind, type_=type_, state="awarded", awarded_at_us=tx.now_us, **task)
+        fixed = assignments.resolve_for_task(
+            tx,
+            sql.find(tx, tables.task, id=task_id),
+            agent_id=agent_id or self.proposer,
+            award_seed=award_seed or f"{task_id:016x}",
+        )
+        payload = {name: value.to_payload() for name, value in fixed.values.items()}
+        sql.update(tx, tables.task, {"id": task_id}, effective_values=payload, is_holdout=fixed.is_holdout)
+        return task_id, fixed.values
 
     def end(self, task_id, *, is_success):
-        """End a task and let the sandbox hear of it."""
-        state = "settled" if is_success else "failed"
+        """End a task and let the sandbox hear of it; return how many legs ended by it."""
+        return self.end_many({task_id: is_success})
+
+    def end_many(self, successes):
+        """End tasks (id → success) in one transaction, let the sandbox hear of each, and evaluate once."""
         with self.write() as tx:
-            sql.update(tx, tables.task, {"id": task_id}, state=state, ended_at_us=tx.now_us)
-        return self.hear(task_id)
+            concerned = set()
+            for task_id, is_success in successes.items():
+                state = "settled" if is_success else "failed"
+                sql.update(tx, tables.task, {"id": task_id}, state=state, ended_at_us=tx.now_us)
+                concerned.update(ab_sandbox.record_outcome(tx, task_id))
+        return self.evaluate_these(sorted(concerned))
 
     def hear(self, task_id):
-        """Let the sandbox hear that a task ended; return how many experiments ended by it."""
+        """Let the sandbox hear that a task ended; return how many legs ended by it."""
         with self.write() as tx:
-            return sum(ab_sandbox.evaluate(tx, number) for number in ab_sandbox.record_outcome(tx, task_id))
+            return self.evaluate_these(ab_sandbox.record_outcome(tx, task_id), tx)
+
+    def evaluate_these(self, numbers, tx=None):
+        """Evaluate some experiments; return how many legs ended."""
+        if tx is None:
+            with self.write() as made:
+                return self.evaluate_these(numbers, made)
+        return sum(ab_sandbox.evaluate(tx, number) for number in numbers)
 
     def evaluate(self):
         with self.write() as tx:
             return ab_sandbox.evaluate_running(tx)
 
-    def run_experiment(self, experiment_id, rates=(0.3, 0.95), seed=11, at_most=400):
-        """Assign and end tasks with these success rates by arm until the verdict; return the experiment."""
-        rng = random.Random(seed)
-        for _ in range(at_most):
-            task_id, values = self.assign()
-            self.end(task_id, is_success=rng.random() < rates[values[TIMEOUT].arm])
-            found = self.row(tables.experiment, id=experiment_id)
-            if found["verdict"] is not None:
-                return found
+    def experiment(self, experiment_id):
         return self.row(tables.experiment, id=experiment_id)
 
-    def won(self, **changes):
-        """Return an experiment that has ended as a win (its event not delivered yet)."""
-        experiment = self.run_experiment(self.running(**changes))
+    def probation(self, experiment_id):
+        return self.row(tables.probation, experiment_id=experiment_id)
+
+    def exposures(self, experiment_id, **where):
+        """Return an experiment's exposures in assignment order."""
+        found = self.rows(tables.exposure, experiment_id=experiment_id, **where)
+        return sorted(found, key=lambda row: row["ordinal"])
+
+    def work(self, count, rates, rng, *, parameter=TIMEOUT, step=0.0, **how):
+        """Assign so many tasks and end them, `step` seconds later, with these success rates by value's arm.
+
+        A task without an arm (holdout, other type) succeeds at the control's rate.
+        """
+        assigned = self.assign_many(count, **how)
+        if step:
+            self.pass_seconds(step)
+        arms = {task_id: values[parameter].arm or 0 for task_id, values in assigned}
+        self.end_many({task_id: rng.random() < rates[arm] for task_id, arm in arms.items()})
+        return assigned
+
+    def run_experiment(self, experiment_id, rates=(0.3, 0.95), seed=11, at_most=400, batch=10, **how):
+        """Work in batches until the leg that runs has its verdict; return the experiment."""
+        rng = random.Random(seed)
+        running = self.experiment(experiment_id)["state"]
+        for _ in range(0, at_most, batch):
+            self.work(batch, rates, rng, **how)
+            if self.experiment(experiment_id)["state"] != running:
+                break
+        return self.experiment(experiment_id)
+
+    def won(self, rates=(0.3, 0.95), **changes):
+        """Return an experiment whose trial has ended as a win (its event not delivered yet)."""
+        experiment = self.run_experiment(self.running(**changes), rates)
         assert experiment["verdict"] == "win", dict(experiment)
         return experiment
 
     def promoted(self, **changes):
-        """Return an experiment whose value is in production."""
+        """Return an experiment whose value is in production, on probation."""
         experiment = self.won(**changes)
         self.deliver()
         assert self.value().source == "promoted"
-        return experiment
+        return self.experiment(experiment["id"])
+
+    def confirmed(self, rates=(0.3, 0.95), at_most=1_000, **changes):
+        """Return an experiment whose promotion has held in probation."""
+        experiment = self.promoted(rates=rates, **changes)
+        self.run_experiment(experiment["id"], rates, at_most=at_most, batch=50)
+        self.deliver()
+        assert self.experiment(experiment["id"])["state"] == "confirmed"
+        return self.experiment(experiment["id"])
+
+    def leg_records(self, experiment_id, leg=Leg.TRIAL):
+        """Return the records of a leg of single tasks, made from its exposures by this test's own rule."""
+        row = self.experiment(experiment_id)
+        first, started_us = 0, row["started_at_us"]
+        exposures = [found for found in self.exposures(experiment_id) if found["is_folded"]]
+        later = self.rows(tables.probation, experiment_id=experiment_id)
+        end = later[0]["first_ordinal"] if later else len(exposures)
+        if leg is Leg.PROBATION:
+            first, started_us, end = end, later[0]["started_at_us"], 10**9
+        mine = [found for found in exposures if first <= found["ordinal"] < end]
+        return [
+            Record(
+                place,
+                found["unit"],
+                found["arm"],
+                found["share"],
+                found["outcome"],
+                found["stratum"],
+                found["assigned_at_us"] - started_us,
+                found["is_resolved"],
+            )
+            for place, found in enumerate(mine)
+        ]
+
+    def replayed(self, experiment_id, leg=Leg.TRIAL):
+        """Return a leg's bet recomputed from its exposures alone."""
+        trial = BetPlan.from_payload(self.experiment(experiment_id)["plan"])
+        result = sequential.replay(trial, self.leg_records(experiment_id))
+        if leg is Leg.TRIAL:
+            return result
+        stored = BetPlan.from_payload(self.probation(experiment_id)["plan"])
+        share, cap = stored.treatment_share, stored.cap_tasks
+        plan, state = sequential.start_probation(
+            trial, result.state, alpha=stored.alpha, share=share, cap_tasks=cap
+        )
+        assert plan == stored
+        return sequential.replay(plan, self.leg_records(experiment_id, leg), state)
+
+    def bet(self, experiment_id, leg=Leg.TRIAL):
+        """Return what the store remembers of a leg's bet."""
+        row = self.probation(experiment_id) if leg is Leg.PROBATION else self.experiment(experiment_id)
+        return BetState.from_payload(row["bet_state"])
+
+    def folded(self, experiment_id):
+        """Return the ordinals of the exposures that were bet on."""
+        return [row["ordinal"] for row in self.exposures(experiment_id) if row["is_folded"]]
+
+    def arm_seed(self, experiment_id, arm, task_id=None):
+        """Return an award seed that puts the next task into this arm (not for windows)."""
+        row = self.experiment(experiment_id)
+        salt = row["salt"]
+        if row["state"] == "probation":
+            salt = self.probation(experiment_id)["salt"]
+        key = task_id or max(found["id"] for found in self.rows(tables.task)) + 1
+        seeds = (f"{number:016x}" for number in range(10_000))
+        share = row["treatment_share"]
+        return next(seed for seed in seeds if assignment.arm_of(salt, f"{key}:{seed}", share) == arm)
+
+    def assign_arm(self, experiment_id, arm):
+        """Assign the next task, with the first award seed that puts it into this arm; return its id."""
+        return self.assign(award_seed=self.arm_seed(experiment_id, arm))[0]
 
     def roll_back(self, reason="it hurts", parameter=TIMEOUT):
         with self.write("operator") as tx:

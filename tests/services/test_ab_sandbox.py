@@ -7,43 +7,16 @@ import pytest
 
 from app.bootstrap import open_platform
 from services import ab_sandbox
+from services.ab_sandbox.evaluation import DEADLINE_REASON
 from services.domain import assignment, sequential
-from services.domain.bet import BetPlan, BetState
+from services.domain.bet import BetPlan
 from services.domain.clock import DAY_US
+from services.domain.states import Scope
 from services.store import sql, tables, views
-from tests.services.laboratory import TIMEOUT, TYPE
+from tests.services.laboratory import TIMEOUT
 from tests.services.test_proposal_system import race
 
 PASSAGES = "research_synthesis.passages_per_answer"
-
-
-def bet_of(lab, experiment_id):
-    return BetState.from_payload(lab.row(tables.experiment, id=experiment_id)["bet_state"])
-
-
-def folded(lab, experiment_id):
-    return [
-        row["ordinal"] for row in lab.rows(tables.exposure, experiment_id=experiment_id) if row["is_folded"]
-    ]
-
-
-def replayed(lab, experiment_id):
-    """Return the bet recomputed from the exposures alone."""
-    row = lab.row(tables.experiment, id=experiment_id)
-    exposures = sorted(
-        lab.rows(tables.exposure, experiment_id=experiment_id), key=lambda found: found["ordinal"]
-    )
-    records = [ab_sandbox.record_of(found, found["outcome"]) for found in exposures if found["is_folded"]]
-    return sequential.replay(BetPlan.from_payload(row["plan"]), records)
-
-
-def assign_arm(lab, experiment_id, arm):
-    """Assign the next task, with the first award seed that puts it into this arm."""
-    salt = lab.row(tables.experiment, id=experiment_id)["salt"]
-    following = max(row["id"] for row in lab.rows(tables.task)) + 1
-    seeds = (f"{number:016x}" for number in range(10_000))
-    chosen = next(seed for seed in seeds if assignment.arm_of(salt, f"{following}:{seed}", 0.5) == arm)
-    return lab.assign(award_seed=chosen)[0]
 
 
 def test_started_experiment_commits_to_its_salt_and_plan(lab):
@@ -94,9 +67,9 @@ def test_outcomes_are_released_strictly_in_assignment_order(lab):
         (4, list(range(6))),
     ):
         lab.end(tasks[place], is_success=True)
-        assert folded(lab, experiment_id) == released
-    state = replayed(lab, experiment_id).state
-    assert bet_of(lab, experiment_id) == state
+        assert lab.folded(experiment_id) == released
+    state = lab.replayed(experiment_id).state
+    assert lab.bet(experiment_id) == state
 
 
 def test_completion_order_changes_nothing(lab):
@@ -106,13 +79,13 @@ def test_completion_order_changes_nothing(lab):
     good = {task_id: rng.random() < 0.6 for task_id, _ in tasks}
     for task_id, _ in rng.sample(tasks, len(tasks)):
         lab.end(task_id, is_success=good[task_id])
-    found = bet_of(lab, experiment_id)
+    found = lab.bet(experiment_id)
     plan = BetPlan.from_payload(lab.row(tables.experiment, id=experiment_id)["plan"])
     in_order = sequential.start(plan)
+    stratum = f"agent:{lab.proposer}"
     for ordinal, (task_id, values) in enumerate(tasks[: found.next_ordinal]):
-        record = sequential.Record(
-            ordinal, str(task_id), values[TIMEOUT].arm, 0.5, float(good[task_id]), TYPE
-        )
+        arm = values[TIMEOUT].arm
+        record = sequential.Record(ordinal, str(task_id), arm, 0.5, float(good[task_id]), stratum)
         in_order = sequential.update(plan, in_order, record)
     assert found.next_ordinal >= 20
     assert found == in_order
@@ -122,19 +95,19 @@ def test_completion_order_changes_nothing(lab):
 def test_task_unresolved_at_the_maximum_wait_is_a_failure_in_either_arm(lab, arm):
     experiment_id = lab.running()
     wait_us = lab.row(tables.experiment, id=experiment_id)["maximum_wait_us"]
-    silent = assign_arm(lab, experiment_id, arm)
+    silent = lab.assign_arm(experiment_id, arm)
     after = lab.assign()[0]
     lab.end(after, is_success=True)
     lab.platform.store.clock.advance(wait_us - 1)
     lab.evaluate()
-    assert folded(lab, experiment_id) == []
+    assert lab.folded(experiment_id) == []
     lab.platform.store.clock.advance(1)
     lab.evaluate()
-    assert folded(lab, experiment_id) == [0, 1]
+    assert lab.folded(experiment_id) == [0, 1]
     assert lab.row(tables.exposure, task_id=silent)["outcome"] == 0.0
     lab.end(silent, is_success=True)
     assert lab.row(tables.exposure, task_id=silent)["outcome"] == 0.0, "too late to change what was bet on"
-    assert bet_of(lab, experiment_id) == replayed(lab, experiment_id).state
+    assert lab.bet(experiment_id) == lab.replayed(experiment_id).state
 
 
 @pytest.mark.parametrize(
@@ -154,11 +127,11 @@ def test_duplicate_events_count_once(lab):
     experiment_id = lab.running()
     task_id, _ = lab.assign()
     lab.end(task_id, is_success=True)
-    before = bet_of(lab, experiment_id)
+    before = lab.bet(experiment_id)
     for _ in range(3):
         assert lab.hear(task_id) == 0
         lab.evaluate()
-    assert bet_of(lab, experiment_id) == before
+    assert lab.bet(experiment_id) == before
     assert before.next_ordinal == 1
 
 
@@ -167,14 +140,14 @@ def test_task_that_has_not_ended_is_not_counted(lab):
     task_id, _ = lab.assign()
     assert lab.hear(task_id) == 0
     assert lab.row(tables.exposure, task_id=task_id)["outcome"] is None
-    assert folded(lab, experiment_id) == []
+    assert lab.folded(experiment_id) == []
 
 
 def test_win_is_final(lab):
     experiment = lab.won()
-    assert (experiment["reason"], experiment["state"]) == ("improvement shown", "ended")
+    assert (experiment["reason"], experiment["state"]) == ("improvement shown", "provisional")
     assert experiment["lower"] < experiment["estimate"] < experiment["upper"]
-    assert replayed(lab, experiment["id"]).decision.verdict == "win"
+    assert lab.replayed(experiment["id"]).decision.verdict == "win"
     running = [lab.assign()[0] for _ in range(5)]
     assert lab.rows(tables.exposure, task_id=tuple(running)) == [], "an ended experiment takes no more tasks"
     lab.evaluate()
@@ -216,7 +189,7 @@ def test_experiment_ends_at_its_cap(lab):
     experiment_id = lab.running(cap_tasks=97)
     found = lab.run_experiment(experiment_id, (0.55, 0.66), seed=4)
     assert (found["verdict"], found["reason"]) == ("inconclusive", "cap reached")
-    assert bet_of(lab, experiment_id).next_ordinal == 97
+    assert lab.bet(experiment_id).next_ordinal == 97
 
 
 def test_experiment_ends_at_its_deadline(lab):
@@ -229,7 +202,7 @@ def test_experiment_ends_at_its_deadline(lab):
     lab.platform.store.clock.advance(1)
     assert lab.evaluate() == {"running": 1, "ended": 1}
     found = lab.row(tables.experiment, id=experiment_id)
-    assert (found["verdict"], found["reason"]) == ("inconclusive", ab_sandbox.DEADLINE_REASON)
+    assert (found["verdict"], found["reason"]) == ("inconclusive", DEADLINE_REASON)
     assert lab.row(tables.exposure, task_id=unresolved)["outcome"] == 0.0
     lab.deliver()
     assert lab.types()[-2:] == ["VERDICT", "REFUSED"]
@@ -239,8 +212,8 @@ def test_experiment_ends_at_its_deadline(lab):
 def test_arms_without_the_promised_shares_make_it_invalid(lab):
     experiment_id = lab.running()
     for number in range(60):
-        lab.end(assign_arm(lab, experiment_id, 1), is_success=number % 5 < 3)
-        if lab.row(tables.experiment, id=experiment_id)["state"] == "ended":
+        lab.end(lab.assign_arm(experiment_id, 1), is_success=number % 5 < 3)
+        if lab.row(tables.experiment, id=experiment_id)["state"] == "aborted":
             break
     found = lab.row(tables.experiment, id=experiment_id)
     assert (found["verdict"], found["reason"]) == ("invalid", "sample ratio mismatch")
@@ -270,10 +243,10 @@ def test_experiment_goes_on_after_a_restart(lab):
     try:
         assert dict(lab.row(tables.experiment, id=experiment_id)) == before
         lab.end(waiting, is_success=True)
-        assert bet_of(lab, experiment_id).next_ordinal == 11
+        assert lab.bet(experiment_id).next_ordinal == 11
         found = lab.run_experiment(experiment_id)
         assert found["verdict"] == "win"
-        assert replayed(lab, experiment_id).state == bet_of(lab, experiment_id)
+        assert lab.replayed(experiment_id).state == lab.bet(experiment_id)
         lab.deliver()
         assert lab.value().value == "180"
         assert lab.audit().ok
@@ -297,7 +270,7 @@ def test_one_experiment_at_a_time_per_task_type(lab):
     lab.run_experiment(first)
     lab.deliver()
     with lab.write() as tx:
-        assert ab_sandbox.start_waiting(tx, lab.platform.context.entropy) == 1
+        assert ab_sandbox.start_waiting(tx, lab.platform.registry, lab.platform.context.entropy) == 1
     assert lab.row(tables.experiment, state="running")["proposal_id"] == second
     assert lab.audit().ok
 
@@ -308,7 +281,9 @@ def test_racing_starts_leave_one_running(lab):
 
     def start(proposal_id):
         with lab.write() as tx:
-            return ab_sandbox.start_experiment(tx, proposal_id, lambda count: bytes(range(count)))
+            return ab_sandbox.start_experiment(
+                tx, lab.platform.registry, proposal_id, lambda count: bytes(range(count))
+            )
 
     results = race(lambda: start(first), lambda: start(second), lambda: start(first), lambda: start(second))
     assert [found for found in results if isinstance(found, Exception)] == []
@@ -318,8 +293,8 @@ def test_racing_starts_leave_one_running(lab):
 
 
 def test_setting_that_moved_after_the_filing_is_not_tested(lab):
-    lab.promoted()
-    lab.proposer = lab.agent()
+    lab.confirmed()
+    lab.proposer = lab.agent(Scope.PROPOSE)
     proposal_id = lab.file(to="200")
     for agent_id in lab.voters[:4]:
         lab.cast(proposal_id, agent_id)
@@ -390,20 +365,30 @@ def test_racing_evaluations_give_one_verdict(lab):
     assert sum(found["ended"] for found in results) == 1
     assert lab.row(tables.experiment, id=experiment_id)["verdict"] == "win"
     assert [row["type"] for row in lab.rows(tables.event)].count("ExperimentConcluded") == 1
-    assert folded(lab, experiment_id) == list(range(bet_of(lab, experiment_id).next_ordinal))
+    assert lab.folded(experiment_id) == list(range(lab.bet(experiment_id).next_ordinal))
 
 
 def test_proposal_that_did_not_pass_starts_nothing(lab):
     proposal_id = lab.file()
     with lab.write() as tx:
-        assert ab_sandbox.start_experiment(tx, proposal_id, random.Random(1).randbytes) is None
-        assert ab_sandbox.start_experiment(tx, 10**9, random.Random(1).randbytes) is None
+        assert (
+            ab_sandbox.start_experiment(tx, lab.platform.registry, proposal_id, random.Random(1).randbytes)
+            is None
+        )
+        assert (
+            ab_sandbox.start_experiment(tx, lab.platform.registry, 10**9, random.Random(1).randbytes) is None
+        )
     assert lab.rows(tables.experiment) == []
 
 
 def test_experiment_started_twice_is_one(lab):
     proposal_id = lab.passed()
     with lab.write() as tx:
-        first = ab_sandbox.start_experiment(tx, proposal_id, random.Random(1).randbytes)
-        assert ab_sandbox.start_experiment(tx, proposal_id, random.Random(2).randbytes) is None
+        first = ab_sandbox.start_experiment(
+            tx, lab.platform.registry, proposal_id, random.Random(1).randbytes
+        )
+        assert (
+            ab_sandbox.start_experiment(tx, lab.platform.registry, proposal_id, random.Random(2).randbytes)
+            is None
+        )
     assert [row["id"] for row in lab.rows(tables.experiment)] == [first]

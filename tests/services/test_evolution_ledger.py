@@ -194,7 +194,7 @@ def test_rollback_twice_is_refused(lab):
 
 
 def test_rollback_waits_for_the_experiment_that_runs_on_the_parameter(lab):
-    lab.promoted()
+    lab.confirmed()
     experiment_id = lab.running(to="240")
     with pytest.raises(ConflictError) as refused:
         lab.roll_back()

@@ -132,7 +132,8 @@ WRONG_EFFECTS = (
     ("0.0000000001", "effect_out_of_bounds"),
     ("0." + "1" * 40, "effect_out_of_bounds"),
     ("0.41", "effect_too_large"),
-    ("0.01", "admission_refused"),
+    ("0.1", "admission_refused"),
+    ("0.01", "confirmation_refused"),
 )
 
 

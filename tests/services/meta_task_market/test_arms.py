@@ -30,7 +30,10 @@ def experiment(market, requester):
         before = production_config.effective(tx, TIMEOUT)
         after = str(float(before.value) * 2)
         number = ab_sandbox.start_experiment(
-            tx, passed_proposal(tx, requester, before, after), market.platform.context.entropy
+            tx,
+            market.platform.registry,
+            passed_proposal(tx, requester, before, after),
+            market.platform.context.entropy,
         )
     return market.row(tables.experiment, id=number)
 
