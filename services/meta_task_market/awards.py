@@ -51,7 +51,14 @@ def award_due(tx: Tx, entropy: Callable[[int], bytes]) -> dict[str, int]:
 
 def _eligible_bids(tx: Tx, task: Row, stake: int) -> list[SealedBid]:
     """Return the bids that may win: not suspended, not tried before, able to put up the stake."""
-    tried = market.tried_agents(tx, task["id"])
+    tried = market.tried_agents(tx, task["id"]) if task["attempt_count"] else set()
+    bids = [
+        row
+        for row in market.bids_with_records(tx, task["id"], task["type"])
+        if row["agent_id"] not in tried and row["standing"] != Standing.SUSPENDED
+    ]
+    owners = [accounts.agent_account(row["agent_id"]) for row in bids]
+    balances = accounts.balances_microcredits(tx, owners) if owners else {}
     return [
         SealedBid(
             row["agent_id"],
@@ -61,10 +68,8 @@ def _eligible_bids(tx: Tx, task: Row, stake: int) -> list[SealedBid]:
             row["all_successes"],
             row["all_failures"],
         )
-        for row in market.bids_with_records(tx, task["id"], task["type"])
-        if row["agent_id"] not in tried
-        and row["standing"] != Standing.SUSPENDED
-        and accounts.balance_microcredits(tx, accounts.agent_account(row["agent_id"])) >= stake
+        for row, owner in zip(bids, owners, strict=True)
+        if balances[owner] >= stake
     ]
 
 

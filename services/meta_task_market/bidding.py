@@ -50,10 +50,11 @@ def place_bid(
     if confidence_percent is not None and not 0 <= confidence_percent <= 100:  # noqa: PLR2004 (per cent)
         msg = "the confidence must be 0 to 100 per cent"
         raise InvalidValueError(msg, field="body.confidence_percent")
-    if agent_registry.get(tx, agent_id)["standing"] == Standing.SUSPENDED:
+    bidder = market.bidder(tx, agent_id) or agent_registry.get(tx, agent_id)
+    if bidder["standing"] == Standing.SUSPENDED:
         msg = "a suspended agent cannot bid; an operator can reinstate it"
         raise ForbiddenError(msg)
-    if market.open_bids(tx, agent_id) >= RULES.open_bids_per_agent:
+    if bidder["open_bids"] >= RULES.open_bids_per_agent:
         msg = f"an agent may have {RULES.open_bids_per_agent} open bids at a time"
         raise ConflictError(msg, code="too_many_open_bids")
     refusal = ConflictError(

@@ -47,18 +47,19 @@ def submit_result(
     """
     task = posting.get_task(tx, task_id, lock=True)
     attempt = _current_attempt(tx, task, agent_id, fencing_token)
+    duration_us = tx.now_us - attempt["leased_at_us"]
     if outcome is SubmittedOutcome.FAILED:
         if failure_reason not in REPORTABLE:
             msg = f"a failed result needs failure_reason, one of {[str(reason) for reason in REPORTABLE]}"
             raise InvalidValueError(msg, field="body.failure_reason")
         _store(tx, attempt, AttemptState.FAILED, handoff, failure_reason)
-        _note_duration(tx, task, attempt)
+        sql.update(tx, tables.task, {"id": task_id}, duration_us=duration_us)
         settlement.record_outcome(tx, agent_id, task["type"], is_verified=False)
         settlement.end_unpaid(tx, task, TaskState.FAILED, failure_reason, is_stake_lost=True)
         return TaskState.FAILED
     _store(tx, attempt, AttemptState.SUBMITTED, handoff, None)
-    _note_duration(tx, task, attempt)
-    sql.update(tx, tables.task, {"id": task_id, "state": TaskState.LEASED}, state=TaskState.SUBMITTED)
+    where = {"id": task_id, "state": TaskState.LEASED}
+    sql.update(tx, tables.task, where, state=TaskState.SUBMITTED, duration_us=duration_us)
     facts = {"task_id": task_id, "attempt_id": fencing_token, "kind": task["kind"]}
     publish(tx.in_lap(task["lap_id"]), Event(EventType.RESULT_SUBMITTED, f"task:{task_id}", facts))
     return TaskState.SUBMITTED
@@ -107,7 +108,3 @@ def _store(tx: Tx, attempt: Row, state: AttemptState, handoff: Handoff, reason: 
         handoff=handoff.to_payload(),
         reason=reason,
     )
-
-
-def _note_duration(tx: Tx, task: Row, attempt: Row) -> None:
-    sql.update(tx, tables.task, {"id": task["id"]}, duration_us=tx.now_us - attempt["leased_at_us"])

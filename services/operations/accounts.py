@@ -6,7 +6,7 @@ minted. Where rows are locked one by one, every transaction locks in the order t
 accounts and agents, so that no two wait for each other. It never decides who is paid.
 """
 
-from typing import Any
+from collections.abc import Collection
 
 from services.domain.errors import ConflictError, InsufficientFundsError
 from services.domain.states import EscrowState
@@ -42,6 +42,11 @@ def balance_microcredits(tx: Tx, owner: str) -> int:
     return 0 if row is None else int(row["balance_microcredits"])
 
 
+def balances_microcredits(tx: Tx, owners: Collection[str]) -> dict[str, int]:
+    """Return the balances of several accounts by owner; 0 for one that was never opened."""
+    return {**dict.fromkeys(owners, 0), **money.balances(tx, owners)}
+
+
 def take_turn(tx: Tx) -> None:
     """Wait for the escrow account, through which all money of tasks flows, and keep it until the end.
 
@@ -60,43 +65,63 @@ def move(
     """
     if amount_microcredits == 0:
         return None
+    transfer_id, _ = _transfer(tx, kind, debit, credit, amount_microcredits, task_id)
+    return transfer_id
+
+
+def _transfer(
+    tx: Tx, kind: str, debit: str, credit: str, amount_microcredits: int, task_id: int | None
+) -> tuple[int, int]:
+    """Move money that is more than nothing; return the ids of the transfer and of the debited account."""
     if ESCROW in (debit, credit):
         take_turn(tx)
-    if not money.take(tx, debit, amount_microcredits):
-        msg = f"{debit} cannot pay {amount_microcredits} micro-credits"
-        raise InsufficientFundsError(msg, account=debit, amount_microcredits=amount_microcredits)
-    money.give(tx, credit, amount_microcredits)
-    return money.record(
-        tx, kind=kind, debit=debit, credit=credit, amount_microcredits=amount_microcredits, task_id=task_id
+    debit_account_id = money.take(tx, debit, amount_microcredits)
+    if debit_account_id is None:
+        raise _short(tx, debit, amount_microcredits)
+    transfer_id = money.record(
+        tx,
+        kind=kind,
+        debit_account_id=debit_account_id,
+        credit_account_id=money.give(tx, credit, amount_microcredits),
+        amount_microcredits=amount_microcredits,
+        task_id=task_id,
     )
+    return transfer_id, debit_account_id
+
+
+def _short(tx: Tx, owner: str, amount_microcredits: int) -> InsufficientFundsError:
+    """Return the refusal of an account that cannot pay, or that is not there."""
+    if sql.find(tx, tables.account, owner=owner) is None:
+        return InsufficientFundsError(f"{owner} has no account", account=owner)
+    msg = f"{owner} cannot pay {amount_microcredits} micro-credits"
+    return InsufficientFundsError(msg, account=owner, amount_microcredits=amount_microcredits)
 
 
 def hold(
     tx: Tx, *, task_id: int, purpose: str, attempt_number: int, source: str, amount_microcredits: int
 ) -> None:
     """Set money aside in escrow for a task (`reserve`) or for one attempt (`stake`)."""
-    account = sql.find(tx, tables.account, owner=source)
-    if account is None:
-        msg = f"{source} has no account"
-        raise InsufficientFundsError(msg, account=source)
-    move(
-        tx,
-        kind=f"hold_{purpose}",
-        debit=source,
-        credit=ESCROW,
-        amount_microcredits=amount_microcredits,
-        task_id=task_id,
-    )
+    if amount_microcredits:
+        _, account_id = _transfer(tx, f"hold_{purpose}", source, ESCROW, amount_microcredits, task_id)
+    else:
+        account_id = _account_id(tx, source)
     sql.insert(
         tx,
         tables.escrow,
         task_id=task_id,
         purpose=purpose,
         attempt_number=attempt_number,
-        source_account_id=account["id"],
+        source_account_id=account_id,
         amount_microcredits=amount_microcredits,
         state=EscrowState.HELD,
     )
+
+
+def _account_id(tx: Tx, owner: str) -> int:
+    account = sql.find(tx, tables.account, owner=owner)
+    if account is None:
+        raise _short(tx, owner, 0)
+    return int(account["id"])
 
 
 def pay(
@@ -146,11 +171,8 @@ def forfeit(tx: Tx, *, task_id: int, purpose: str, attempt_number: int) -> None:
 
 def _resolve(tx: Tx, task_id: int, purpose: str, attempt_number: int, state: EscrowState) -> tuple[int, str]:
     """Mark the hold as resolved, once; return (amount in micro-credits, owner of the source account)."""
-    key: dict[str, Any] = {"task_id": task_id, "purpose": purpose, "attempt_number": attempt_number}
-    row = sql.find(tx, tables.escrow, **key)
-    if row is None or not sql.update(tx, tables.escrow, {**key, "state": EscrowState.HELD}, state=state):
+    held = money.resolve(tx, task_id=task_id, purpose=purpose, attempt_number=attempt_number, state=state)
+    if held is None:
         msg = f"the {purpose} of task {task_id}, attempt {attempt_number}, is not held"
         raise ConflictError(msg)
-    source = sql.find(tx, tables.account, id=row["source_account_id"])
-    assert source is not None  # noqa: S101 (a foreign key guarantees it)
-    return int(row["amount_microcredits"]), str(source["owner"])
+    return held

@@ -111,11 +111,14 @@ PAST_DEADLINE = (
     .limit(LIMIT)
     .with_for_update(of=task, skip_locked=True, key_share=True)
 )
-OPEN_BIDS = (
+BIDDER = select(
+    agent.c.standing,
     select(func.count())
     .select_from(bid.join(task, task.c.id == bid.c.task_id))
     .where(bid.c.agent_id == AGENT, task.c.state == TaskState.BIDDING)
-)
+    .scalar_subquery()
+    .label("open_bids"),
+).where(agent.c.id == AGENT)
 
 
 def open_for(tx: Tx, agent_id: int, types: Sequence[str] | None, limit: int) -> list[Row]:
@@ -174,6 +177,6 @@ def tried_agents(tx: Tx, task_id: int) -> set[int]:
     return {row["agent_id"] for row in sql.listed(tx, TRIED_AGENTS, task_id=task_id)}
 
 
-def open_bids(tx: Tx, agent_id: int) -> int:
-    """Return on how many tasks that still take bids the agent has bid."""
-    return int(sql.value(tx, OPEN_BIDS, agent_id=agent_id))
+def bidder(tx: Tx, agent_id: int) -> Row | None:
+    """Return the agent (standing, open_bids: its bids on tasks that still take bids), or None."""
+    return sql.first(tx, BIDDER, agent_id=agent_id)

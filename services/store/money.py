@@ -3,6 +3,8 @@
 Stands under `services.operations.accounts`. It never moves one side alone without its caller's transaction.
 """
 
+from collections.abc import Collection
+
 from sqlalchemy import BindParameter, bindparam, func, or_, select
 
 from services.domain.states import EscrowState
@@ -20,14 +22,34 @@ TAKE = (
         or_(account.c.is_overdraft_allowed, account.c.balance_microcredits >= AMOUNT),
     )
     .values(balance_microcredits=account.c.balance_microcredits - AMOUNT)
+    .returning(account.c.id)
 )
 GIVE = (
     account.update()
     .where(account.c.owner == OWNER)
     .values(balance_microcredits=account.c.balance_microcredits + AMOUNT)
+    .returning(account.c.id)
 )
-NUMBERS = select(account.c.id, account.c.owner).where(
-    account.c.owner.in_([bindparam("debit"), bindparam("credit")])
+BALANCES = select(account.c.owner, account.c.balance_microcredits).where(
+    account.c.owner.in_(bindparam("owners", expanding=True))
+)
+RESOLVE = (
+    escrow.update()
+    .where(
+        escrow.c.task_id == bindparam("of_task_id"),
+        escrow.c.purpose == bindparam("of_purpose"),
+        escrow.c.attempt_number == bindparam("of_attempt_number"),
+        escrow.c.state == EscrowState.HELD,
+    )
+    .values(state=bindparam("resolved_state"))
+    .returning(
+        escrow.c.amount_microcredits,
+        select(account.c.owner)
+        .where(account.c.id == escrow.c.source_account_id)
+        .correlate(escrow)
+        .scalar_subquery()
+        .label("source"),
+    )
 )
 UNBALANCED = (
     select(journal_entry.c.transfer_id)
@@ -45,50 +67,72 @@ HELD = select(func.coalesce(func.sum(escrow.c.amount_microcredits), 0)).where(
 )
 
 
-def take(tx: Tx, owner: str, amount_microcredits: int) -> bool:
-    """Debit the account if it can bear it; tell whether it could."""
-    return sql.change(tx, TAKE, account_owner=owner, amount=amount_microcredits) == 1
+def take(tx: Tx, owner: str, amount_microcredits: int) -> int | None:
+    """Debit the account if it can bear it and return its id; None when it cannot or is not there."""
+    found: int | None = sql.value(tx, TAKE, account_owner=owner, amount=amount_microcredits)
+    return found
 
 
-def give(tx: Tx, owner: str, amount_microcredits: int) -> None:
-    """Credit the account; raise LookupError when there is none."""
-    if sql.change(tx, GIVE, account_owner=owner, amount=amount_microcredits) != 1:
+def give(tx: Tx, owner: str, amount_microcredits: int) -> int:
+    """Credit the account and return its id; raise LookupError when there is none."""
+    found: int | None = sql.value(tx, GIVE, account_owner=owner, amount=amount_microcredits)
+    if found is None:
         msg = f"there is no account {owner!r}"
         raise LookupError(msg)
+    return found
 
 
 def record(
-    tx: Tx, *, kind: str, debit: str, credit: str, amount_microcredits: int, task_id: int | None
+    tx: Tx,
+    *,
+    kind: str,
+    debit_account_id: int,
+    credit_account_id: int,
+    amount_microcredits: int,
+    task_id: int | None,
 ) -> int:
     """Write the transfer with its two journal entries and return its id."""
-    numbers = {row["owner"]: row["id"] for row in sql.listed(tx, NUMBERS, debit=debit, credit=credit)}
     transfer_id = sql.insert(
         tx,
         transfer,
         kind=kind,
         task_id=task_id,
-        debit_account_id=numbers[debit],
-        credit_account_id=numbers[credit],
+        debit_account_id=debit_account_id,
+        credit_account_id=credit_account_id,
         amount_microcredits=amount_microcredits,
         created_at_us=tx.now_us,
     )
+    sides = ((debit_account_id, -amount_microcredits), (credit_account_id, amount_microcredits))
     sql.insert_many(
         tx,
         journal_entry,
         [
-            {
-                "transfer_id": transfer_id,
-                "account_id": numbers[debit],
-                "amount_microcredits": -amount_microcredits,
-            },
-            {
-                "transfer_id": transfer_id,
-                "account_id": numbers[credit],
-                "amount_microcredits": amount_microcredits,
-            },
+            {"transfer_id": transfer_id, "account_id": account_id, "amount_microcredits": amount}
+            for account_id, amount in sides
         ],
     )
     return transfer_id
+
+
+def resolve(
+    tx: Tx, *, task_id: int, purpose: str, attempt_number: int, state: EscrowState
+) -> tuple[int, str] | None:
+    """Mark a hold as resolved; return (amount in micro-credits, owner of its source), or None."""
+    row = sql.first(
+        tx,
+        RESOLVE,
+        of_task_id=task_id,
+        of_purpose=purpose,
+        of_attempt_number=attempt_number,
+        resolved_state=state,
+    )
+    return None if row is None else (int(row["amount_microcredits"]), str(row["source"]))
+
+
+def balances(tx: Tx, owners: Collection[str]) -> dict[str, int]:
+    """Return the balances of accounts in micro-credits, by owner; those never opened are left out."""
+    found = sql.listed(tx, BALANCES, owners=list(owners))
+    return {row["owner"]: int(row["balance_microcredits"]) for row in found}
 
 
 def unbalanced_transfers(tx: Tx) -> list[int]:
