@@ -98,7 +98,7 @@ def _fold(tx: Tx, experiment: Row, leg: RunningLeg, state: BetState, ready: list
         state = sequential.update(leg.plan, state, record)
         folded += [
             {
-                "key": row["id"],
+                "id": row["id"],
                 "outcome": row["outcome"] or 0.0,
                 "is_resolved": row["outcome"] is not None and row["is_resolved"],
                 "resolved_at_us": row["resolved_at_us"] or tx.now_us,

@@ -121,7 +121,7 @@ def _expose(tx: Tx, experiment: Row, placement: Placement, task: Row, *, value: 
         experiment_id=experiment["id"],
         task_id=task["id"],
         unit=placement.unit,
-        ordinal=config.next_ordinal(tx, experiment["id"]),
+        ordinal=experiment["assigned_count"],
         arm=placement.arm,
         share=placement.share,
         value=value,
@@ -130,3 +130,4 @@ def _expose(tx: Tx, experiment: Row, placement: Placement, task: Row, *, value: 
         is_folded=False,
         assigned_at_us=tx.now_us,
     )
+    config.count_assignment(tx, experiment["id"])

@@ -1,16 +1,17 @@
-"""Queries of the production config: values by task type, the next exposure ordinal, the ledger's last word.
+"""Queries of the production config: values by task type, running experiments, the ledger's last word.
 
-Stands under `services.operations.production_config`. It never changes a value.
+Stands under `services.operations.production_config` and `assignments`. It never changes a value.
 """
 
 import json
 
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, func, or_, select
 
 from services.domain.canonical import digest_hex
 from services.domain.ledger_schema import EntryType
 from services.domain.states import BETTING_EXPERIMENTS, ExperimentKind
-from services.store.sql import Row, rows
+from services.store import sql
+from services.store.sql import Row
 from services.store.tables import epoch, experiment, exposure, ledger_entry, parameter
 from services.store.tx import Tx
 
@@ -21,57 +22,62 @@ CONFIG_ENTRIES = (
     EntryType.ROLLED_BACK,
     EntryType.OVERRIDE,
 )
+OF_TYPE = select(parameter).where(
+    func.substr(parameter.c.name, 1, bindparam("length")) == bindparam("prefix")
+)
+BETTING_ON = (
+    select(experiment)
+    .where(
+        experiment.c.state.in_(BETTING_EXPERIMENTS),
+        or_(experiment.c.task_type == bindparam("task_type"), experiment.c.kind == ExperimentKind.PLACEBO),
+    )
+    .order_by(experiment.c.kind, experiment.c.id)
+    .with_for_update(key_share=True)
+)
+OPEN_UNIT = (
+    select(exposure.c.unit, exposure.c.arm, exposure.c.share)
+    .where(
+        exposure.c.experiment_id == bindparam("experiment_id"),
+        exposure.c.ordinal >= bindparam("first_ordinal"),
+        func.substr(exposure.c.unit, 1, bindparam("length")) == bindparam("prefix"),
+    )
+    .order_by(exposure.c.ordinal.desc())
+    .limit(1)
+)
+EPOCH_NOW = select(epoch).where(epoch.c.ended_at_us.is_(None)).order_by(epoch.c.id.desc()).limit(1)
+COUNT_ONE = (
+    experiment.update()
+    .where(experiment.c.id == bindparam("experiment_id"))
+    .values(assigned_count=experiment.c.assigned_count + 1)
+)
 
 
 def of_type(tx: Tx, task_type: str) -> list[Row]:
     """Return the parameters whose name begins with `task_type.`."""
-    return rows(tx, select(parameter).where(parameter.c.name.startswith(f"{task_type}.", autoescape=True)))
+    prefix = f"{task_type}."
+    return sql.listed(tx, OF_TYPE, prefix=prefix, length=len(prefix))
 
 
 def betting_on(tx: Tx, task_type: str) -> list[Row]:
     """Return the experiments that a user task of this type is assigned in, placebos last, and hold them."""
-    statement = (
-        select(experiment)
-        .where(
-            experiment.c.state.in_(BETTING_EXPERIMENTS),
-            or_(experiment.c.task_type == task_type, experiment.c.kind == ExperimentKind.PLACEBO),
-        )
-        .order_by(experiment.c.kind, experiment.c.id)
-    )
-    return rows(tx, statement.with_for_update(key_share=True) if tx.is_postgresql else statement)
+    return sql.listed(tx, BETTING_ON, task_type=task_type)
 
 
 def open_unit(tx: Tx, experiment_id: int, first_ordinal: int, key: str) -> Row | None:
     """Return an exposure of the unit whose name begins with `key:` in this leg, or None before its first."""
-    statement = (
-        select(exposure.c.unit, exposure.c.arm, exposure.c.share)
-        .where(
-            exposure.c.experiment_id == experiment_id,
-            exposure.c.ordinal >= first_ordinal,
-            exposure.c.unit.startswith(f"{key}:", autoescape=True),
-        )
-        .order_by(exposure.c.ordinal.desc())
-        .limit(1)
-    )
-    found = rows(tx, statement)
-    return found[0] if found else None
+    prefix = f"{key}:"
+    where = {"experiment_id": experiment_id, "first_ordinal": first_ordinal}
+    return sql.first(tx, OPEN_UNIT, **where, prefix=prefix, length=len(prefix))
 
 
 def epoch_now(tx: Tx) -> Row | None:
     """Return the epoch whose starting config the holdout keeps, or None before the first."""
-    found = rows(tx, select(epoch).where(epoch.c.ended_at_us.is_(None)).order_by(epoch.c.id.desc()).limit(1))
-    return found[0] if found else None
+    return sql.first(tx, EPOCH_NOW)
 
 
-def next_ordinal(tx: Tx, experiment_id: int) -> int:
-    """Count one more assignment of an experiment and return its 0-based ordinal."""
-    statement = (
-        experiment.update()
-        .where(experiment.c.id == experiment_id)
-        .values(assigned_count=experiment.c.assigned_count + 1)
-        .returning(experiment.c.assigned_count)
-    )
-    return int(tx.connection.execute(statement).scalar_one()) - 1
+def count_assignment(tx: Tx, experiment_id: int) -> None:
+    """Count one more assignment of an experiment that is held."""
+    sql.change(tx, COUNT_ONE, experiment_id=experiment_id)
 
 
 def last_recorded_hash(tx: Tx) -> str | None:

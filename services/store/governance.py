@@ -18,6 +18,7 @@ from services.domain.states import (
     TaskKind,
     TaskState,
 )
+from services.store import sql
 from services.store.sql import Row, rows
 from services.store.tables import agent, award, ballot, experiment, exposure, freeze, proposal, task
 from services.store.tx import Tx
@@ -25,6 +26,22 @@ from services.store.tx import Tx
 CEILING_TASKS = 200
 ACTIVE_WITHIN_US = 7 * DAY_US
 ENDED = (TaskState.SETTLED, TaskState.FAILED)
+EXPOSURES = (
+    select(exposure)
+    .where(
+        exposure.c.experiment_id == bindparam("experiment_id"),
+        exposure.c.ordinal >= bindparam("first_ordinal"),
+        exposure.c.is_folded == bindparam("is_folded"),
+    )
+    .order_by(exposure.c.ordinal)
+)
+FIRST_EXPOSURES = EXPOSURES.limit(bindparam("limit"))
+PRICE_PAID = (
+    select(award.c.price_microcredits)
+    .where(award.c.task_id == bindparam("task_id"))
+    .order_by(award.c.attempt_number.desc())
+    .limit(1)
+)
 
 
 def eligible_voters(tx: Tx, *, proposer_id: int, minimum_settled_jobs: int) -> list[int]:
@@ -136,25 +153,15 @@ def folded_exposures(tx: Tx, experiment_id: int, first_ordinal: int) -> list[Row
 def _exposures(
     tx: Tx, experiment_id: int, first_ordinal: int, *, is_folded: bool, limit: int | None
 ) -> list[Row]:
-    statement = (
-        select(exposure)
-        .where(
-            exposure.c.experiment_id == experiment_id,
-            exposure.c.ordinal >= first_ordinal,
-            exposure.c.is_folded.is_(is_folded),
-        )
-        .order_by(exposure.c.ordinal)
-    )
-    return rows(tx, statement if limit is None else statement.limit(limit))
+    given = {"experiment_id": experiment_id, "first_ordinal": first_ordinal, "is_folded": is_folded}
+    if limit is None:
+        return sql.listed(tx, EXPOSURES, **given)
+    return sql.listed(tx, FIRST_EXPOSURES, **given, limit=limit)
 
 
 def fold_exposures(tx: Tx, folded: Sequence[Mapping[str, object]]) -> None:
-    """Mark exposures (`key` is the id) as bet on, with their outcome and the wealth after their unit."""
-    if folded:
-        names = ("outcome", "is_resolved", "resolved_at_us", "log_e")
-        changes: dict[str, object] = {name: bindparam(name) for name in names}
-        statement = exposure.update().where(exposure.c.id == bindparam("key"))
-        tx.connection.execute(statement.values(is_folded=True, **changes), [dict(row) for row in folded])
+    """Mark exposures (by `id`) as bet on, with their outcome and the wealth after their unit."""
+    sql.update_many(tx, exposure, ["id"], [{**row, "is_folded": True} for row in folded])
 
 
 def stream_so_far(tx: Tx) -> tuple[int, list[int]]:
@@ -184,14 +191,7 @@ def last_lifted_us(tx: Tx) -> int:
 
 def price_paid(tx: Tx, task_id: int) -> int:
     """Return the price of a task's newest award, in microcredits; 0 without one."""
-    statement = (
-        select(award.c.price_microcredits)
-        .where(award.c.task_id == task_id)
-        .order_by(award.c.attempt_number.desc())
-        .limit(1)
-    )
-    found = rows(tx, statement)
-    return int(found[0]["price_microcredits"]) if found else 0
+    return int(sql.value(tx, PRICE_PAID, task_id=task_id) or 0)
 
 
 def ceiling(tx: Tx, task_type: str, metric: Metric) -> float:
