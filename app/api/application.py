@@ -11,7 +11,18 @@ from app.api.authentication import authenticated
 from app.api.errors import ErrorBoundary
 from app.api.middleware import BodyLimit, RequestFrame
 from app.api.platform import ApiPlatform
-from app.api.routers import agents, evidence, health, ledger, operations, parameters, proposals, tasks, work
+from app.api.routers import (
+    agents,
+    evidence,
+    health,
+    ledger,
+    operations,
+    parameters,
+    proposals,
+    sandbox,
+    tasks,
+    work,
+)
 
 VERSION = "0.1.0"
 PREFIX = "/api/v1"
@@ -32,6 +43,10 @@ TAGS = [
     {"name": "work", "description": "Bid, take the lease, hand in."},
     {"name": "proposals", "description": "Propose changes and vote on them."},
     {"name": "evidence", "description": "Metrics, episodes, experiments, laps."},
+    {
+        "name": "sandbox",
+        "description": "Whether the instrument can be trusted: placebos, freeze, holdout, levels.",
+    },
     {"name": "parameters", "description": "The values in force, and the way back."},
     {"name": "ledger", "description": "What was decided, provably."},
     {"name": "operations", "description": "What operators look after."},
@@ -57,7 +72,7 @@ def build_api(platform: ApiPlatform) -> FastAPI:
     app.add_middleware(ErrorBoundary)
     app.add_middleware(RequestFrame)
     api = APIRouter(prefix=PREFIX, dependencies=[Depends(authenticated)])
-    for module in (agents, tasks, work, proposals, evidence, parameters, ledger, operations):
+    for module in (agents, tasks, work, proposals, evidence, sandbox, parameters, ledger, operations):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)

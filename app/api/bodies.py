@@ -19,6 +19,7 @@ Line = Annotated[
 ]
 Reason = Annotated[str, Field(min_length=1, max_length=4_000)]
 TypeName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9_.\-]+$")]
+MetricName = Literal["task_success", "task_duration", "task_cost"]
 Decimal = Annotated[str, Field(max_length=32, pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
 
 
@@ -126,8 +127,24 @@ class Result(Body):
     handoff: dict[str, Any]
 
 
+class NewGuardrail(Body):
+    """A metric that must not get worse by more than `margin`, as decimal text in (0, 1).
+
+    The margin is in success rate, or for duration and cost a share of the metric's 95th percentile.
+    """
+
+    metric: MetricName
+    margin: Decimal
+
+
 class NewProposal(Body):
-    """A typed change; `expected_effect` is the gain in success rate as decimal text."""
+    """A typed change, the metric that decides about it, and what it may not make worse.
+
+    `expected_effect` is decimal text: the gain in success rate, in (0, 1); for `task_duration` and
+    `task_cost` the chance that a treated task is better, minus one half, in (0, 0.5]. `scope` says what the
+    change touches, and so what is randomised: each task, an agent for a time window, or the platform for a
+    time window.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -141,7 +158,9 @@ class NewProposal(Body):
                     "cap_tasks": 400,
                     "cap_days": 7,
                     "meta_task_id": 120,
-                    "guardrails": [],
+                    "metric": "task_success",
+                    "scope": "task",
+                    "guardrails": [{"metric": "task_cost", "margin": "0.2"}],
                 }
             ]
         }
@@ -154,7 +173,9 @@ class NewProposal(Body):
     cap_tasks: Annotated[int, Field(ge=1, le=1_000_000)]
     cap_days: Annotated[int, Field(ge=1, le=365)]
     meta_task_id: Identity | None = None
-    guardrails: Annotated[list[Any], Field(max_length=0)] = Field(default_factory=list)
+    metric: MetricName = "task_success"
+    scope: Literal["task", "agent", "platform"] = "task"
+    guardrails: Annotated[list[NewGuardrail], Field(max_length=3)] = Field(default_factory=list)
 
 
 class NewBallot(Body):
@@ -174,6 +195,22 @@ class Rollback(Body):
     """Why a promoted value is taken out again."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "costs doubled"}]})
+    reason: Reason
+
+
+class Unfreezing(Body):
+    """Why promotions may go on after placebos had won too often."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reason": "the verifier was wrong; it is mended"}]}
+    )
+    reason: Reason
+
+
+class HoldoutRenewal(Body):
+    """Why the holdout moves on to the config that is in force now."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "a quarter has passed"}]})
     reason: Reason
 
 

@@ -6,6 +6,8 @@ of a real deployment.
 
 from typing import Any
 
+from app.api.experiment_examples import EXPERIMENT
+
 JsonObject = dict[str, Any]
 
 AT = "2026-01-31T12:00:00.000000Z"
@@ -78,6 +80,7 @@ TASK: JsonObject = {
             "experiment_id": None,
         }
     },
+    "is_holdout": False,
 }
 TASK_LIFE: JsonObject = {
     **TASK,
@@ -108,7 +111,7 @@ TASK_LIFE: JsonObject = {
             "reason": None,
         }
     ],
-    "exposures": [{"experiment_id": 2, "arm": 1, "value": "1.8", "ordinal": 0, "outcome": 1.0}],
+    "exposures": [{"experiment_id": 2, "arm": 1, "value": "1.8", "share": 0.5, "ordinal": 0, "outcome": 1.0}],
     "transfers": [
         {
             "transfer_id": 9,
@@ -175,6 +178,8 @@ PARAMETER: JsonObject = {
     "unit": "seconds",
     "risk": "open",
     "owner": "research_synthesis",
+    "layer": "research_synthesis",
+    "experiment": {"experiment_id": 2, "state": "probation"},
     "summary": "How long an agent may work on one task before it is stopped.",
     "changed_at": AT,
 }
@@ -202,6 +207,8 @@ PROPOSAL: JsonObject = {
     "to": "1.8",
     "from_version": 1,
     "metric": "task_success",
+    "scope": "task",
+    "guardrails": [{"metric": "task_cost", "margin": "0.2"}],
     "expected_effect": "0.25",
     "base_rate": 0.65,
     "cap_tasks": 400,
@@ -238,37 +245,6 @@ PROPOSAL_LIFE: JsonObject = {
             "cast_at": AT,
         }
     ],
-}
-EXPERIMENT: JsonObject = {
-    "experiment_id": 2,
-    "proposal_id": 5,
-    "lap_id": 1,
-    "parameter": TIMEOUT,
-    "task_type": "research_synthesis",
-    "control_value": "0.9",
-    "treatment_value": "1.8",
-    "state": "ended",
-    "verdict": "win",
-    "reason": "improvement shown",
-    "plan": {"effect": "0.25", "alpha": "0.05", "cap_tasks": 400},
-    "salt_commitment": HASH,
-    "salt": HASH,
-    "assigned_count": 84,
-    "control": {"assigned": 43, "resolved": 43, "successes": 29, "rate": 0.6744},
-    "treatment": {"assigned": 41, "resolved": 41, "successes": 39, "rate": 0.9512},
-    "log_e": 3.21,
-    "e_value": 24.78,
-    "threshold_log_e": 2.9957,
-    "estimate": 0.27,
-    "lower": 0.02,
-    "upper": 0.51,
-    "started_at": AT,
-    "closes_at": AT,
-    "ended_at": AT,
-}
-EXPERIMENT_LIFE: JsonObject = {
-    **EXPERIMENT,
-    "path": [{"ordinal": 0, "log_e": 0.31, "arm": 1, "outcome": 1.0}],
 }
 ENTRY: JsonObject = {
     "index": 14,

@@ -40,6 +40,11 @@ class ApiPlatform(Protocol):
         ...
 
     @property
+    def context(self) -> LoopContext:
+        """What the loop's acts need: the registry, the source of random bytes, the verifier."""
+        ...
+
+    @property
     def operator_key_hash(self) -> str:
         """SHA-256 (hex) of the operator's key."""
         ...

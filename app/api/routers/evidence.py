@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api import examples
+from app.api import examples, experiment_examples
 from app.api.answers import Id, PageAsked, answer, described, found, page_of
 from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
-from services.domain.states import EpisodeState, ExperimentState
+from services.domain.states import EpisodeState, ExperimentKind, ExperimentState
 from services.store import views
 
 router = APIRouter(tags=["evidence"], route_class=StrictRoute)
@@ -49,18 +49,27 @@ def show_episode(request: Request, episode_id: Id) -> Response:
         return found(views.get_episode(tx, episode_id), "episode", episode_id)
 
 
-@router.get("/experiments", summary="List experiments", **described(page_of(examples.EXPERIMENT)))
-def list_experiments(request: Request, page: PageAsked, state: ExperimentState | None = None) -> Response:
-    """Return experiments with both arms and the evidence so far."""
+@router.get("/experiments", summary="List experiments", **described(page_of(experiment_examples.EXPERIMENT)))
+def list_experiments(
+    request: Request,
+    page: PageAsked,
+    state: ExperimentState | None = None,
+    kind: Annotated[
+        ExperimentKind, Query(description="change: voted changes; placebo: both arms alike (A/A)")
+    ] = ExperimentKind.CHANGE,
+) -> Response:
+    """Return experiments of a kind with both legs and the evidence so far."""
     with platform_of(request).store.read() as tx:
-        return answer(views.list_experiments(tx, state=state, **page.arguments()))
+        return answer(views.list_experiments(tx, state=state, kind=kind, **page.arguments()))
 
 
 @router.get(
-    "/experiments/{experiment_id}", summary="Show an experiment", **described(examples.EXPERIMENT_LIFE, 404)
+    "/experiments/{experiment_id}",
+    summary="Show an experiment",
+    **described(experiment_examples.EXPERIMENT_LIFE, 404),
 )
 def show_experiment(request: Request, experiment_id: Id) -> Response:
-    """Return one experiment with the path of its bet, task by task."""
+    """Return one experiment with the path of its bet, task by task, through trial and probation."""
     with platform_of(request).store.read() as tx:
         return found(views.get_experiment(tx, experiment_id), "experiment", experiment_id)
 

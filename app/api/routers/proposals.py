@@ -13,7 +13,7 @@ from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
 from services import proposal_system
 from services.domain.errors import InvalidValueError
-from services.domain.states import BallotChoice, ProposalState, Scope
+from services.domain.states import BallotChoice, ExperimentScope, ProposalState, Scope
 from services.proposal_system import ProposalDraft
 from services.store import views
 from services.store.tx import Tx
@@ -48,6 +48,9 @@ def file_proposal(request: Request, body: NewProposal, gate: Gate) -> Response:
         cap_tasks=body.cap_tasks,
         cap_days=body.cap_days,
         meta_task_id=body.meta_task_id,
+        metric=body.metric,
+        scope=ExperimentScope(body.scope),
+        guardrails=tuple((item.metric, item.margin) for item in body.guardrails),
     )
 
     def act(tx: Tx) -> JsonObject:

@@ -1,25 +1,27 @@
-"""Read models of experiments: both arms, the wealth of the bet, and the path it took.
+"""Read models of experiments: what is tried, both legs of the bet, and the path its wealth took.
 
-Stands in the store beside the sandbox's queries (L6). The salt stays hidden until the experiment has ended.
-It never computes a verdict: figures come from the stored state of the bet.
+Stands in the store beside the sandbox's queries (L6). The figures at the top of an experiment are those of
+its trial; `trial` and `probation` have them leg by leg. It never computes a verdict: figures come from the
+stored state of the bet.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import select
 
-from services.domain.states import ExperimentKind
-from services.store.sql import Row, find, rows
-from services.store.tables import experiment, exposure
+from services.domain.states import ExperimentKind, Leg
+from services.store.sql import Row, find, find_all, rows
+from services.store.tables import experiment, exposure, probation, proposal
 from services.store.tx import Tx
+from services.store.views.legs import Arms, count_arms, decimal, leg_of, window_seconds
 from services.store.views.paging import LIMIT_DEFAULT, JsonObject, Page, at, fetch_page
 
-HIGHEST_EXPONENT = 700.0
-"""exp() of more than this overflows a double; a larger E is shown as exp(700)."""
-
-Arms = dict[tuple[int, int], tuple[int, int, float]]
+OF_THE_TRIAL = (
+    "verdict", "reason", "salt_commitment", "salt", "control", "treatment", "log_e", "e_value",
+    "threshold_log_e", "estimate", "lower", "upper",
+)  # fmt: skip
+"""What an experiment repeats of its trial, for readers who ask only whether it won."""
 
 
 def list_experiments(
@@ -42,7 +44,7 @@ def list_experiments(
 
 
 def get_experiment(tx: Tx, experiment_id: int) -> JsonObject | None:
-    """Return one experiment with the path of its bet in assignment order, or None."""
+    """Return one experiment with the path of its bet in assignment order, both legs, or None."""
     found = find(tx, experiment, id=experiment_id)
     if found is None:
         return None
@@ -50,14 +52,27 @@ def get_experiment(tx: Tx, experiment_id: int) -> JsonObject | None:
 
 
 def experiments_of(tx: Tx, found: Sequence[Row]) -> list[JsonObject]:
-    """Return experiment rows as the Experiments of the API's lists (one more query for all their arms)."""
-    arms = _arms(tx, [row["id"] for row in found])
-    return [_experiment(row, arms) for row in found]
+    """Return experiment rows as the Experiments of the API's lists (a fixed number of further queries)."""
+    ids = [row["id"] for row in found]
+    arms = count_arms(tx, ids)
+    later = {
+        row["experiment_id"]: row
+        for row in find_all(tx, probation, order_by="experiment_id", experiment_id=ids)
+    }
+    admitted = _admissions(tx, [row["proposal_id"] for row in found if row["proposal_id"] is not None])
+    return [_experiment(row, later.get(row["id"]), arms, admitted.get(row["proposal_id"])) for row in found]
 
 
-def _experiment(row: Row, arms: Arms) -> JsonObject:
-    is_revealed = row["verdict"] is not None
-    log_e = _decimal(row["bet_state"], "e_log", 0.0)
+def _admissions(tx: Tx, proposal_ids: Sequence[int]) -> dict[int, int]:
+    """Return how many tasks the admission counted with, by proposal."""
+    statement = select(proposal.c.id, proposal.c.admission_tasks).where(proposal.c.id.in_(proposal_ids))
+    return {row["id"]: row["admission_tasks"] for row in rows(tx, statement)}
+
+
+def _experiment(row: Row, later: Row | None, arms: Arms, admission_tasks: int | None) -> JsonObject:
+    trial = leg_of(row, row["id"], Leg.TRIAL, arms)
+    plan = row["plan"]
+    alpha: float | None = row["confirm_alpha"]
     return {
         "experiment_id": row["id"],
         "kind": row["kind"],
@@ -65,69 +80,52 @@ def _experiment(row: Row, arms: Arms) -> JsonObject:
         "lap_id": row["lap_id"],
         "parameter": row["parameter"],
         "task_type": row["task_type"],
+        "layer": row["layer"],
+        "scope": row["scope"],
+        "window_seconds": window_seconds(row),
+        "metric": plan.get("metric", "task_success"),
         "control_value": row["control_value"],
         "treatment_value": row["treatment_value"],
         "state": row["state"],
-        "verdict": row["verdict"],
-        "reason": row["reason"],
-        "plan": row["plan"],
-        "salt_commitment": row["salt_commitment"],
-        "salt": row["salt"] if is_revealed else None,
+        **{name: trial[name] for name in OF_THE_TRIAL},
+        "plan": plan,
         "assigned_count": row["assigned_count"],
-        "control": _arm(arms.get((row["id"], 0))),
-        "treatment": _arm(arms.get((row["id"], 1))),
-        "log_e": log_e,
-        "e_value": math.exp(min(log_e, HIGHEST_EXPONENT)),
-        "threshold_log_e": -math.log(_decimal(row["plan"], "alpha", 0.05)),
-        "estimate": row["estimate"],
-        "lower": row["lower"],
-        "upper": row["upper"],
+        "treatment_share": row["treatment_share"],
+        "power": {
+            "admission_tasks": admission_tasks,
+            "effect": decimal(plan, "effect", 0.0),
+            "base_rate": None if plan.get("base_rate") is None else decimal(plan, "base_rate", 0.0),
+            "cap_tasks": trial["cap_tasks"],
+        },
+        "stream_position": row["stream_position"],
+        "confirm_alpha": alpha,
+        "confirm_threshold": None if alpha is None else 1.0 / alpha,
+        "confirm_threshold_log_e": None if alpha is None else -math.log(alpha),
+        "trial": trial,
+        "probation": None if later is None else leg_of(later, row["id"], Leg.PROBATION, arms),
         "started_at": at(row["started_at_us"]),
-        "closes_at": at(row["closes_at_us"]),
+        "closes_at": at(row["closes_at_us"] if later is None else later["closes_at_us"]),
         "ended_at": at(row["ended_at_us"]),
     }
 
 
-def _decimal(payload: Any, name: str, default: float) -> float:
-    """Return a decimal of a stored bet (decimals are text there), or the default where it is missing."""
-    value = payload.get(name) if isinstance(payload, dict) else None
-    return default if value is None else float(value)
-
-
-def _arms(tx: Tx, ids: Sequence[int]) -> Arms:
-    """Count each arm; resolved is what the bet has counted, so that the figures are those of the verdict."""
-    is_counted = exposure.c.is_folded.is_(True)
+def _path(tx: Tx, experiment_id: int) -> list[JsonObject]:
+    """Return the wealth after each counted task; tasks of one unit share theirs."""
+    later = find(tx, probation, experiment_id=experiment_id)
     statement = (
         select(
-            exposure.c.experiment_id,
+            exposure.c.ordinal,
+            exposure.c.log_e,
             exposure.c.arm,
-            func.count().label("assigned"),
-            func.sum(case((is_counted, 1), else_=0)).label("resolved"),
-            func.sum(case((is_counted, exposure.c.outcome), else_=0.0)).label("successes"),
+            exposure.c.outcome,
+            exposure.c.share,
         )
-        .where(exposure.c.experiment_id.in_(ids))
-        .group_by(exposure.c.experiment_id, exposure.c.arm)
-    )
-    return {
-        (row["experiment_id"], row["arm"]): (row["assigned"], int(row["resolved"]), float(row["successes"]))
-        for row in rows(tx, statement)
-    }
-
-
-def _arm(counts: tuple[int, int, float] | None) -> JsonObject:
-    assigned, resolved, successes = counts or (0, 0, 0.0)
-    return {
-        "assigned": assigned,
-        "resolved": resolved,
-        "successes": int(successes) if successes.is_integer() else successes,
-        "rate": successes / resolved if resolved else None,
-    }
-
-
-def _path(tx: Tx, experiment_id: int) -> list[JsonObject]:
-    statement = (
-        select(exposure.c.ordinal, exposure.c.log_e, exposure.c.arm, exposure.c.outcome)
         .where(exposure.c.experiment_id == experiment_id, exposure.c.is_folded)
         .order_by(exposure.c.ordinal)
     )
-    return [dict(row) for row in rows(tx, statement)]
+    return [{**row, "leg": _leg_at(row["ordinal"], later)} for row in rows(tx, statement)]
+
+
+def _leg_at(ordinal: int, later: Row | None) -> str:
+    is_later = later is not None and ordinal >= later["first_ordinal"]
+    return (Leg.PROBATION if is_later else Leg.TRIAL).value

@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from services.domain.errors import NotFoundError
 from services.domain.parameters import Parameter, ParameterRegistry
-from services.domain.states import ValueSource
+from services.domain.states import LIVE_EXPERIMENTS, ValueSource
 from services.store.sql import Row, find, rows
-from services.store.tables import parameter, parameter_change
+from services.store.tables import experiment, parameter, parameter_change
 from services.store.tx import Tx
 from services.store.views.paging import JsonObject, Page, at, check_limit, read_cursor, write_cursor
 
@@ -25,10 +25,11 @@ def list_parameters(
     chosen = names[start : start + limit]
     statement = select(parameter).where(parameter.c.name.in_([item.name for item in chosen]))
     stored = {row["name"]: row for row in rows(tx, statement)}
+    held = _held(tx)
     end = start + len(chosen)
     following = write_cursor(end, oldest_first=True) if end < len(names) else None
     return {
-        "items": [_parameter(item, stored.get(item.name)) for item in chosen],
+        "items": [_parameter(item, stored.get(item.name), held.get(item.name)) for item in chosen],
         "next_cursor": following,
     }
 
@@ -45,10 +46,19 @@ def get_parameter(tx: Tx, registry: ParameterRegistry, name: str) -> JsonObject 
         .order_by(parameter_change.c.version.desc())
     )
     history = [_change(row) for row in rows(tx, statement)]
-    return {**_parameter(item, find(tx, parameter, name=name)), "history": history}
+    shown = _parameter(item, find(tx, parameter, name=name), _held(tx).get(name))
+    return {**shown, "history": history}
 
 
-def _parameter(item: Parameter, stored: Row | None) -> JsonObject:
+def _held(tx: Tx) -> dict[str, Row]:
+    """Return the experiment that holds a parameter, by the parameter's name."""
+    statement = select(experiment.c.parameter, experiment.c.id, experiment.c.state).where(
+        experiment.c.state.in_(LIVE_EXPERIMENTS)
+    )
+    return {row["parameter"]: row for row in rows(tx, statement)}
+
+
+def _parameter(item: Parameter, stored: Row | None, held: Row | None) -> JsonObject:
     return {
         "name": item.name,
         "value": stored["value"] if stored else item.default,
@@ -61,6 +71,8 @@ def _parameter(item: Parameter, stored: Row | None) -> JsonObject:
         "unit": item.unit,
         "risk": item.risk.value,
         "owner": item.owner,
+        "layer": item.layer_name,
+        "experiment": {"experiment_id": held["id"], "state": held["state"]} if held else None,
         "summary": item.summary,
         "changed_at": at(stored["changed_at_us"]) if stored else None,
     }

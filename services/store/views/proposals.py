@@ -81,6 +81,8 @@ def _proposal(row: Row, experiment_id: int | None, counts: dict[str, int] | None
         "to": row["to_value"],
         "from_version": row["from_version"],
         "metric": row["metric"],
+        "scope": row["scope"],
+        "guardrails": row["guardrails"],
         "expected_effect": row["expected_effect"],
         "base_rate": row["base_rate"],
         "cap_tasks": row["cap_tasks"],

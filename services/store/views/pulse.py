@@ -5,13 +5,14 @@ only within a window, over the index of end times. Dead letters are sought among
 pruned yet. It never judges.
 """
 
-from sqlalchemy import case, func, select
+from sqlalchemy import and_, case, func, select
 
 from services.domain.clock import DAY_US, HOUR_US
 from services.domain.states import (
     TASK_ENDS,
     DeliveryState,
     EpisodeState,
+    ExperimentKind,
     ExperimentState,
     ProposalState,
     TaskKind,
@@ -24,6 +25,7 @@ from services.store.tables import (
     delivery,
     episode,
     experiment,
+    freeze,
     lap,
     ledger_head,
     proposal,
@@ -54,7 +56,9 @@ def pulse(tx: Tx, *, recent_us: int = HOUR_US, ended_us: int = DAY_US) -> JsonOb
         "open_laps": _count(tx, lap.c.closed_at_us.is_(None)),
         "latest_lap_id": tx.connection.scalar(select(func.max(lap.c.id))),
         "open_proposals": _count(tx, proposal.c.state == ProposalState.OPEN),
-        "running_experiments": _count(tx, experiment.c.state == ExperimentState.RUNNING),
+        "running_experiments": _experiments(tx, ExperimentState.RUNNING),
+        "probations": _experiments(tx, ExperimentState.PROBATION),
+        "is_frozen": _count(tx, freeze.c.lifted_at_us.is_(None)) > 0,
         "dead_letters": _count(tx, delivery.c.state == DeliveryState.DEAD),
         "review_items": _count(tx, review_item.c.closed_at_us.is_(None)),
         "ledger_size": head["size"] if head else 0,
@@ -65,6 +69,11 @@ def pulse(tx: Tx, *, recent_us: int = HOUR_US, ended_us: int = DAY_US) -> JsonOb
 def _count(tx: Tx, condition: object) -> int:
     statement = select(func.count()).where(condition)  # type: ignore[arg-type]  # a column comparison
     return int(tx.connection.scalar(statement) or 0)
+
+
+def _experiments(tx: Tx, state: ExperimentState) -> int:
+    """Count the changes in a state; placebos have a slot of their own and change nothing."""
+    return _count(tx, and_(experiment.c.state == state, experiment.c.kind == ExperimentKind.CHANGE))
 
 
 def _task_counts(tx: Tx, ended_after_us: int) -> dict[str, int]:

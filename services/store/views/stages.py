@@ -13,7 +13,14 @@ from typing import Any
 
 from services.domain.bet import Verdict
 from services.domain.ledger_schema import EntryType
-from services.domain.states import TASK_ENDS, EpisodeState, ProposalState, TaskState
+from services.domain.states import (
+    TASK_ENDS,
+    EpisodeState,
+    ExperimentState,
+    Leg,
+    ProposalState,
+    TaskState,
+)
 
 JsonObject = dict[str, Any]
 
@@ -57,6 +64,15 @@ class LapFacts:
     def entry(self, kind: EntryType) -> JsonObject | None:
         """Return the last ledger entry of this type in the lap, or None."""
         return next((entry for entry in reversed(self.entries) if entry["type"] == kind), None)
+
+    def verdict(self, leg: Leg) -> JsonObject | None:
+        """Return the last ledger entry with the verdict of a leg (one that names none is the trial's)."""
+        of_leg = (
+            entry
+            for entry in reversed(self.entries)
+            if entry["type"] == EntryType.VERDICT and entry["payload"].get("leg", Leg.TRIAL) == leg
+        )
+        return next(of_leg, None)
 
 
 def derive_stages(facts: LapFacts) -> list[JsonObject]:
@@ -184,7 +200,8 @@ def _experiment(facts: LapFacts) -> JsonObject:
     )
     if run["verdict"] is None:
         return _stage(StageName.EXPERIMENT, StageState.RUNNING, run["started_at"], arms, ref)
-    return _stage(StageName.EXPERIMENT, StageState.DONE, run["ended_at"], f"{run['verdict']}: {arms}", ref)
+    ended_at = run["trial"]["ended_at"]
+    return _stage(StageName.EXPERIMENT, StageState.DONE, ended_at, f"{run['verdict']}: {arms}", ref)
 
 
 def _rate(arm: Mapping[str, Any]) -> str:
@@ -192,14 +209,15 @@ def _rate(arm: Mapping[str, Any]) -> str:
 
 
 def _learn(facts: LapFacts) -> JsonObject:
-    verdict = facts.entry(EntryType.VERDICT)
+    verdict = facts.verdict(Leg.TRIAL)
     run = facts.experiment
     if verdict is not None:
         said = f"{run['verdict']}: {run['reason']}" if run else "verdict recorded"
         detail = f"{said}; recorded with its evidence as ledger entry {verdict['index']}"
         return _stage(StageName.LEARN, StageState.DONE, verdict["at"], detail, ("entry", verdict["index"]))
     if run is not None and run["verdict"] is not None and facts.closed_at is None:
-        return _stage(StageName.LEARN, StageState.RUNNING, run["ended_at"], "the verdict is being recorded")
+        ended_at = run["trial"]["ended_at"]
+        return _stage(StageName.LEARN, StageState.RUNNING, ended_at, "the verdict is being recorded")
     return _unreached(StageName.LEARN, facts, "a verdict in the ledger")
 
 
@@ -208,26 +226,43 @@ def _promote(facts: LapFacts) -> JsonObject:
     filed = facts.proposal
     if promoted is not None:
         detail = f"{filed['parameter']} is now {filed['to']}" if filed else "promoted"
-        undone = facts.entry(EntryType.ROLLED_BACK)
-        recovered = facts.entry(EntryType.RECOVERED)
-        if undone is not None:
-            detail = f"promoted, and rolled back by entry {undone['index']}"
-        elif recovered is not None:
-            detail += f"; recovery recorded as entry {recovered['index']}"
-        return _stage(
-            StageName.PROMOTE, StageState.DONE, promoted["at"], detail, ("entry", promoted["index"])
-        )
+        detail = _since(facts, detail)
+        ref = ("entry", promoted["index"])
+        return _stage(StageName.PROMOTE, StageState.DONE, promoted["at"], detail, ref)
     refused = facts.entry(EntryType.REFUSED)
     if refused is not None:
         why = facts.experiment["verdict"] if facts.experiment else None
         detail = f"refused: {why or 'the change'} does not support production"
         if why == Verdict.WIN:
-            detail = "refused: the setting had changed since it was tested, or needs a person"
-        return _stage(
-            StageName.PROMOTE, StageState.FAILED, refused["at"], detail, ("entry", refused["index"])
-        )
-    if facts.entry(EntryType.VERDICT) is not None and facts.closed_at is None:
+            detail = f"refused although it won: {refused['payload']['reason']}"
+        ref = ("entry", refused["index"])
+        return _stage(StageName.PROMOTE, StageState.FAILED, refused["at"], detail, ref)
+    if facts.verdict(Leg.TRIAL) is not None and facts.closed_at is None:
         return _stage(
             StageName.PROMOTE, StageState.RUNNING, None, "the decision on the verdict is being recorded"
         )
     return _unreached(StageName.PROMOTE, facts, "a decision")
+
+
+def _since(facts: LapFacts, detail: str) -> str:
+    """Return what became of a promotion: rolled back, confirmed, or in probation; and the recovery."""
+    undone, confirmed = facts.entry(EntryType.ROLLED_BACK), facts.entry(EntryType.CONFIRMED)
+    recovered = facts.entry(EntryType.RECOVERED)
+    if undone is not None:
+        return f"promoted, and rolled back by entry {undone['index']}: {undone['payload']['reason']}"
+    if confirmed is not None:
+        detail += f"; confirmed by entry {confirmed['index']}"
+    elif (said := probation_words(facts.experiment)) is not None:
+        detail += f"; {said}"
+    return detail if recovered is None else f"{detail}; recovery recorded as entry {recovered['index']}"
+
+
+def probation_words(run: Mapping[str, Any] | None) -> str | None:
+    """Return how a probation that runs stands, in words; None where none runs."""
+    if run is None or run["state"] != ExperimentState.PROBATION or run["probation"] is None:
+        return None
+    leg = run["probation"]
+    return (
+        f"in probation: E = {leg['e_value']:.3g} of {leg['threshold']:.3g} after {leg['units']} tasks, "
+        f"until {leg['closes_at'][:16].replace('T', ' ')}"
+    )

@@ -103,6 +103,7 @@ def task_summary(row: Row) -> JsonObject:
         "duration_seconds": seconds_of(row["duration_us"]),
         "paid_microcredits": row["paid_microcredits"],
         "parameters": row["effective_values"],
+        "is_holdout": bool(row["is_holdout"]),
     }
 
 
@@ -171,6 +172,7 @@ def _exposure(row: Row) -> JsonObject:
         "experiment_id": row["experiment_id"],
         "arm": row["arm"],
         "value": row["value"],
+        "share": row["share"],
         "ordinal": row["ordinal"],
         "outcome": row["outcome"],
     }

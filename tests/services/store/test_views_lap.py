@@ -233,7 +233,8 @@ def test_an_experiment_shows_its_arms_its_path_and_its_salt_only_at_the_end(stor
         lap_id = play(tx, 5)
         running = views.get_lap(tx, lap_id)["experiment"]
         assert (running["salt"], running["salt_commitment"]) == (None, "c" * 64)
-        assert running["control"] == {"assigned": 1, "resolved": 1, "successes": 0, "rate": 0.0}
+        shown = {name: running["control"][name] for name in ("assigned", "resolved", "successes", "rate")}
+    assert shown == {"assigned": 1, "resolved": 1, "successes": 0, "rate": 0.0}
         assert running["treatment"] == {"assigned": 2, "resolved": 1, "successes": 1, "rate": 1.0}
         assert running["log_e"] == 1.25
         assert running["threshold_log_e"] == pytest.approx(2.9957, abs=1e-4)
