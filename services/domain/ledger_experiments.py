@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from services.domain.assignment import commitment
+from services.domain.assignment import opens
 from services.domain.bet import BetPlan, Verdict
 from services.domain.ledger_history import (
     CausalityError,
@@ -288,8 +288,9 @@ def epoch(history: LedgerHistory, entry: Entry) -> None:
         "the epoch's config is not the one that the entries before add up to",
     )
     if payload["previous_salt"]:
-        opened = commitment(payload["previous_salt"])
-        require_cause(
-            opened == history.epoch_commitment, "previous_salt does not open the epoch before's commitment"
-        )
+        try:
+            is_opened = opens(history.epoch_commitment, payload["previous_salt"])
+        except ValueError as error:
+            raise CausalityError(f"previous_salt is not one: {error}") from error
+        require_cause(is_opened, "previous_salt does not open the epoch before's commitment")
     history.epoch_commitment = payload["salt_commitment"]

@@ -91,7 +91,9 @@ def test_a_lie_is_named_though_every_hash_fits(name, edit, reason):
         (["started"], "verdict", "experiment 1 is unknown"),
         (["started", "verdict"], "promoted", "experiment 1 is unknown"),
         (["verdict"], "promoted", "experiment 1 has no verdict, not a win"),
-        (["promoted"], "confirmed", "only a promotion that stands"),
+        (["promoted"], "probation", "only a promotion that stands goes on probation"),
+        (["probation"], "held", "experiment 1 is in no probation"),
+        (["held"], "confirmed", "its probation was not won"),
         (["anomaly"], "recovered", "no anomaly opened episode 3"),
     ],
 )
