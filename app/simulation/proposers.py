@@ -79,7 +79,7 @@ class Filed(NamedTuple):
 class Proposers:
     """One seat per kind of work, five electors of whom the first is against, and the truth about all filings.
 
-    With `is_investigating` a proposer files only from an investigation that it has won: laps. Otherwise each
+    With `laps` a proposer files only from an investigation of one of that many laps; else each
     takes the next idea as soon as its last trial is over (its probation goes on beside the next trial).
     `suffixes` are the parameters of a kind that may be asked for, `cap_tasks` is the most a trial may take.
     """
@@ -91,7 +91,8 @@ class Proposers:
     ideas: Iterator[Idea]
     suffixes: Sequence[str]
     cap_tasks: int
-    is_investigating: bool
+    warm_up_seconds: float
+    laps: int | None = None
     seats: dict[str, Seat] = field(default_factory=dict)
     electors: list[int] = field(default_factory=list)
     filed: list[Filed] = field(default_factory=list)
@@ -114,8 +115,8 @@ class Proposers:
         self._stay_active()
         self._free_seats()
         self._vote()
-        if self.is_investigating:
-            self._investigate()
+        if self.laps is not None:
+            self._investigate(self.laps)
             return
         for seat in self.seats.values():
             if seat.proposal_id is None and (idea := self._next_idea(seat)) is not None:
@@ -142,7 +143,9 @@ class Proposers:
 
     def _next_idea(self, seat: Seat) -> Idea | None:
         """Return the next idea, None before there is evidence, without a free parameter, or at the end."""
-        if len(self.fleet.ended.get(seat.kind, ())) < WARM_UP_TASKS or not self._free_parameters(seat):
+        is_early = self.stage.elapsed_seconds < self.warm_up_seconds
+        is_unseen = len(self.fleet.ended.get(seat.kind, ())) < WARM_UP_TASKS
+        if is_early or is_unseen or not self._free_parameters(seat):
             return None
         idea = next(self.ideas, None)
         self.is_exhausted = self.is_exhausted or idea is None
@@ -195,14 +198,14 @@ class Proposers:
             return False
         return True
 
-    def _investigate(self) -> None:
+    def _investigate(self, laps: int) -> None:
         """Bid on the open investigations, and file from those that were won."""
         states = (TaskState.BIDDING, TaskState.AWARDED)
         with self.stage.platform.store.read() as tx:
             tasks = sql.find_all(tx, tables.task, kind=TaskKind.META, state=states)
         for task in tasks:
             seat = self._investigator(task)
-            if seat is None:
+            if seat is None or task["lap_id"] > laps:
                 continue
             if task["state"] == TaskState.AWARDED:
                 self._work_on(seat, task)

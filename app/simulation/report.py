@@ -15,6 +15,7 @@ from typing import Any
 from scipy.special import betaincinv
 
 from app.simulation.scenario_world import ScenarioWorld
+from app.simulation.scenarios import LAPS, Scenario
 from services import evolution_ledger
 from services.domain.clock import DAY_US
 from services.domain.ledger_schema import EntryType
@@ -141,7 +142,7 @@ def report_of(world: ScenarioWorld, effort: Effort) -> dict[str, Any]:
     with platform.store.read() as tx:
         counted = count_ledger(sql.find_all(tx, tables.ledger_entry, order_by="index"), truth)
         audit = evolution_ledger.verify_export(list(evolution_ledger.export_lines(tx, platform.signer)))
-        platform_facts = _platform_facts(tx)
+        platform_facts = _platform_facts(tx, world.scenario)
         declared = production_config.number(tx, "sandbox.alpha")
         is_config_same = audit.config == production_config.snapshot(tx)
     experiments = list(counted.experiments.values())
@@ -196,8 +197,9 @@ def is_sound(report: dict[str, Any]) -> bool:
     )
 
 
-def _platform_facts(tx: Tx) -> dict[str, Any]:
-    laps = sql.find_all(tx, tables.lap)
+def _platform_facts(tx: Tx, scenario: Scenario) -> dict[str, Any]:
+    found = sql.find_all(tx, tables.lap)
+    laps = found[: scenario.count] if scenario.counted == LAPS else found
     proposals = sql.find_all(tx, tables.proposal)
     experiments = sql.find_all(tx, tables.experiment, kind=ExperimentKind.CHANGE)
     failed = (TickState.FAILED, TickState.OVERRUN, TickState.MISSED)

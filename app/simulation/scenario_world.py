@@ -63,7 +63,8 @@ class ScenarioWorld:
             ideas if self.is_in_laps else islice(ideas, scenario.count),
             scenario.suffixes,
             scenario.cap_tasks,
-            is_investigating=self.is_in_laps,
+            scenario.warm_up_seconds,
+            laps=scenario.count if self.is_in_laps else None,
         )
         self.open_laps: dict[str, int] = {}
         self.laps = 0
@@ -112,11 +113,11 @@ class ScenarioWorld:
         return self.proposers.is_exhausted and not self.proposers.undecided and not self.open_laps
 
     def _look_at_laps(self) -> None:
-        """Note which kinds of work have an open lap, and whether as many have opened as were asked for."""
+        """Note which kinds of work have an open lap, of those asked for; later ones are ignored."""
         with self.stage.platform.store.read() as tx:
             rows = sql.find_all(tx, tables.episode, state=EpisodeState.OPEN)
-        self.open_laps = {row["key"]: row["lap_id"] for row in rows}
-        self.laps = max([self.laps, *self.open_laps.values()])
+        self.laps = min(self.scenario.count, max([self.laps, *(row["lap_id"] for row in rows)]))
+        self.open_laps = {row["key"]: row["lap_id"] for row in rows if row["lap_id"] <= self.scenario.count}
         self.proposers.is_exhausted = self.laps >= self.scenario.count
 
     def _traffic(self) -> dict[str, int]:

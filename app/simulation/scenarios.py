@@ -20,6 +20,7 @@ COMMON_VALUES: Mapping[str, str] = {
     "market.lease_grace_seconds": "60",
     "market.start_window_seconds": "600",
     "market.maximum_attempts": "1",
+    "market.stake_percent": "0",
     "consensus.minimum_period_seconds": "1",
     "consensus.voting_period_seconds": "3600",
     "consensus.cool_off_seconds": "1",
@@ -42,7 +43,8 @@ class Scenario:
     """One scenario. `bases` are the success rates of its kinds of work; `ideas` draws what is proposed.
 
     `tasks_per_step` are posted per kind and step of `step_seconds`; `counted` says what `count` is of: laps
-    (proposals come from investigations of anomalies) or proposals (agents file as soon as they may).
+    (proposals come from investigations of anomalies) or proposals (agents file as soon as they may, after
+    `warm_up_seconds`, in which they see how the work goes).
     """
 
     name: str
@@ -56,6 +58,7 @@ class Scenario:
     step_seconds: float = 10.0
     workers: int = 4
     bidders: int = 1
+    warm_up_seconds: float = 60.0
     ability_sd: float = 0.0
     trend: Trend | None = None
     is_failing_slowly: bool = False
@@ -66,7 +69,8 @@ class Scenario:
     def starting_values(self) -> dict[str, str]:
         """Return the platform's starting values, on top of the demonstration's."""
         window = {"market.bid_window_seconds": f"{self.step_seconds * 0.9:g}"}
-        return {**COMMON_VALUES, **window, **self.values}
+        quiet = {} if self.counted == LAPS else {"observatory.success_line_percent": "1"}
+        return {**COMMON_VALUES, **window, **quiet, **self.values}
 
     @property
     def intervals_seconds(self) -> dict[str, float]:
@@ -135,7 +139,8 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario(
             "slow-failure", "longer time limits that cure nothing and make failures resolve later",
             PROPOSALS, 60, (0.67,) * 8, useless, cap_tasks=600, tasks_per_step=5, step_seconds=5.0,
-            suffixes=(TIMEOUT,), is_failing_slowly=True, values={"sandbox.placebo_tasks": "0"},
+            suffixes=(TIMEOUT,), is_failing_slowly=True, workers=12, warm_up_seconds=400.0,
+            values={"sandbox.placebo_tasks": "0"},
         ),
         Scenario(
             "unlike-agents", "useless changes on a fleet of 12 agents of very different ability",
