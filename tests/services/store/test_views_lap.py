@@ -233,15 +233,14 @@ def test_an_experiment_shows_its_arms_its_path_and_its_salt_only_at_the_end(stor
         lap_id = play(tx, 5)
         running = views.get_lap(tx, lap_id)["experiment"]
         assert (running["salt"], running["salt_commitment"]) == (None, "c" * 64)
-        shown = {name: running["control"][name] for name in ("assigned", "resolved", "successes", "rate")}
-    assert shown == {"assigned": 1, "resolved": 1, "successes": 0, "rate": 0.0}
-        assert running["treatment"] == {"assigned": 2, "resolved": 1, "successes": 1, "rate": 1.0}
+        counts = [list(running[arm].values())[:4] for arm in ("control", "treatment")]
+        assert counts == [[1, 1, 0, 0.0], [2, 1, 1, 1.0]]
         assert running["log_e"] == 1.25
         assert running["threshold_log_e"] == pytest.approx(2.9957, abs=1e-4)
-        sql.update(tx, tables.experiment, {"lap_id": lap_id}, state="ended", verdict="win")
+        sql.update(tx, tables.experiment, {"lap_id": lap_id}, state="futile", verdict="inconclusive")
         ended = views.get_experiment(tx, running["experiment_id"])
     assert ended["salt"] == "s" * 64
     assert ended["path"] == [
-        {"ordinal": 0, "log_e": 0.0, "arm": 0, "outcome": 0.0},
-        {"ordinal": 1, "log_e": 0.5, "arm": 1, "outcome": 1.0},
+        {"ordinal": 0, "log_e": 0.0, "arm": 0, "outcome": 0.0, "share": 0.5, "leg": "trial"},
+        {"ordinal": 1, "log_e": 0.5, "arm": 1, "outcome": 1.0, "share": 0.5, "leg": "trial"},
     ]
