@@ -83,14 +83,16 @@ def test_what_is_truly_better_is_found_and_confirmed(run_small):
 
 
 def test_one_seed_gives_one_root_and_another_seed_another(run_small):
-    roots = [run_small("harm", seed=seed, count=1)["ledger"]["root"] for seed in (3, 3, 4)]
+    roots = [run_small("unlike-agents", seed=seed, count=1)["ledger"]["root"] for seed in (3, 3, 4)]
     assert roots[0] == roots[1] != roots[2]
 
 
 def test_both_engines_give_the_same_root(run_small, migrated_postgresql_url, tmp_path):
-    on_sqlite = run_small("harm", seed=3, count=1)
+    on_sqlite = run_small("unlike-agents", seed=3, count=1)
     folder = tmp_path / "postgresql"
     folder.mkdir()
-    on_postgresql = simulate_over(migrated_postgresql_url, folder, small("harm", 1), 3, is_migrated=True)
+    on_postgresql = simulate_over(
+        migrated_postgresql_url, folder, small("unlike-agents", 1), 3, is_migrated=True
+    )
     assert is_sound(on_postgresql)
     assert on_postgresql["ledger"]["root"] == on_sqlite["ledger"]["root"]

@@ -100,7 +100,9 @@ def facts_of(report: Mapping[str, Any]) -> dict[str, Any]:
         "seed": report["seed"],
         "laps": _parts(report["laps"]["opened"], report["laps"]["ended"]),
         "proposals": _parts(report["proposals"]["filed"], report["proposals"]["ended"]),
-        "refused at filing": _parts(None, report["proposals"]["refused_at_filing"]),
+        "refused at filing": _parts(
+            sum(report["proposals"]["refused_at_filing"].values()), report["proposals"]["refused_at_filing"]
+        ),
         "experiments": _parts(experiments["started"], experiments["states"]),
         "promoted": f"{experiments['provisional']} provisionally, {experiments['confirmed']} confirmed, "
         f"{experiments['rolled_back']} rolled back",
@@ -127,13 +129,11 @@ def facts_of(report: Mapping[str, Any]) -> dict[str, Any]:
         {"verdict": name, "experiments": found["experiments"], "mean tasks": round(found["trial_tasks_mean"])}
         for name, found in experiments["verdicts"].items()
     ]
-    return facts
+    return {name: value for name, value in facts.items() if value not in ("0", [])}
 
 
-def _parts(total: int | None, parts: Mapping[str, int]) -> str:
+def _parts(total: int, parts: Mapping[str, int]) -> str:
     named = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(parts.items()))
-    if total is None:
-        return named
     return f"{total} ({named})" if named else str(total)
 
 
