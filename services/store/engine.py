@@ -12,8 +12,11 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from services.domain.errors import InvalidValueError
+from services.store import prepared
 
 BUSY_TIMEOUT_MILLISECONDS = 30_000
+SQLITE_STATEMENTS_KEPT = 512
+"""Statements that a connection keeps parsed; SQLite's driver alone would keep 128."""
 READ_ONLY = "nacre_read_only"
 
 
@@ -22,9 +25,8 @@ def open_engine(url: str) -> Engine:
     parsed = make_url(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        engine = create_engine(
-            parsed, pool_size=32, max_overflow=32, connect_args={"check_same_thread": False}
-        )
+        arguments = {"check_same_thread": False, "cached_statements": SQLITE_STATEMENTS_KEPT}
+        engine = create_engine(parsed, pool_size=32, max_overflow=32, connect_args=arguments)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -49,4 +51,11 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
 
 def _begin_sqlite(connection: Connection) -> None:
     is_read_only = connection.get_execution_options().get(READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if is_read_only else "BEGIN IMMEDIATE")
+    text = "BEGIN" if is_read_only else "BEGIN IMMEDIATE"
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(text)
+    except sqlite3.Error as error:
+        raise prepared.refusal(connection, cursor, error, text, ()) from error
+    finally:
+        cursor.close()

@@ -204,7 +204,7 @@ def _run(
             tell(connection, cursor, text, bound, None, is_many)
         return take(prepared, cursor)
     except connection.dialect.loaded_dbapi.Error as error:
-        raise _refusal(connection, cursor, error, text, bound, is_many=is_many) from error
+        raise refusal(connection, cursor, error, text, bound, is_many=is_many) from error
     except (KeyboardInterrupt, SystemExit) as stop:
         connection.invalidate(stop)
         raise
@@ -212,15 +212,21 @@ def _run(
         cursor.close()
 
 
-def _refusal(
-    connection: Connection, cursor: DBAPICursor, error: Any, text: str, bound: Any, *, is_many: bool
+def refusal(
+    connection: Connection,
+    cursor: DBAPICursor,
+    error: Any,
+    text: str,
+    bound: Any,
+    *,
+    is_many: bool = False,
 ) -> Exception:
     """Return SQLAlchemy's error of the driver's kind; a connection that was lost is given up."""
     dialect = connection.dialect
     is_lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor)
     if is_lost:
         connection.invalidate(error)
-    refusal: Exception = DBAPIError.instance(
+    translated: Exception = DBAPIError.instance(
         text,
         bound,
         error,
@@ -230,7 +236,7 @@ def _refusal(
         dialect=dialect,
         ismulti=is_many,
     )
-    return refusal
+    return translated
 
 
 def _converted(convert: Convert | None, value: Any) -> Any:

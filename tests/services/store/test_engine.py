@@ -6,10 +6,11 @@ from contextlib import closing
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from services.domain.clock import VirtualClock
-from services.domain.errors import InvalidValueError
-from services.store import sql, tables
+from services.domain.errors import BusyError, InvalidValueError
+from services.store import engine, sql, tables
 from services.store.engine import open_engine
 from services.store.tx import Store
 
@@ -48,6 +49,17 @@ def test_an_sqlite_writer_holds_the_lock_from_its_first_word(migrated_sqlite_url
         pytest.raises(sqlite3.OperationalError, match="database is locked"),
     ):
         outsider.execute("BEGIN IMMEDIATE")
+    store.close()
+
+
+def test_an_sqlite_writer_that_waits_too_long_is_told_so_and_may_try_again(sqlite_url, monkeypatch):
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_MILLISECONDS", 20)
+    store = Store(sqlite_url, VirtualClock())
+    with store.write(actor="first"), pytest.raises(BusyError) as told, store.write(actor="second"):
+        pass
+    assert isinstance(told.value.__cause__, OperationalError)
+    with store.write(actor="second") as tx:
+        assert tx.connection.in_transaction()
     store.close()
 
 
