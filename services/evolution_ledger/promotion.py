@@ -20,7 +20,8 @@ from services.store import governance, ledger, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
 
-IN_PRODUCTION = (ExperimentState.PROVISIONAL, ExperimentState.PROBATION)
+UNCONFIRMED = (ExperimentState.PROVISIONAL, ExperimentState.PROBATION, ExperimentState.CONFIRMED)
+"""States of an experiment whose value is in production; CONFIRMED only until that is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def rollback(tx: Tx, registry: ParameterRegistry, *, parameter: str, reason: str
     index, facts = promotion
     experiment = sql.find(tx, tables.experiment, id=facts["experiment_id"])
     receipt = _restore(tx.in_lap(experiment["lap_id"] if experiment else None), name, index, facts, reason)
-    where = {"id": facts["experiment_id"], "state": list(IN_PRODUCTION)}
+    where = {"id": facts["experiment_id"], "state": list(UNCONFIRMED), "known_after": None}
     sql.update(tx, tables.experiment, where, state=ExperimentState.ROLLED_BACK, ended_at_us=tx.now_us)
     return receipt
 
