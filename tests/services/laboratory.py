@@ -4,6 +4,7 @@
 from the proposal on is the platform's own code, one transaction per act, on a virtual clock.
 """
 
+import json
 import random
 from dataclasses import dataclass, field, replace
 
@@ -15,10 +16,11 @@ from services.domain.clock import HOUR_US, seconds
 from services.domain.states import BallotChoice, Leg, ProposalState, Scope
 from services.operations import agent_registry, assignments, production_config
 from services.proposal_system import ProposalDraft
-from services.store import sql, tables
+from services.store import sql, tables, views
 
 TYPE = "research_synthesis"
 TIMEOUT = "research_synthesis.timeout_seconds"
+OTHER_TYPE = "monte_carlo"
 MINIMUM_PERIOD_SECONDS = 300
 VOTING_PERIOD_SECONDS = 86_400
 
@@ -308,6 +310,15 @@ class Laboratory:
         """Assign the next task, with the first award seed that puts it into this arm; return its id."""
         return self.assign(award_seed=self.arm_seed(experiment_id, arm))[0]
 
+    def other_type(self, type_=OTHER_TYPE, tasks=60):
+        """Return what a proposal on another task type's timeout needs, by a proposer of its own."""
+        self.ended_tasks(tasks, type_=type_)
+        failed = self.rows(tables.task, type=type_, state="failed")[:5]
+        parameter = f"{type_}.timeout_seconds"
+        to = str(int(float(self.value(parameter).value) * 2))
+        evidence = tuple(row["id"] for row in failed)
+        return {"proposer": self.agent(Scope.PROPOSE), "parameter": parameter, "to": to, "evidence": evidence}
+
     def roll_back(self, reason="it hurts", parameter=TIMEOUT):
         with self.write("operator") as tx:
             registry = self.platform.registry
@@ -320,6 +331,27 @@ class Laboratory:
     def types(self):
         """Return the types of all ledger entries in order."""
         return [row["type"] for row in self.rows(tables.ledger_entry)]
+
+    def payloads(self, kind):
+        """Return the payloads of all ledger entries of a type, in order."""
+        return [json.loads(row["leaf"])["payload"] for row in self.rows(tables.ledger_entry, type=kind)]
+
+    def everything_public(self, experiment_id):
+        """Return all that a reader can get hold of, as one text."""
+        with self.read() as tx:
+            shown = [
+                views.get_experiment(tx, experiment_id),
+                views.list_experiments(tx),
+                views.list_laps(tx),
+                views.list_entries(tx, oldest_first=True, limit=500),
+                views.list_proposals(tx),
+                views.get_parameter(tx, self.platform.registry, TIMEOUT),
+                [views.get_task(tx, row["task_id"]) for row in sql.find_all(tx, tables.exposure)],
+                [row["payload"] for row in sql.find_all(tx, tables.event)],
+            ]
+        text = json.dumps(shown) + b"".join(self.export()).decode()
+        tasks = [row["effective_values"] for row in self.rows(tables.task)]
+        return text + json.dumps(tasks)
 
     def export(self):
         with self.read() as tx:

@@ -309,29 +309,11 @@ def test_setting_that_moved_after_the_filing_is_not_tested(lab):
     assert lab.audit().ok, lab.audit().reason
 
 
-def everything_public(lab, experiment_id):
-    """Return all that a reader can get hold of, as one text."""
-    with lab.read() as tx:
-        shown = [
-            views.get_experiment(tx, experiment_id),
-            views.list_experiments(tx),
-            views.list_laps(tx),
-            views.list_entries(tx, oldest_first=True, limit=500),
-            views.list_proposals(tx),
-            views.get_parameter(tx, lab.platform.registry, TIMEOUT),
-            [views.get_task(tx, row["task_id"]) for row in sql.find_all(tx, tables.exposure)],
-            [row["payload"] for row in sql.find_all(tx, tables.event)],
-        ]
-    text = json.dumps(shown) + b"".join(lab.export()).decode()
-    tasks = [row["effective_values"] for row in lab.rows(tables.task)]
-    return text + json.dumps(tasks)
-
-
 def test_salt_is_secret_until_the_end(lab):
     experiment_id = lab.running()
     lab.end(lab.assign()[0], is_success=True)
     salt = lab.row(tables.experiment, id=experiment_id)["salt"]
-    assert salt not in everything_public(lab, experiment_id)
+    assert salt not in lab.everything_public(experiment_id)
     lab.run_experiment(experiment_id)
     lab.deliver()
     with lab.read() as tx:
