@@ -213,3 +213,33 @@ SANDBOX: JsonObject = {
         }
     ],
 }
+CERTIFICATE: JsonObject = {
+    "format": "nacre-certificate/1",
+    "experiment_id": 2,
+    "kind": "change",
+    "checkpoint": {"origin": "nacre", "size": 15, "root": HASH, "note": "nacre\n15\n…\n\n— nacre …\n"},
+    "entries": [
+        {
+            "index": 12,
+            "at": AT,
+            "type": "VERDICT",
+            "actor": "system:learn",
+            "lap": 1,
+            "payload": {"experiment_id": 2, "verdict": "win", "leg": "trial", "e": "24.78"},
+            "leaf": '{"actor":"system:learn","at":"2026-01-31T12:00:00.000000Z",…}',
+            "proof": [HASH],
+        }
+    ],
+    "stream": [],
+    "legs": [
+        {
+            "leg": "trial",
+            "records": {
+                "experiment_id": 2,
+                "leg": "trial",
+                "records": [[0, "41:5b1f", 1, "0.1", "1.0", "agent:3", 1_200_000, True, []]],
+            },
+            "claims": [{"m": "0.65", "log_e": "0.31"}],
+        }
+    ],
+}

@@ -6,7 +6,8 @@ rendering it with rich would take longer than everything else. It never runs a c
 
 import typer
 
-from app.cli import governance, market, operations, record, running, simulate
+from app.cli import certificates, governance, market, operations, record, running, sandbox, simulate
+from app.cli.experiments import experiments
 
 SUMMARY = (
     "A self-evolving agent marketplace: agents bid for work, and for improving the platform itself.\n\n"
@@ -23,5 +24,12 @@ app = typer.Typer(
 )
 running.add_to(app)
 simulate.add_to(app)
-for commands in (*market.GROUPS, *governance.GROUPS, *record.GROUPS, *operations.GROUPS):
+certificates.add_to(experiments)
+for commands in (
+    *market.GROUPS,
+    *governance.GROUPS,
+    *sandbox.GROUPS,
+    *record.GROUPS,
+    *operations.GROUPS,
+):
     app.add_typer(commands)

@@ -12,6 +12,7 @@ from app.api.answers import Id, PageAsked, answer, described, found, page_of
 from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
 from services.domain.states import EpisodeState, ExperimentKind, ExperimentState
+from services.evolution_ledger import certificates
 from services.store import views
 
 router = APIRouter(tags=["evidence"], route_class=StrictRoute)
@@ -72,6 +73,22 @@ def show_experiment(request: Request, experiment_id: Id) -> Response:
     """Return one experiment with the path of its bet, task by task, through trial and probation."""
     with platform_of(request).store.read() as tx:
         return found(views.get_experiment(tx, experiment_id), "experiment", experiment_id)
+
+
+@router.get(
+    "/experiments/{experiment_id}/certificate",
+    summary="Get the certificate of an experiment",
+    **described(experiment_examples.CERTIFICATE, 404, 409),
+)
+def certificate(request: Request, experiment_id: Id) -> Response:
+    """Return everything needed to recompute both legs; `nacre experiment verify FILE` does it offline.
+
+    The ledger's entries with their proofs to a signed checkpoint, the records, and per record the m and log E
+    that the platform claims. There is one as soon as the trial has its verdict in the ledger.
+    """
+    platform = platform_of(request)
+    with platform.store.read() as tx:
+        return answer(certificates.certificate(tx, platform.signer, experiment_id))
 
 
 @router.get("/laps", summary="List laps", **described(page_of(examples.LAP)))
