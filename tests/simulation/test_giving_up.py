@@ -4,7 +4,7 @@ from app.simulation.sources import cliff, heavy, stuck
 from services.domain.clock import DAY_US
 from services.operations import production_config
 from services.store import sql, tables
-from tests.simulation.test_lap import read_all
+from tests.simulation.test_lap import experiments, read_all
 
 
 def let_the_investigation_end(world):
@@ -64,7 +64,7 @@ def test_promotion_that_does_not_bring_the_metric_back_ends_and_is_still_paid(op
 
 def test_investigation_waits_past_its_deadline_while_its_change_is_tested(open_world):
     world = open_world(latency=heavy)
-    running = lambda: read_all(world, tables.experiment, state="running")  # noqa: E731 (read once)
+    running = lambda: experiments(world, state="running")  # noqa: E731 (read once)
     assert step_until(world, running, at_most_seconds=60)
     with world.platform.store.write(actor="system:test") as tx:
         sql.update(tx, tables.task, {"kind": "meta"}, deadline_at_us=tx.now_us - DAY_US)

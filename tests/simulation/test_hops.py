@@ -13,10 +13,10 @@ from services import ab_sandbox, evolution_ledger, meta_task_market, observatory
 from services.domain.clock import SECOND_US
 from services.domain.events import EventType
 from services.domain.states import TaskKind
-from services.operations import production_config
+from services.operations import assignments, production_config
 from services.store import tables
 from tests.simulation.conftest import SEED, fresh_database
-from tests.simulation.test_lap import TIMEOUT, read_all
+from tests.simulation.test_lap import TIMEOUT, experiments, exposures_of, read_all
 
 AT_MOST_SECONDS = 60
 LONGER_SECONDS = 2
@@ -62,33 +62,35 @@ def cut_approval(world, patch):
 
 
 def cut_sandbox(world, patch):
-    patch.setattr(ab_sandbox, "start_experiment", lambda _tx, _proposal_id, _entropy: None)
+    patch.setattr(ab_sandbox, "start_experiment", lambda *_: None)
+    patch.setattr(ab_sandbox, "start_waiting", lambda *_: 0)
 
 
 def cut_halves(world, patch):
-    patch.setattr(production_config.assignment, "arm_of", lambda _salt, _unit, _share: 0)
+    patch.setattr(assignments.assignment, "arm_of", lambda _salt, _unit, _share: 0)
 
 
 def cut_control(world, patch):
-    patch.setattr(production_config.assignment, "arm_of", lambda _salt, _unit, _share: 1)
+    patch.setattr(assignments.assignment, "arm_of", lambda _salt, _unit, share: int(share >= 0.1))
 
 
 def cut_different_values(world, patch):
     """Both arms are recorded, and both get the old value: the peer's bug."""
-    resolve = production_config.resolve_for_task
+    resolve = assignments.resolve_for_task
 
-    def resolve_without_arm(tx, **arguments):
-        values = resolve(tx, **arguments)
-        found = values.get(TIMEOUT)
+    def resolve_without_arm(tx, *arguments, **named):
+        fixed = resolve(tx, *arguments, **named)
+        found = fixed.values.get(TIMEOUT)
         if found is not None:
-            values[TIMEOUT] = replace(found, value=production_config.effective(tx, TIMEOUT).value)
-        return values
+            fixed.values[TIMEOUT] = replace(found, value=production_config.effective(tx, TIMEOUT).value)
+        return fixed
 
-    patch.setattr(production_config, "resolve_for_task", resolve_without_arm)
+    patch.setattr(assignments, "resolve_for_task", resolve_without_arm)
 
 
 def cut_stopping(world, patch):
     patch.setattr(ab_sandbox, "evaluate", lambda _tx, _experiment_id: False)
+    patch.setattr(ab_sandbox, "evaluate_running", lambda _tx: {"running": 0, "ended": 0})
 
 
 def cut_recording(world, patch):
@@ -185,7 +187,7 @@ def test_same_value_in_both_arms_shows_no_difference_and_promotes_nothing(
     assert_nothing_promoted(world)
     assert world.laps()[-1]["stage"] in ("experiment", "promote")
     tasks = {row["id"]: row["effective_values"] for row in read_all(world, tables.task)}
-    exposed = read_all(world, tables.exposure)
+    exposed = exposures_of(world)
     assert {tasks[row["task_id"]][TIMEOUT]["value"] for row in exposed} == {"0.9"}
     assert {row["arm"] for row in exposed} == {0, 1}
-    assert read_all(world, tables.experiment, verdict="win") == []
+    assert experiments(world, verdict="win") == []

@@ -21,6 +21,17 @@ def read_all(world, table, **where):
         return sql.find_all(tx, table, order_by=order, **where)
 
 
+def experiments(world, **where):
+    """Return the experiments on changes; the placebos of the standing slot are left out."""
+    return read_all(world, tables.experiment, kind="change", **where)
+
+
+def exposures_of(world):
+    """Return the exposures to experiments on changes."""
+    known = {row["id"] for row in experiments(world)}
+    return [row for row in read_all(world, tables.exposure) if row["experiment_id"] in known]
+
+
 def root_of(world):
     return read_all(world, tables.ledger_head)[0]["root"]
 
@@ -71,22 +82,34 @@ def test_promoted_value_is_in_force_and_read_back(closed):
     assert lap["parameter"] == {"name": TIMEOUT, "before": "0.9", "after": promoted["to"]}
 
 
-def test_later_tasks_run_under_the_promoted_value(closed):
+def test_later_tasks_run_under_the_promoted_value_but_for_the_share_of_probation(closed):
     value = read_all(closed, tables.parameter, name=TIMEOUT)[0]["value"]
-    later = research_values(closed, "promoted")
+    [probation] = read_all(closed, tables.probation)
+    later = [row for row in exposures_of(closed) if row["ordinal"] >= probation["first_ordinal"]]
+    promoted = [row for row in later if row["value"] == value]
     assert len(later) > 20
-    assert {found["value"] for _, found in later} == {value}
+    assert {row["value"] for row in later} <= {value, "0.9"}
+    assert 0.7 <= len(promoted) / len(later) <= 0.97
+    assert {row["share"] for row in later} == {0.85}
     allowed = set()
-    for task, _ in later:
-        for attempt in read_all(closed, tables.attempt, task_id=task["id"]):
+    for row in promoted:
+        for attempt in read_all(closed, tables.attempt, task_id=row["task_id"]):
             allowed.add(attempt["expires_at_us"] - attempt["leased_at_us"])
     assert allowed == {round(float(value) * 1e6)}
 
 
+def test_held_out_tasks_stay_on_the_starting_value(closed):
+    held_out = research_values(closed, "holdout")
+    assert 0 < len(held_out) < 0.15 * len(research_values(closed, "arm"))
+    assert {found["value"] for _, found in held_out} == {"0.9"}
+    exposed = {row["task_id"] for row in exposures_of(closed)}
+    assert exposed.isdisjoint(task["id"] for task, _ in held_out)
+
+
 def test_both_arms_really_ran_under_their_own_value(closed):
-    experiment = read_all(closed, tables.experiment)[0]
+    experiment = experiments(closed)[0]
     values = {0: experiment["control_value"], 1: experiment["treatment_value"]}
-    exposures = {row["task_id"]: row for row in read_all(closed, tables.exposure)}
+    exposures = {row["task_id"]: row for row in exposures_of(closed)}
     allowed = {0: set(), 1: set()}
     for task, found in research_values(closed, "arm"):
         exposure = exposures.pop(task["id"])
@@ -96,7 +119,7 @@ def test_both_arms_really_ran_under_their_own_value(closed):
             allowed[exposure["arm"]].add(attempt["expires_at_us"] - attempt["leased_at_us"])
     assert exposures == {}
     assert allowed == {arm: {round(float(value) * 1e6)} for arm, value in values.items()}
-    counts = Counter(row["arm"] for row in read_all(closed, tables.exposure))
+    counts = Counter(row["arm"] for row in exposures_of(closed))
     assert min(counts.values()) >= 0.25 * sum(counts.values())
 
 

@@ -8,7 +8,7 @@ from services import evolution_ledger
 from services.operations import production_config
 from services.proposal_system import ProposalDraft
 from services.store import sql, tables
-from tests.simulation.test_lap import entries, read_all
+from tests.simulation.test_lap import entries, experiments, read_all
 
 
 def propose(to, *, effect, cap_tasks):
@@ -30,7 +30,7 @@ def assert_refused(world, verdict, reason):
     types = [entry["type"] for entry in entries(world) if entry["lap"] == 1]
     assert types.index("EXPERIMENT_STARTED") < types.index("VERDICT") < types.index("REFUSED"), where
     assert "PROMOTED" not in types
-    experiment = read_all(world, tables.experiment)[0]
+    experiment = experiments(world)[0]
     assert (experiment["verdict"], experiment["reason"]) == (verdict, reason), where
     row = read_all(world, tables.parameter, name=TIMEOUT)[0]
     assert (row["value"], row["version"], row["source"]) == ("0.9", 1, "default")
@@ -47,25 +47,23 @@ def assert_refused(world, verdict, reason):
 @pytest.mark.parametrize("seed", [3, 6, 7])
 def test_source_that_no_timeout_can_cure_ends_in_a_refusal(open_world, seed):
     world = open_world(seed=seed, latency=cliff)
-    world.run_lap(at_most_seconds=70)
-    assert float(read_all(world, tables.experiment)[0]["treatment_value"]) > 0.9, (
-        "the diagnosis asked for more"
-    )
+    world.run_lap(at_most_seconds=140)
+    assert float(experiments(world)[0]["treatment_value"]) > 0.9, "the diagnosis asked for more"
     assert_refused(world, "inconclusive", "futile")
 
 
 def test_source_that_no_timeout_can_cure_is_refused_at_the_cap_at_the_latest(open_world):
-    world = open_world(latency=cliff, investigate_by=propose("1", effect="0.3", cap_tasks=60))
+    world = open_world(latency=cliff, investigate_by=propose("1", effect="0.25", cap_tasks=120))
     world.run_lap(at_most_seconds=60)
-    experiment = read_all(world, tables.experiment)[0]
+    experiment = experiments(world)[0]
     assert_refused(world, "inconclusive", experiment["reason"])
     assert experiment["reason"] in ("cap reached", "futile")
-    assert experiment["bet_state"]["next_ordinal"] <= 60
+    assert experiment["bet_state"]["next_ordinal"] <= 120
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_change_that_does_harm_is_stopped_as_a_loss(open_world, seed):
-    investigate = propose("0.5", effect="0.05", cap_tasks=4000)
+    investigate = propose("0.5", effect="0.15", cap_tasks=4000)
     world = open_world(seed=seed, latency=busy, investigate_by=investigate)
     world.run_lap(at_most_seconds=70)
     assert_refused(world, "loss", "harm shown")
@@ -79,7 +77,7 @@ def test_setting_that_moved_during_the_test_is_not_promoted(open_world):
     world = open_world()
 
     def moved(found):
-        return bool(read_all(found, tables.experiment))
+        return bool(experiments(found))
 
     assert world.run(until=moved, at_most_seconds=30)
     with world.platform.store.write(actor="operator") as tx:
@@ -96,6 +94,6 @@ def test_setting_that_moved_during_the_test_is_not_promoted(open_world):
 def test_same_refused_change_is_not_found_again_by_the_fleet(open_world):
     world = open_world(seed=7, latency=cliff)
     world.run_lap(at_most_seconds=70)
-    tried = float(read_all(world, tables.experiment)[0]["treatment_value"])
+    tried = float(experiments(world)[0]["treatment_value"])
     draft = look_as_the_fleet_does(world, {"task_id": 1, "dimension": "task_type", "key": RESEARCH})
     assert draft is None or abs(float(draft.to) - tried) > 0.05 * tried
