@@ -178,6 +178,29 @@ class Laboratory:
                 concerned.update(ab_sandbox.record_outcome(tx, task_id))
         return self.evaluate_these(sorted(concerned))
 
+    def measured(self, count, measure, rng, **how):
+        """Assign so many tasks; each ends by `measure(arm, rng)` → (success, seconds taken, price or None).
+
+        All are heard of once the slowest has ended; a price is paid by a planted award.
+        """
+        assigned = self.assign_many(count, **how)
+        started_us = self.now_us
+        ends = {task_id: measure(values[TIMEOUT].arm or 0, rng) for task_id, values in assigned}
+        self.pass_seconds(max(took for _, took, _ in ends.values()))
+        with self.write() as tx:
+            for task_id, (is_success, took, price) in ends.items():
+                state, ended_at_us = "settled" if is_success else "failed", started_us + seconds(took)
+                sql.update(tx, tables.task, {"id": task_id}, state=state, ended_at_us=ended_at_us)
+                if price is not None:
+                    shared = {"rule": "planted", "seed": "", "stake_microcredits": 0, "inputs": {}}
+                    sql.insert(
+                        tx, tables.award, task_id=task_id, attempt_number=1, agent_id=self.proposer,
+                        price_microcredits=price, awarded_at_us=started_us, **shared,
+                    )  # fmt: skip
+                ab_sandbox.record_outcome(tx, task_id)
+            ab_sandbox.evaluate_running(tx)
+        return assigned
+
     def hear(self, task_id):
         """Let the sandbox hear that a task ended; return how many legs ended by it."""
         with self.write() as tx:
@@ -189,6 +212,9 @@ class Laboratory:
             with self.write() as made:
                 return self.evaluate_these(numbers, made)
         return sum(ab_sandbox.evaluate(tx, number) for number in numbers)
+
+    def start_placebo(self, tx):
+        return ab_sandbox.start_placebo(tx, self.platform.context.entropy)
 
     def evaluate(self):
         with self.write() as tx:
