@@ -11,8 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from services.domain.canonical import canonical_bytes
 from services.domain.hash_chain import HASH_BYTES, Frontier, leaf_hash, to_hex
-from services.domain.ledger_causality import CausalityError, History
-from services.domain.ledger_records import EvidenceRefusedError
+from services.domain.ledger_causality import History
 from services.domain.ledger_schema import EntryRefusedError, read_entry, read_envelope
 
 
@@ -126,7 +125,7 @@ class _Audit:
             envelope = read_envelope(raw)
             self._check_place(envelope)
             self.history.accept(read_entry(envelope))
-        except (EntryRefusedError, CausalityError, EvidenceRefusedError) as error:
+        except ValueError as error:  # EntryRefusedError, CausalityError, EvidenceRefusedError and their like
             raise _Finding(index, str(error)) from error
         self.last_at = envelope["at"]
         self.frontier = self.frontier.append(leaf_hash(raw))

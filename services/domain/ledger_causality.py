@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from services.domain import ledger_experiments as acts
+from services.domain import ledger_safeguards as safeguards
 from services.domain.ledger_history import (
     EMPTY_BLOB_SHA256,
     CausalityError,
@@ -17,7 +18,7 @@ from services.domain.ledger_history import (
     config_hash,
     require_cause,
 )
-from services.domain.ledger_schema import LATER, Entry, EntryType, check_fields
+from services.domain.ledger_schema import FORMAT, LATER, Entry, EntryType, check_fields
 from services.domain.states import BallotChoice, ProposalState
 from services.domain.tally import TallyOutcome, tally
 
@@ -37,8 +38,10 @@ class History(LedgerHistory):
         """Fold one well-formed entry; raise CausalityError or EvidenceRefusedError when it has no cause."""
         is_genesis = entry.type is EntryType.GENESIS
         require_cause((entry.index == 0) == is_genesis, "GENESIS is entry 0 and no other")
-        if self.format > 1:
-            check_fields(f"{entry.type} payload", entry.payload, LATER.get(entry.type, {}))
+        later = LATER.get(entry.type, {})
+        if self.format == 1:
+            later = {name: kind for name, kind in later.items() if name in entry.payload}
+        check_fields(f"{entry.type} payload", entry.payload, later)
         _ACTS[entry.type](self, entry)
 
 
@@ -48,7 +51,9 @@ def _genesis(history: LedgerHistory, entry: Entry) -> None:
     history.config_sha256 = config_hash(history.config)
     history.threshold_percent = rules["threshold_percent"]
     history.minimum_ballots = rules["minimum_ballots"]
-    history.format = entry.payload.get("format", 1)
+    written = entry.payload.get("format", 1)
+    require_cause(type(written) is int and 1 <= written <= FORMAT, f"format {written!a} is unknown")
+    history.format = written
 
 
 def _registered(history: LedgerHistory, entry: Entry) -> None:
@@ -151,6 +156,7 @@ def _expired(history: LedgerHistory, entry: Entry) -> None:
 
 def _override(history: LedgerHistory, entry: Entry) -> None:
     payload = entry.payload
+    require_cause(history.format == 1 or entry.is_by_person, "only a person overrides")
     if "parameter" in payload:
         history.change_config(payload, payload["parameter"], payload["from"], payload["to"])
 
@@ -175,11 +181,11 @@ _ACTS: Final[dict[EntryType, Callable[[LedgerHistory, Entry], None]]] = {
     EntryType.EXPERIMENT_STARTED: acts.experiment_started,
     EntryType.VERDICT: acts.verdict,
     EntryType.PROBATION_STARTED: acts.probation_started,
-    EntryType.PLACEBO_STARTED: acts.placebo_started,
-    EntryType.PLACEBO_VERDICT: acts.placebo_verdict,
-    EntryType.FROZEN: acts.frozen,
-    EntryType.UNFROZEN: acts.unfrozen,
-    EntryType.EPOCH: acts.epoch,
+    EntryType.PLACEBO_STARTED: safeguards.placebo_started,
+    EntryType.PLACEBO_VERDICT: safeguards.placebo_verdict,
+    EntryType.FROZEN: safeguards.frozen,
+    EntryType.UNFROZEN: safeguards.unfrozen,
+    EntryType.EPOCH: safeguards.epoch,
     EntryType.PROMOTED: acts.promoted,
     EntryType.CONFIRMED: acts.confirmed,
     EntryType.ROLLED_BACK: acts.rolled_back,

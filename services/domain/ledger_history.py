@@ -5,6 +5,7 @@ It never looks at hashes of entries, and it never repairs.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -52,6 +53,7 @@ class Probation:
     plan: BetPlan
     state: BetState
     salt_commitment: str
+    started_at_us: int
     verdict: Verdict | None = None
 
 
@@ -65,9 +67,11 @@ class ExperimentFacts:
     treatment: str
     salt_commitment: str
     plan: BetPlan
+    started_at_us: int
     confirm_alpha: float | None = None
     ended: BetState | None = None
     verdict: Verdict | None = None
+    records_sha256: str = ""
     promoted_index: int | None = None
     probation: Probation | None = None
     is_refused: bool = False
@@ -105,7 +109,39 @@ class LedgerHistory:
         self.started = 0
         self.known: list[int] = []
         self.is_frozen = False
+        self.is_alarmed = False
+        self.lifted_at_us = 0
+        self.placebo_ends: list[tuple[int, Verdict]] = []
+        self.epochs: set[int] = set()
         self.epoch_commitment = ""
+        self.commitments: set[str] = set()
+
+    def setting(self, name: str) -> float:
+        """Return a setting of the sandbox in force; CausalityError where it is missing or no number."""
+        try:
+            value = float(self.config[f"sandbox.{name}"])
+        except (KeyError, ValueError) as error:
+            raise CausalityError(f"the config has no number for sandbox.{name}") from error
+        require_cause(math.isfinite(value), f"the config has no number for sandbox.{name}")
+        return value
+
+    def new_experiment(self, number: int) -> None:
+        """Raise CausalityError when an experiment of this number, placebo or not, was already started."""
+        is_known = number in self.experiments or number in self.placebos
+        require_cause(not is_known, f"experiment {number} was already started")
+
+    def new_commitment(self, salt_commitment: str) -> None:
+        """Note a commitment; raise CausalityError for one that was made before (its salt may be known)."""
+        require_cause(
+            self.format == 1 or salt_commitment not in self.commitments,
+            "the salt was committed to before: each draw needs its own",
+        )
+        self.commitments.add(salt_commitment)
+
+    def release(self, parameter: str, number: int) -> None:
+        """End the hold of an experiment on its parameter, if it has it."""
+        if self.running.get(parameter) == number:
+            del self.running[parameter]
 
     def check_blob(self, name: str, sha256: str) -> None:
         """Raise CausalityError unless the blob is there and is what its name says (or may be erased)."""

@@ -17,6 +17,8 @@ from services.domain.sequential import BetPlan, BetState, Record, Replay, Verdic
 from services.domain.states import Leg
 
 TOLERANCE: Final = 1e-9  # relative: `log` may differ in the last digit between C libraries
+CLOCK_SKEW_US: Final = 60_000_000  # by which the clocks of the platform's processes may differ
+REASON_LETTERS: Final = 120  # of a verdict's reason that are kept
 INTERVAL_TOLERANCE: Final = 1e-6  # the limits are found by bisection
 _FIRST_COLUMNS: Final = 6
 _LEFT_OPEN: Final = (Verdict.INCONCLUSIVE, Verdict.INVALID)
@@ -28,7 +30,11 @@ class EvidenceRefusedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class LegEvidence:
-    """What a verdict is held to: its leg's plan and first state, the commitment, the interval's level."""
+    """What a verdict is held to: its leg's plan and first state, the commitment, the interval's level.
+
+    elapsed_us: time from the leg's start to its verdict, None when that is not known. counted: the units of
+    the leg before, none of which may be bet on again.
+    """
 
     experiment_id: int
     leg: Leg
@@ -36,6 +42,8 @@ class LegEvidence:
     state: BetState
     salt_commitment: str
     interval_alpha: float
+    elapsed_us: int | None = None
+    counted: frozenset[str] = frozenset()
 
 
 def records_bytes(experiment_id: int, records: Iterable[Record], leg: Leg = Leg.TRIAL) -> bytes:
@@ -50,16 +58,13 @@ def records_bytes(experiment_id: int, records: Iterable[Record], leg: Leg = Leg.
 
 def read_records(blob: bytes) -> tuple[int, list[Record]]:
     """Return (experiment_id, records) of a blob; EvidenceRefusedError unless `records_bytes` wrote it."""
-    try:
-        content: Any = parse_canonical(blob)
-    except ValueError as error:
-        raise EvidenceRefusedError(f"the records blob is not canonical JSON: {error}") from error
-    if not isinstance(content, dict) or content.keys() - {"leg"} != {"experiment_id", "records"}:
-        raise EvidenceRefusedError("the records blob is not {experiment_id, leg, records}")
-    experiment_id, rows = content["experiment_id"], content["records"]
-    if type(experiment_id) is not int or not isinstance(rows, list):
-        raise EvidenceRefusedError("the records blob has no integer experiment_id and list of records")
-    return experiment_id, [_record(place, row) for place, row in enumerate(rows)]
+    experiment_id, _, records = _read(blob)
+    return experiment_id, records
+
+
+def units_of(blob: bytes) -> frozenset[str]:
+    """Return the units that were bet on in a records blob; raises what `read_records` raises."""
+    return frozenset(record.unit for record in read_records(blob)[1])
 
 
 def evidence_text(log_e: float) -> str:
@@ -84,23 +89,25 @@ def outcome_fields(result: Replay) -> dict[str, Any]:
 def check_verdict(evidence: LegEvidence, payload: Mapping[str, Any], blob: bytes) -> Replay:
     """Raise EvidenceRefusedError unless `blob` bears out the VERDICT `payload`; return the replayed bet.
 
-    The salt must open the commitment, the blob must hash to `records_sha256`, every share must be the
-    plan's and every arm the one the salt assigns, and the replayed bet must give the same verdict, counts,
-    e, e_max, estimate and limits. A bet that the records leave undecided (stopped at its time limit) may
-    only be called inconclusive or invalid.
+    The salt must open the commitment, the blob must hash to `records_sha256` and be of this leg, every
+    share must be the plan's in its turn and every arm the one the salt assigns, and the replayed bet must
+    end with the last record and give the same verdict, reason, counts, e, e_max, estimate and limits. A bet
+    that the records leave undecided (stopped at its time limit) may only be called inconclusive or invalid.
     """
     _check_salt(payload["salt"], evidence.salt_commitment)
     if hashlib.sha256(blob).hexdigest() != payload["records_sha256"]:
         raise EvidenceRefusedError("the records blob does not hash to records_sha256")
-    named, records = read_records(blob)
-    if named != evidence.experiment_id:
-        raise EvidenceRefusedError(f"the records blob is of experiment {named}, not {evidence.experiment_id}")
+    records = _records_of(evidence, blob)
     check_arms(evidence.plan, payload["salt"], records)
     try:
         result = replay(evidence.plan, records, evidence.state)
         estimate = confidence_sequence(evidence.plan, records, evidence.interval_alpha)
     except (ArithmeticError, ValueError) as error:
         raise EvidenceRefusedError(f"the records do not replay: {error}") from error
+    if len(records) != result.state.next_ordinal:
+        raise EvidenceRefusedError(
+            f"the bet ended with record {result.state.next_ordinal - 1}, others follow"
+        )
     _check_outcome(payload, result)
     for name, computed in estimate._asdict().items():
         if not math.isclose(float(payload[name]), computed, abs_tol=INTERVAL_TOLERANCE):
@@ -108,6 +115,20 @@ def check_verdict(evidence: LegEvidence, payload: Mapping[str, Any], blob: bytes
                 f"the verdict's {name} is {payload[name]}, the records give {computed!r}"
             )
     return result
+
+
+def _read(blob: bytes) -> tuple[int, str | None, list[Record]]:
+    """Return (experiment_id, leg, records) of a blob; blobs written before there were legs have none."""
+    try:
+        content: Any = parse_canonical(blob)
+    except ValueError as error:
+        raise EvidenceRefusedError(f"the records blob is not canonical JSON: {error}") from error
+    if not isinstance(content, dict) or content.keys() - {"leg"} != {"experiment_id", "records"}:
+        raise EvidenceRefusedError("the records blob is not {experiment_id, leg, records}")
+    experiment_id, rows = content["experiment_id"], content["records"]
+    if type(experiment_id) is not int or not isinstance(rows, list):
+        raise EvidenceRefusedError("the records blob has no integer experiment_id and list of records")
+    return experiment_id, content.get("leg"), [_record(place, row) for place, row in enumerate(rows)]
 
 
 def _record(place: int, row: Any) -> Record:
@@ -127,6 +148,23 @@ def _record(place: int, row: Any) -> Record:
         raise EvidenceRefusedError(f"record {place} has a measure that is not a decimal") from error
 
 
+def _records_of(evidence: LegEvidence, blob: bytes) -> list[Record]:
+    """Return the records of a blob that is of this leg and time, and bets on no unit of the leg before."""
+    named, leg, records = _read(blob)
+    if named != evidence.experiment_id:
+        raise EvidenceRefusedError(f"the records blob is of experiment {named}, not {evidence.experiment_id}")
+    if leg not in (None, evidence.leg):
+        raise EvidenceRefusedError(f"the records blob is of the leg {leg!a}, not of the {evidence.leg}")
+    for record in records:
+        if record.unit in evidence.counted:
+            raise EvidenceRefusedError(
+                f"record {record.ordinal} (unit {record.unit!a}) was bet on in the trial already"
+            )
+        if evidence.elapsed_us is not None and record.at_us > evidence.elapsed_us + CLOCK_SKEW_US:
+            raise EvidenceRefusedError(f"record {record.ordinal} was assigned after the verdict")
+    return records
+
+
 def _check_salt(salt: str, salt_commitment: str) -> None:
     try:
         opened = commitment(salt)
@@ -137,10 +175,18 @@ def _check_salt(salt: str, salt_commitment: str) -> None:
 
 
 def check_arms(plan: BetPlan, salt: str, records: Iterable[Record]) -> None:
-    """Raise EvidenceRefusedError unless every share is one of the plan's and every arm the salt's."""
-    shares = {plan.treatment_share, plan.ramp_share}
+    """Raise EvidenceRefusedError unless every share is the plan's in its turn and every arm the salt's.
+
+    A ramp's share comes first, for `ramp_tasks` records at least, and never again after the plan's own:
+    whoever could choose the share of a record afterwards could choose its arm.
+    """
+    is_ramp_over = plan.ramp_share is None
     for record in records:
-        if record.share not in shares:
+        if not is_ramp_over and record.share != plan.ramp_share:
+            if record.ordinal < plan.ramp_tasks:
+                raise EvidenceRefusedError(f"record {record.ordinal} has share {record.share} in the ramp")
+            is_ramp_over = True
+        if is_ramp_over and record.share != plan.treatment_share:
             raise EvidenceRefusedError(f"record {record.ordinal} has share {record.share}, not the plan's")
         try:
             assigned = arm_of(salt, record.unit, record.share)
@@ -158,6 +204,11 @@ def _check_outcome(payload: Mapping[str, Any], result: Replay) -> None:
     verdict = result.decision.verdict
     if verdict is not stated and (verdict is not None or stated not in _LEFT_OPEN):
         raise EvidenceRefusedError(f"the verdict says {stated}, the records give {verdict or 'no verdict'}")
+    reason = result.decision.reason[:REASON_LETTERS]
+    if verdict is not None and payload["reason"] != reason:
+        raise EvidenceRefusedError(
+            f"the verdict's reason is {payload['reason']!a}, the records give {reason!a}"
+        )
     for name, computed in outcome_fields(result).items():
         value = payload[name]
         if isinstance(computed, int):

@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 from services.domain.bet import Verdict
 from services.domain.canonical import canonical_bytes, parse_canonical
 from services.domain.clock import from_rfc3339, to_rfc3339
-from services.domain.states import BallotChoice
+from services.domain.states import BallotChoice, ExperimentScope, Leg
+from services.domain.stream import StreamRule
 from services.domain.tally import WHOLE_PERCENT, TallyOutcome
 
 
@@ -71,6 +72,10 @@ class EntryType(StrEnum):
     """A remark on an earlier entry, which stays as it is."""
 
 
+OPERATOR: Final = "operator"
+"""The actor of what a person did."""
+
+
 class EntryRefusedError(ValueError):
     """An entry that is not well formed; the message is one sentence without the index."""
 
@@ -86,6 +91,11 @@ class Entry:
     lap: int | None
     previous_root: str
     payload: dict[str, Any]
+
+    @property
+    def is_by_person(self) -> bool:
+        """Whether the operator acted, not the platform and no agent."""
+        return self.actor == OPERATOR
 
 
 class Kind(NamedTuple):
@@ -149,12 +159,14 @@ RULES = Kind("an object with threshold_percent 1..100 and minimum_ballots from 1
 NAMES = Kind("a list of strings", lambda value: isinstance(value, list) and all(map(_is_text, value)))
 INTEGERS = Kind("a list of integers", lambda value: isinstance(value, list) and all(map(_is_integer, value)))
 
+
+def _is_guardrail(item: Any) -> bool:
+    return isinstance(item, dict) and NAME.holds(item.get("metric")) and DECIMAL.holds(item.get("margin"))
+
+
 GUARDRAILS = Kind(
-    "a list of {metric, margin} objects of strings",
-    lambda value: (
-        isinstance(value, list)
-        and all(isinstance(item, dict) and all(map(_is_text, item.values())) for item in value)
-    ),
+    "a list of {metric, margin} objects, the margin a decimal in a string",
+    lambda value: isinstance(value, list) and all(map(_is_guardrail, value)),
 )
 FORMAT = 2
 """Ledgers since the stream of levels and probation; entries of an older one may lack their fields."""
@@ -234,14 +246,14 @@ PAYLOADS: Final[dict[EntryType, dict[str, Kind]]] = {
 }  # fmt: skip
 
 LATER: Final[dict[EntryType, dict[str, Kind]]] = {
-    EntryType.PROPOSAL: {"scope": NAME, "guardrails": GUARDRAILS},
+    EntryType.PROPOSAL: {"scope": _one_of(ExperimentScope), "guardrails": GUARDRAILS},
     EntryType.EXPERIMENT_STARTED: {
-        "scope": NAME, "window_us": COUNT, "stream_rule": NAME, "stream_position": COUNT,
-        "confirm_alpha": DECIMAL,
+        "scope": _one_of(ExperimentScope), "window_us": COUNT, "stream_rule": _one_of(StreamRule),
+        "stream_position": COUNT, "confirm_alpha": DECIMAL,
     },
-    EntryType.VERDICT: {"leg": NAME},
+    EntryType.VERDICT: {"leg": _one_of(Leg)},
 }  # fmt: skip
-"""Fields that entries of format 2 must have besides."""
+"""Fields that entries of format 2 must have besides; in older ones they may be missing."""
 
 _TYPES: Final = {kind.value: kind for kind in EntryType}
 

@@ -30,6 +30,8 @@ SETTINGS = {
     "sandbox.probation_percent": "15",
     "sandbox.probation_tasks": "400",
     "sandbox.holdout_percent": "3",
+    "sandbox.placebo_tasks": "60",
+    "sandbox.window_seconds": "3600",
 }
 PLAN = BetPlan(
     effect=0.2,

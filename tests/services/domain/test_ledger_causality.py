@@ -220,7 +220,10 @@ def test_a_promotion_over_a_value_changed_by_hand_is_refused():
     place = HONEST.index("promoted")
     by_hand = {**REGISTERED, PARAMETER: "1.0"}
     override = Step(
-        "by_hand", EntryType.OVERRIDE, {**change(REGISTERED, by_hand), "act": "set", "reason": "hurry"}
+        "by_hand",
+        EntryType.OVERRIDE,
+        {**change(REGISTERED, by_hand), "act": "set", "reason": "hurry"},
+        actor="operator",
     )
     steps[place].payload.update(config_before=config_hash(by_hand), config_after=config_hash(PROMOTED))
     report = write([*steps[:place], override, *steps[place:]]).audit()

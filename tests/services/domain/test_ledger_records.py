@@ -63,7 +63,7 @@ def test_an_honest_loss_passes_and_cannot_be_promoted():
         ({"salt": "5b"}, "the salt is not one"),
         ({"records_sha256": "3" * 64}, "records blob .* is missing"),
         ({"records_sha256": sha(TEXTS[0])}, "records blob is not canonical JSON"),
-        ({"records_sha256": sha(LOST.blob)}, "is in arm|of experiment 1, not 10|the records give|has share"),
+        ({"records_sha256": sha(LOST.blob)}, "of the leg|of experiment 1, not 10|reason is|the records give"),
     ],
 )
 def test_a_verdict_of_any_leg_must_recompute(name, edit, reason):
@@ -131,7 +131,10 @@ def test_records_of_another_experiment_do_not_count():
         (b'{"experiment_id":1,"records":[[0,"u",1,"half","1.0",""]]}', "not a decimal"),
         (b'{"experiment_id":1,"records":[[0,"u",1,"0.5","1.0","",0,true,[null]]]}', "not a decimal"),
         (b'{"experiment_id":1,"records":[[0,"",1,"0.2","1.0",""]]}', "record 0 cannot be assigned"),
-        (b'{"experiment_id":1,"records":[[0,"task:0",1,"nan","1.0",""]]}', "record 0 has share nan"),
+        (
+            b'{"experiment_id":1,"records":[[0,"task:0",1,"nan","1.0",""]]}',
+            "record 0 has share nan in the ramp",
+        ),
     ],
 )
 def test_a_blob_of_another_form_is_refused(blob, reason):
