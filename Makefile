@@ -39,8 +39,9 @@ fix: $(STAMP)  ## let ruff mend and format what it can
 docs: $(STAMP)  ## write the docs that are generated from the code
 	$(BIN)/python -m app.docs
 
-prove: $(STAMP)  ## the scripted laps: cut each hop of the loop and see the lap fail; refuse what must not be promoted
-	$(PYTEST) --verbose tests/simulation $(ARGS)
+prove: $(STAMP)  ## long proofs: scripted laps with each hop cut, kills at any point (KILLS=), the simulated scenarios
+	$(PYTEST) --verbose --capture=no --override-ini='python_files=test_*.py prove_*.py' \
+		--override-ini=faulthandler_timeout=0 tests/simulation tests/services/ab_sandbox $(ARGS)
 
 bench: $(STAMP)  ## measure; prints its figures (files tests/benchmarks/bench_*.py)
 	$(BIN)/pytest --capture=no --override-ini='python_files=bench_*.py' \
