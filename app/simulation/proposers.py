@@ -46,6 +46,8 @@ ELECTORATE = 5
 AGAINST = 1
 TOUCHED_EVERY_SECONDS = 86_400
 CAP_DAYS = 7
+PAUSE_SECONDS = 2.0
+"""How long after a trial its kind's next proposal is filed: longer than the cool-off of a repeated one."""
 TOO_SMALL = frozenset({"admission_refused", "confirmation_refused"})
 """Codes of refusals that a larger claim may overcome."""
 
@@ -64,6 +66,7 @@ class Seat:
     kind: str
     agent_id: int
     proposal_id: int | None = None
+    freed_seconds: float = 0.0
     tested: dict[int, str] = field(default_factory=dict)
 
 
@@ -143,7 +146,8 @@ class Proposers:
 
     def _next_idea(self, seat: Seat) -> Idea | None:
         """Return the next idea, None before there is evidence, without a free parameter, or at the end."""
-        is_early = self.stage.elapsed_seconds < self.warm_up_seconds
+        now_seconds = self.stage.elapsed_seconds
+        is_early = now_seconds < max(self.warm_up_seconds, seat.freed_seconds + PAUSE_SECONDS)
         is_unseen = len(self.fleet.ended.get(seat.kind, ())) < WARM_UP_TASKS
         if is_early or is_unseen or not self._free_parameters(seat):
             return None
@@ -167,7 +171,7 @@ class Proposers:
         undecided = voted_or_tried | {row["proposal_id"] for row in tested}
         for number, seat in seats.items():
             if number == seat.proposal_id and number not in voted_or_tried:
-                seat.proposal_id = None
+                seat.proposal_id, seat.freed_seconds = None, self.stage.elapsed_seconds
             if number not in undecided:
                 self.environment.settle(seat.tested.pop(number))
 

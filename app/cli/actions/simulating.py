@@ -119,6 +119,7 @@ def facts_of(report: Mapping[str, Any]) -> dict[str, Any]:
     if report["levels"]:
         facts["levels of the stream"] = ", ".join(f"{name} {a:.2g}" for name, a in report["levels"].items())
     facts["tasks"] = f"{tasks['ended']:,} in {time['virtual_days']:.3g} virtual days"
+    facts["agents suspended"] = str(tasks["suspended_agents"])
     facts["speed"] = (
         f"{time['tasks_per_second']:,.0f} simulated tasks per second "
         f"({time['wall_seconds']:.1f} s, {time['cpu_seconds']:.1f} s of CPU)"
