@@ -17,6 +17,7 @@ from app.simulation.scenarios import (
 )
 from app.simulation.task_types import made_up_types
 from services.domain.parameters import PLATFORM_PARAMETERS
+from services.meta_task_market import awards
 
 
 def drawn(ideas, count=4_000):
@@ -58,3 +59,9 @@ def test_starting_values_are_parameters_that_there_are(name):
     declared = {spec.suffix for kind in made_up_types(1).values() for spec in kind.parameters}
     assert set(scenario.suffixes) <= declared
     assert (scenario.counted == LAPS) == (name == "null")
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_traffic_of_a_step_fits_into_one_round_of_awards(name):
+    scenario = SCENARIOS[name]
+    assert len(scenario.bases) * scenario.tasks_per_step <= awards.BATCH
