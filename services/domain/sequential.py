@@ -29,7 +29,6 @@ from services.domain.bet import (
     RecordRefusedError,
     Verdict,
     predictable_mean,
-    require,
     start_state,
 )
 from services.domain.confidence import Estimate, confidence_sequence
@@ -49,7 +48,6 @@ __all__ = [
     "RecordRefusedError",
     "Replay",
     "Verdict",
-    "admission_tasks",
     "confidence_sequence",
     "decide",
     "predictable_mean",
@@ -220,28 +218,6 @@ def replay(plan: BetPlan, records: Iterable[Record], state: BetState | None = No
         if state.decision.verdict:
             break
     return Replay(state, state.decision, tuple(path))
-
-
-def admission_tasks(base: float, effect: float, alpha: float) -> int:
-    """Return the tasks (both arms) to expect before a true `effect` over `base` is proved at level `alpha`.
-
-    ceil(1.3 · ln(1/α) / JSD), JSD in nats per task between Bernoulli(base) and Bernoulli(base + effect) at
-    equal shares: the information bound with the measured overhead of the bet. Raises PlanRefusedError when
-    base + effect leaves [0, 1] or alpha leaves (0, 1).
-    """
-    require("base", 0.0 <= base < 1.0, "must lie in [0, 1)")
-    require(
-        "effect", effect > 0.0 and base + effect <= 1.0 + 1e-12, "must be positive with base + effect <= 1"
-    )
-    require("alpha", 0.0 < alpha < 1.0, "must lie strictly between 0 and 1")
-    better = min(1.0, base + effect)
-    divergence = _entropy((base + better) / 2) - (_entropy(base) + _entropy(better)) / 2
-    return math.ceil(1.3 * math.log(1.0 / alpha) / divergence)
-
-
-def _entropy(p: float) -> float:
-    """Return the entropy of Bernoulli(p) in nats."""
-    return -sum(q * math.log(q) for q in (p, 1.0 - p) if q > 0.0)
 
 
 def _bets(

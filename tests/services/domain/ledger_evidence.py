@@ -45,10 +45,11 @@ PLAN = BetPlan(
 )
 PLACEBO_PLAN = BetPlan(effect=0.1, cap_tasks=60, minimum_per_arm=5, futility_alpha=None)
 SPACING_US = 5_000  # between two assignments
-LEVELS = (
-    next_level(StreamRule.LORD, 0.05, 1, []),
-    next_level(StreamRule.LORD, 0.05, 2, [1]),
-)
+
+
+def level_of(number: int) -> float:
+    """The level of the stream's experiment of this number: the first one is confirmed before the second."""
+    return next_level(StreamRule.LORD, 0.05, number, [1] if number > 1 else [])
 
 
 def sha(data: bytes) -> str:
@@ -138,9 +139,9 @@ def placebo(number: int, rates: tuple[float, float]) -> Bet:
 BETTER, ALIKE, WORSE = (0.6, 0.97), (0.7, 0.7), (0.95, 0.3)
 WON = trial(1, BETTER)
 LOST = trial(1, WORSE)
-HELD = probation(WON, LEVELS[0], BETTER)
+HELD = probation(WON, level_of(1), BETTER)
 WON_2 = trial(2, BETTER)
-FELL = probation(WON_2, LEVELS[1], WORSE)
+FELL = probation(WON_2, level_of(2), WORSE)
 QUIET = placebo(10, ALIKE)
 ALARMS = [placebo(number, (0.3, 0.98)) for number in (11, 12, 13)]  # an instrument that is out of order
 FIRST_PLAN = BetPlan(effect=0.2, cap_tasks=400, base_rate=0.67)

@@ -23,7 +23,6 @@ from tests.services.domain.ledger_evidence import (
     FELL,
     FIRST_PLAN,
     HELD,
-    LEVELS,
     PLAN,
     QUIET,
     SETTINGS,
@@ -31,6 +30,7 @@ from tests.services.domain.ledger_evidence import (
     WON_2,
     WON_FIRST,
     Bet,
+    level_of,
     salt_of,
     sha,
 )
@@ -54,12 +54,16 @@ __all__ = [
     "assert_found",
     "ballot",
     "change",
+    "first",
     "honest_steps",
     "repeated",
     "rewritten",
     "root_after",
     "sha",
+    "started",
     "until",
+    "verdict_of",
+    "voted",
     "without",
     "write",
 ]
@@ -144,7 +148,7 @@ def started(bet: Bet, control: str, treatment: str, parameter: str) -> dict[str,
         "experiment_id": number, "proposal_id": number, "parameter": parameter, "control": control,
         "treatment": treatment, "salt_commitment": bet.commitment, "plan": bet.plan.to_payload(),
         "scope": "task", "window_us": 0, "stream_rule": "lord", "stream_position": number,
-        "confirm_alpha": repr(LEVELS[number - 1]),
+        "confirm_alpha": repr(level_of(number)),
     }  # fmt: skip
 
 
@@ -206,16 +210,27 @@ def first_lap() -> list[Step]:
     ]  # fmt: skip
 
 
+def voted(number: int, parameter: str, before: str, after: str) -> list[Step]:
+    """A proposal that three electors pass."""
+    kind = EntryType
+    counts = {"electorate": 3, "yes": 3, "no": 0, "abstain": 0, "is_closed": True, "outcome": "passed"}
+    return [
+        Step(f"proposal_{number}", kind.PROPOSAL, proposal(number, parameter, before, after, VOTERS[:3])),
+        *[
+            Step(f"ballot_{number}_{name}", kind.BALLOT, ballot(name, "for", proposal_id=number))
+            for name in VOTERS[:3]
+        ],
+        Step(f"tally_{number}", kind.TALLY, {"proposal_id": number, **counts}),
+    ]
+
+
 def second_lap() -> list[Step]:
     """A second change, promoted and taken back by the platform after a lost probation."""
     kind = EntryType
     ids = {"experiment_id": 2, "proposal_id": 2}
-    counts = {"electorate": 3, "yes": 3, "no": 0, "abstain": 0, "is_closed": True, "outcome": "passed"}
     undone = {"reason": "harm shown", "version": 3, "read_back": "5.0", "promoted_index": 0}
     return [
-        Step("proposal_2", kind.PROPOSAL, proposal(2, OTHER, "5.0", "7.0", VOTERS[:3])),
-        *[Step(f"ballot_2_{name}", kind.BALLOT, ballot(name, "for", proposal_id=2)) for name in VOTERS[:3]],
-        Step("tally_2", kind.TALLY, {"proposal_id": 2, **counts}),
+        *voted(2, OTHER, "5.0", "7.0"),
         Step("started_2", kind.EXPERIMENT_STARTED, started(WON_2, "5.0", "7.0", OTHER)),
         Step("verdict_2", kind.VERDICT, verdict_of(WON_2)),
         Step("promoted_2", kind.PROMOTED,
@@ -306,13 +321,8 @@ def assert_found(report: AuditReport, index: int, reason: str) -> None:
     assert re.search(reason, report.reason), report.reason
 
 
-def first_format() -> Ledger:
+def first_steps() -> list[Step]:
     """A history as the first format wrote it: no stream, no legs, records of six columns, no probation."""
-    rows = [
-        [record.ordinal, record.unit, record.arm, repr(record.share), repr(record.outcome), record.stratum]
-        for record in WON_FIRST.records
-    ]
-    blob = canonical_bytes({"experiment_id": 1, "records": rows})
     later = {
         "proposal": ("scope", "guardrails"), "verdict": ("leg",), "genesis": ("format",),
         "started": ("scope", "window_us", "stream_rule", "stream_position", "confirm_alpha"),
@@ -324,12 +334,26 @@ def first_format() -> Ledger:
             plan = FIRST_PLAN.to_payload()
             payload |= {"plan": {key: value for key, value in plan.items() if key not in LATER_PLAN}}
         if step.name == "verdict":
-            payload |= {**WON_FIRST.verdict(), "records_sha256": sha(blob)}
+            payload |= {**WON_FIRST.verdict(), "records_sha256": sha(FIRST_BLOB)}
         steps[place] = step._replace(payload=payload)
     undone = {"reason": "by hand", "version": 3, "read_back": "0.9", "promoted_index": 14}
     taken_back = {**change(PROMOTED, REGISTERED), **undone}
-    ledger = write([*steps, Step("rolled_back", EntryType.ROLLED_BACK, taken_back)])
-    return ledger._replace(blobs={**ledger.blobs, sha(blob): blob})
+    return [*steps, Step("rolled_back", EntryType.ROLLED_BACK, taken_back)]
 
 
-FIRST = first_format()
+def first(name: str = "genesis", **edit: Any) -> Ledger:
+    """The history of the first format, with fields of one payload changed."""
+    steps = [
+        step._replace(payload={**step.payload, **edit}) if step.name == name else step
+        for step in first_steps()
+    ]
+    ledger = write(steps)
+    return ledger._replace(blobs={**ledger.blobs, sha(FIRST_BLOB): FIRST_BLOB})
+
+
+FIRST_ROWS = [
+    [record.ordinal, record.unit, record.arm, repr(record.share), repr(record.outcome), record.stratum]
+    for record in WON_FIRST.records
+]
+FIRST_BLOB = canonical_bytes({"experiment_id": 1, "records": FIRST_ROWS})
+FIRST = first()

@@ -1,4 +1,4 @@
-"""The confidence sequence covers the gap, mirrors with the arms, and admission counts what a proof costs."""
+"""The confidence sequence covers the gap and mirrors with the arms."""
 
 import random
 from collections.abc import Iterator
@@ -9,7 +9,6 @@ from services.domain.sequential import (
     BetPlan,
     PlanRefusedError,
     Record,
-    admission_tasks,
     confidence_sequence,
 )
 
@@ -55,19 +54,3 @@ def test_a_wider_level_gives_a_wider_interval_and_no_record_gives_everything() -
     assert confidence_sequence(plan, [], 0.05) == (0.0, -1.0, 1.0)
     with pytest.raises(PlanRefusedError, match="alpha"):
         confidence_sequence(plan, [], 1.0)
-
-
-@pytest.mark.parametrize(
-    ("base", "effect", "bound"), [(0.67, 0.27, 47.7), (0.65, 0.10, 501.5), (0.90, 0.03, 2061.0)]
-)
-def test_admission_is_the_information_bound_with_its_overhead(
-    base: float, effect: float, bound: float
-) -> None:
-    assert admission_tasks(base, effect, 0.05) == pytest.approx(1.3 * bound, abs=1.0, rel=2e-3)
-    assert admission_tasks(base, effect, 0.001) > 2 * admission_tasks(base, effect, 0.05)
-
-
-@pytest.mark.parametrize(("base", "effect"), [(0.9, 0.2), (0.5, 0.0), (1.0, 0.1), (-0.1, 0.2)])
-def test_admission_refuses_an_impossible_effect(base: float, effect: float) -> None:
-    with pytest.raises(PlanRefusedError):
-        admission_tasks(base, effect, 0.05)
