@@ -24,19 +24,23 @@ SALT_BYTES = 32
 def start_probation(tx: Tx, experiment_id: int, entropy: Callable[[int], bytes]) -> bool:
     """Start the probation of an experiment whose value was promoted; tell whether it started now.
 
-    Plan and state follow from the trial's alone, so that anyone can recompute them. Called again it changes
-    nothing.
+    Plan and state follow from the trial's alone, so that anyone can recompute them. An experiment from before
+    there were levels has none to be confirmed at: its promotion ends it, as it was promised at its start.
+    Called again it changes nothing.
     """
     tx = audit_log.take_turn(tx)
     where = {"id": experiment_id, "state": ExperimentState.PROVISIONAL}
     experiment = sql.find(tx, tables.experiment, lock=True, **where)
     if experiment is None:
         return False
+    if experiment["confirm_alpha"] is None:
+        sql.update(tx, tables.experiment, where, state=ExperimentState.CONFIRMED, ended_at_us=tx.now_us)
+        return False
     tx = tx.in_lap(experiment["lap_id"])
     plan, state = sequential.start_probation(
         BetPlan.from_payload(experiment["plan"]),
         BetState.from_payload(experiment["bet_state"]),
-        alpha=experiment["confirm_alpha"] or float(experiment["plan"]["alpha"]),
+        alpha=experiment["confirm_alpha"],
         share=1.0 - plans.number(tx, "probation_percent") / plans.PERCENT,
         cap_tasks=int(plans.number(tx, "probation_tasks")),
     )
