@@ -1,35 +1,51 @@
-"""Pages of votes and evidence: proposals, experiments, parameters.
+"""Pages of evidence: experiments with both of their legs, and the sandbox as an instrument.
 
-Stand over the read models of layers 5 to 7; the pure functions above the pages prepare what the templates
-show. They recount nothing that decides: tally and verdict are shown as recorded.
+Stand over the read models of layers 6 and 7; the pure functions above the pages prepare what the templates
+show. They recount nothing that decides: verdicts and evidence are shown as recorded.
 """
 
 import math
-from collections.abc import Mapping
 
 from app.web import charts
-from app.web.formats import points, significant
+from app.web.formats import NOTHING, percent, points, significant
 from app.web.visits import Row, Shown, Visit, next_link, rows
 from services.domain.bet import Verdict
-from services.domain.parameters import Risk
-from services.domain.states import ExperimentState, ProposalState, ValueSource
-from services.domain.tally import THRESHOLD_PERCENT, need
+from services.domain.metrics import Metric
+from services.domain.states import ExperimentKind, ExperimentScope, ExperimentState, Leg
 
-PROPOSAL_STATES = tuple(ProposalState)
 EXPERIMENT_STATES = tuple(ExperimentState)
+EXPERIMENT_KINDS = tuple(ExperimentKind)
 NORMAL_95 = 1.959964
 LARGEST_EXPONENT = 300.0
+PERCENT = 100.0
 
-_ENDS = {
+STATE_WORDS = {
+    ExperimentState.RUNNING: "On trial: some tasks get the new value, the others the old one.",
+    ExperimentState.PROVISIONAL: "Won its trial: the ledger puts the new value into production.",
+    ExperimentState.PROBATION: "In production, in probation: a share of tasks stays on the old value.",
+    ExperimentState.CONFIRMED: "Confirmed: the new value held in probation and stays.",
+    ExperimentState.ROLLED_BACK: "Rolled back: the old value is in force again.",
+    ExperimentState.REFUSED: "Won its trial, and was refused: it is not in production.",
+    ExperimentState.ABORTED: "Stopped: the old value stays.",
+    ExperimentState.FUTILE: "No decision: the improvement it stated was refuted, so the old value stays.",
+    ExperimentState.INCONCLUSIVE: "No decision: its tasks or its time were used up, so the old value stays.",
+}
+ENDS = {
     Verdict.WIN: "The new value is better: the evidence reached the line.",
     Verdict.LOSS: "The new value is worse: the evidence of harm reached its line.",
-    Verdict.INCONCLUSIVE: "No decision: neither better nor worse could be shown, so the old value stays.",
+    Verdict.INCONCLUSIVE: "No decision: neither better nor worse could be shown.",
     Verdict.INVALID: "Nothing can be concluded: the arms did not get the shares they were promised.",
 }
-RISK_WORDS = {
-    Risk.OPEN: "the loop may promote a tested change by itself",
-    Risk.GATED: "a person must confirm a change",
-    Risk.FIXED: "never changes by proposal: it restrains the loop",
+LEG_WORDS = {Leg.TRIAL: "Trial", Leg.PROBATION: "Probation"}
+METRIC_WORDS = {
+    Metric.SUCCESS: "success",
+    Metric.DURATION: "duration (by rank: lower is better)",
+    Metric.COST: "cost (by rank: lower is better)",
+}
+SCOPE_WORDS = {
+    ExperimentScope.TASK: "each task",
+    ExperimentScope.AGENT: "each agent in a time window",
+    ExperimentScope.PLATFORM: "each time window of the task type",
 }
 
 
@@ -61,145 +77,206 @@ def e_value_words(log_e: float | None) -> str:
     return significant(None if log_e is None else math.exp(min(log_e, LARGEST_EXPONENT)))
 
 
+def is_placebo(experiment: Row) -> bool:
+    """Tell whether an experiment is an A/A placebo."""
+    return bool(experiment["kind"] == ExperimentKind.PLACEBO)
+
+
 def verdict_words(experiment: Row) -> str:
-    """Return in words how an experiment (single, with its path) stands or ended."""
-    e_value, line = e_value_words(experiment["log_e"]), e_value_words(experiment["threshold_log_e"])
-    folded = len(experiment.get("path") or [])
-    if experiment["verdict"] is None:
-        return f"Running: E = {e_value} after {folded} tasks in order of assignment; the line is {line}."
+    """Return in words how an experiment stands or ended."""
+    if is_placebo(experiment):
+        is_false = experiment["verdict"] == Verdict.WIN
+        said = "A false win: both arms are alike." if is_false else "Both arms are alike: it should not win."
+        return f"A placebo. {said}"
+    return STATE_WORDS[ExperimentState(experiment["state"])]
+
+
+def leg_words(leg: Row, metric: str) -> str:
+    """Return in words how one leg stands or ended."""
+    e_value, line = e_value_words(leg["log_e"]), e_value_words(leg["threshold_log_e"])
+    units = f"{leg['units']:,}"
+    if leg["verdict"] is None:
+        return f"E = {e_value} after {units} tasks in order of assignment; the line is {line}."
     effect = ""
-    if experiment["estimate"] is not None:
-        effect = (
-            f" Success changed by {points(experiment['estimate'])}"
-            f" ({points(experiment['lower'])} to {points(experiment['upper'])}, valid at every look)."
+    if leg["estimate"] is not None:
+        limits = (leg["lower"], leg["upper"])
+        effect = f" {effect_words(leg['estimate'], limits, metric)}, valid at every look."
+    said = ENDS[Verdict(leg["verdict"])]
+    if leg["verdict"] != Verdict.WIN and leg["reason"]:
+        said = f"{said.removesuffix('.')} ({leg['reason']})."
+    return f"{said} E = {e_value} after {units} tasks, line {line}.{effect}"
+
+
+def effect_words(estimate: float, limits: tuple[float, float], metric: str) -> str:
+    """Return an effect with its limits: a change of success, or of the chance to be better."""
+    what = "Success" if metric == Metric.SUCCESS else "The chance that a treated task is better"
+    return f"{what} changed by {points(estimate)} ({points(limits[0])} to {points(limits[1])})"
+
+
+def guardrail_rows(leg: Row) -> list[Row]:
+    """Return a leg's guardrails with their margins and how each stands, in words."""
+    shown = []
+    for guardrail in leg["guardrails"]:
+        metric, margin = guardrail["metric"], percent(guardrail["margin"], 0)
+        is_success = metric == Metric.SUCCESS
+        stands = "no harm shown"
+        if guardrail["harm_e"] >= guardrail["harm_threshold"]:
+            stands = "harm shown"
+        elif guardrail["proof_e"] >= guardrail["proof_threshold"]:
+            stands = "proved not worse"
+        shown.append(
+            {
+                **guardrail,
+                "may": f"{margin} lower at most" if is_success else f"{margin} of its ceiling higher at most",
+                "ceiling_words": NOTHING if is_success else significant(guardrail["ceiling"]),
+                "stands": stands,
+                "tone": {"harm shown": "bad", "proved not worse": "good"}.get(stands, "plain"),
+            }
         )
-    return f"{_ENDS[Verdict(experiment['verdict'])]} E = {e_value} after {folded} tasks.{effect}"
+    return shown
+
+
+def leg_context(experiment: Row, leg: Row) -> Row:
+    """Return one leg with its arms drawn and everything about it in words."""
+    values = {"control": experiment["control_value"], "treatment": experiment["treatment_value"]}
+    names = {"control": "old", "treatment": "new"}
+    if is_placebo(experiment):
+        names = {"control": "first", "treatment": "second"}
+    labels = [f"{names[arm]}: {values[arm]}".removesuffix(": ") for arm in names]
+    drawn = [drawn_arm(label, leg[arm]) for label, arm in zip(labels, names, strict=True)]
+    title = f"Success by arm in the {leg['leg']} of experiment {experiment['experiment_id']}"
+    return {
+        **leg,
+        "title": LEG_WORDS[Leg(leg["leg"])],
+        "words": leg_words(leg, experiment["metric"]),
+        "e_words": e_value_words(leg["log_e"]),
+        "line_words": e_value_words(leg["threshold_log_e"]),
+        "arms": [
+            {"arm": arm, "name": name, "value": values[arm] or NOTHING, **leg[arm]}
+            for arm, name in names.items()
+        ],
+        "arms_chart": charts.arms_bar(drawn, title=title),
+        "guardrail_rows": guardrail_rows(leg),
+    }
+
+
+def drawn_legs(experiment: Row) -> list[charts.WealthLeg]:
+    """Return the legs of an experiment (with its path) for the chart of the evidence."""
+    legs = []
+    for name in (Leg.TRIAL, Leg.PROBATION):
+        leg = experiment[name]
+        if leg is None:
+            continue
+        told = [p for p in experiment.get("path") or [] if p["leg"] == name]
+        full = max((point["share"] for point in told), default=0.0)
+        legs.append(
+            charts.WealthLeg(
+                [
+                    charts.PathPoint(p["ordinal"], p["log_e"], p["arm"], p["outcome"])
+                    for p in told
+                    if p["log_e"] is not None and p["outcome"] is not None
+                ],
+                leg["threshold_log_e"],
+                name.value,
+                sum(point["share"] < full for point in told) if name is Leg.TRIAL else 0,
+                is_shaded=name is Leg.PROBATION,
+            )
+        )
+    return legs
 
 
 def experiment_context(experiment: Row) -> Row:
-    """Return an experiment (single, with its path) with its charts and its verdict in words."""
-    arms = [
-        ("control", "old", experiment["control_value"]),
-        ("treatment", "new", experiment["treatment_value"]),
-    ]
-    drawn = [drawn_arm(f"{name}: {value}", experiment[arm]) for arm, name, value in arms]
-    path = [
-        charts.PathPoint(p["ordinal"], p["log_e"], p["arm"], p["outcome"])
-        for p in experiment.get("path") or []
-        if p["log_e"] is not None and p["outcome"] is not None
-    ]
+    """Return an experiment (single, with its path) with its charts and its state in words."""
     number = experiment["experiment_id"]
+    legs = [leg_context(experiment, leg) for leg in (experiment["trial"], experiment["probation"]) if leg]
     return {
         "experiment": experiment,
+        "is_placebo": is_placebo(experiment),
         "words": verdict_words(experiment),
-        "e_value": e_value_words(experiment["log_e"]),
-        "line": e_value_words(experiment["threshold_log_e"]),
-        "arms": [{"arm": arm, "name": name, "value": value, **experiment[arm]} for arm, name, value in arms],
-        "arms_chart": charts.arms_bar(drawn, title=f"Success by arm in experiment {number}"),
-        "wealth_chart": charts.wealth_path(
-            path, experiment["threshold_log_e"], title=f"Wealth in experiment {number}"
-        ),
+        "legs": legs,
+        "metric_words": METRIC_WORDS[Metric(experiment["metric"])],
+        "unit_words": SCOPE_WORDS[ExperimentScope(experiment["scope"])],
+        "level": e_value_words(experiment["confirm_threshold_log_e"]),
+        "arms_chart": legs[-1]["arms_chart"],
+        "wealth_chart": charts.wealth_legs(drawn_legs(experiment), title=f"Wealth in experiment {number}"),
     }
 
 
-def tally_words(proposal: Row, threshold_percent: int = THRESHOLD_PERCENT) -> str:
-    """Return in words what the ballots say against the line."""
-    cast = proposal["yes"] + proposal["no"]
-    sides = proposal["electorate"] - proposal["abstain"]
-    return (
-        f"{proposal['yes']} for and {proposal['no']} against, {proposal['abstain']} abstained, of an "
-        f"electorate of {proposal['electorate']}. With {cast} cast, "
-        f"{need(cast, threshold_percent)} would carry; "
-        f"{need(sides, threshold_percent)} carry whatever the silent do."
-    )
-
-
-def proposal_context(
-    proposal: Row, names: Mapping[int, str], threshold_percent: int = THRESHOLD_PERCENT
-) -> Row:
-    """Return a proposal (with ballots and electors), its tally drawn and its silent electors named."""
-    ballots = proposal.get("ballots") or []
-    voted = {ballot["agent_id"] for ballot in ballots}
-    silent = [agent for agent in proposal.get("electors") or [] if agent not in voted]
-    counts = (proposal["yes"], proposal["no"], proposal["abstain"], proposal["electorate"])
-    chart = charts.tally_bar(
-        *counts, threshold_percent=threshold_percent, title=f"Votes on proposal {proposal['proposal_id']}"
-    )
+def experiment_row(experiment: Row) -> Row:
+    """Return an experiment for the list: the evidence of the leg that counts now."""
+    leg = experiment["probation"] or experiment["trial"]
     return {
-        "proposal": proposal,
-        "ballots": ballots,
-        "silent": silent,
-        "names": names,
-        "tally_chart": chart,
-        "tally": tally_words(proposal, threshold_percent),
-        "threshold_percent": threshold_percent,
+        **experiment,
+        "now": leg,
+        "e_words": e_value_words(leg["log_e"]),
+        "line_words": e_value_words(leg["threshold_log_e"]),
+        "is_placebo": is_placebo(experiment),
     }
 
 
-def consensus_threshold(visit: Visit) -> int:
-    """Return the share of votes that carries, in per cent, as in force."""
-    found = visit.views.get_parameter(visit.tx, visit.registry, "consensus.threshold_percent")
-    return int(found["value"]) if found else THRESHOLD_PERCENT
+def holdout_words(holdout: Row) -> str:
+    """Return in words what the holdout says of all promotions together."""
+    if holdout["difference"] is None:
+        return "No task was held out and ended yet: there is nothing to compare."
+    limits = f"{points(holdout['lower'])} to {points(holdout['upper'])}"
+    gained = "gained" if holdout["difference"] >= 0 else "lost"
+    sure = "" if holdout["lower"] > 0 or holdout["upper"] < 0 else ", which includes no change at all"
+    return (
+        f"All promotions since the epoch's start together have {gained} "
+        f"{points(abs(holdout['difference'])).lstrip('+')} of success ({limits}{sure})."
+    )
+
+
+def placebo_words(placebos: Row, alpha: float) -> str:
+    """Return in words how often placebos win."""
+    counted = placebos["ended"] - placebos["invalid"]
+    if not counted:
+        return "No placebo has ended yet."
+    return (
+        f"{placebos['wins']} of {counted} placebos won: {percent(placebos['rate'])}, with 95 % confidence "
+        f"between {percent(placebos['lower'])} and {percent(placebos['upper'])}. "
+        f"At most {percent(alpha, 0)} may."
+    )
 
 
 # --- the pages ---------------------------------------------------------------------------------------------
 
 
-def proposals(visit: Visit) -> Shown:
-    """Every proposed change, newest first."""
-    state = visit.chosen("state", PROPOSAL_STATES)
-    page = visit.views.list_proposals(visit.tx, state=state, **visit.window())
+def experiments(visit: Visit) -> Shown:
+    """Every experiment of a kind, newest first."""
+    state = visit.chosen("state", EXPERIMENT_STATES)
+    kind = visit.chosen("kind", EXPERIMENT_KINDS) or ExperimentKind.CHANGE.value
+    page = visit.views.list_experiments(visit.tx, state=state, kind=kind, **visit.window())
     return Shown(
-        "proposals.html",
+        "experiments.html",
         {
-            "proposals": rows(page),
+            "experiments": [experiment_row(found) for found in rows(page)],
             "next": next_link(visit, page),
             "state": state,
-            "states": PROPOSAL_STATES,
-            "names": visit.agent_names(),
+            "states": EXPERIMENT_STATES,
+            "kind": kind,
         },
     )
 
 
-def proposal(visit: Visit) -> Shown | None:
-    """One proposed change with its evidence, electorate, ballots and tally."""
-    number = visit.identity()
-    found = visit.views.get_proposal(visit.tx, number) if number is not None else None
-    if found is None:
-        return None
-    return Shown("proposal.html", proposal_context(found, visit.agent_names(), consensus_threshold(visit)))
-
-
-def experiments(visit: Visit) -> Shown:
-    """Every experiment, newest first."""
-    state = visit.chosen("state", EXPERIMENT_STATES)
-    page = visit.views.list_experiments(visit.tx, state=state, **visit.window())
-    shown = [{**found, "e_words": e_value_words(found["log_e"])} for found in rows(page)]
-    return Shown(
-        "experiments.html",
-        {"experiments": shown, "next": next_link(visit, page), "state": state, "states": EXPERIMENT_STATES},
-    )
-
-
 def experiment(visit: Visit) -> Shown | None:
-    """One experiment: arms, wealth path, verdict, salt."""
+    """One experiment: both legs, wealth path, guardrails, verdicts, salts."""
     number = visit.identity()
     found = visit.views.get_experiment(visit.tx, number) if number is not None else None
     return Shown("experiment.html", experiment_context(found)) if found else None
 
 
-def parameters(visit: Visit) -> Shown:
-    """Every setting with the value in force and where it comes from."""
-    found = rows(visit.views.list_parameters(visit.tx, visit.registry))
-    changed = [row for row in found if row["source"] != ValueSource.DEFAULT]
-    return Shown("parameters.html", {"parameters": found, "changed": len(changed), "risks": RISK_WORDS})
-
-
-def parameter(visit: Visit) -> Shown | None:
-    """One setting with its bounds and its history."""
-    found = visit.views.get_parameter(visit.tx, visit.registry, str(visit.path["name"]))
-    if found is None:
-        return None
+def sandbox(visit: Visit) -> Shown:
+    """The sandbox as an instrument: placebos, freeze, stream, holdout, who is in which layer."""
+    state = visit.views.sandbox_state(visit.tx, visit.registry)
+    placebos = rows(visit.views.list_experiments(visit.tx, kind=ExperimentKind.PLACEBO, limit=10))
     return Shown(
-        "parameter.html", {"parameter": found, "risk_words": RISK_WORDS.get(Risk(found["risk"]), "")}
+        "sandbox.html",
+        {
+            "sandbox": state,
+            "placebo_words": placebo_words(state["placebos"], state["alpha"]),
+            "holdout_words": holdout_words(state["holdout"]) if state["holdout"] else None,
+            "placebos": [experiment_row(found) for found in placebos],
+            "next_line": significant(state["stream"]["next_threshold"]),
+        },
     )

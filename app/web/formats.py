@@ -44,6 +44,7 @@ TONES: dict[str, str] = {
             AttemptState.VERIFIED,
             ProposalState.PROMOTED,
             ProposalState.PASSED,
+            ExperimentState.CONFIRMED,
             Standing.FULL,
             Verdict.WIN,
             BallotChoice.FOR,
@@ -59,6 +60,8 @@ TONES: dict[str, str] = {
             AttemptState.LAPSED,
             ProposalState.REJECTED,
             ProposalState.ROLLED_BACK,
+            ExperimentState.ABORTED,
+            "frozen",
             Standing.SUSPENDED,
             Verdict.LOSS,
             Verdict.INVALID,
@@ -77,12 +80,15 @@ TONES: dict[str, str] = {
             EpisodeState.OPEN,
             ProposalState.TESTING,
             ExperimentState.RUNNING,
+            ExperimentState.PROVISIONAL,
             Standing.PROBATION,
             "pending",
         ),
         "live",
     ),
-    **dict.fromkeys((ProposalState.REFUSED, ProposalState.INQUORATE, Verdict.INCONCLUSIVE), "warn"),
+    **dict.fromkeys(
+        (ProposalState.REFUSED, ProposalState.INQUORATE, Verdict.INCONCLUSIVE, ExperimentState.FUTILE), "warn"
+    ),
 }
 """Which of the page's four tones a state has; every other state is plain."""
 

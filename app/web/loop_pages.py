@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup
 
 from app.web import charts
-from app.web.evidence_pages import experiment_context, proposal_context
+from app.web.evidence_pages import experiment_context
 from app.web.formats import between, percent, rate, seconds_of
 from app.web.visits import Row, Shown, Visit, next_link, reference, rows
+from app.web.vote_pages import proposal_context
 from services.domain.clock import to_rfc3339
 from services.domain.states import EpisodeState
 from services.store.views import StageName, StageState

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from fastapi import APIRouter, Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from app.web import evidence_pages, loop_pages, market_pages, record_pages
+from app.web import evidence_pages, loop_pages, market_pages, record_pages, vote_pages
 from app.web.formats import FILTERS, shown
 from app.web.visits import ReadModels, Row, Shown, Visit
 from services.domain.clock import to_rfc3339
@@ -51,12 +51,13 @@ PAGES: tuple[Page, ...] = (
     Page("/tasks/{id:int}", "Market", market_pages.task),
     Page("/agents", "Agents", market_pages.agents),
     Page("/anomalies", "Anomalies", loop_pages.anomalies),
-    Page("/proposals", "Proposals", evidence_pages.proposals),
-    Page("/proposals/{id:int}", "Proposals", evidence_pages.proposal),
+    Page("/proposals", "Proposals", vote_pages.proposals),
+    Page("/proposals/{id:int}", "Proposals", vote_pages.proposal),
     Page("/experiments", "Experiments", evidence_pages.experiments),
     Page("/experiments/{id:int}", "Experiments", evidence_pages.experiment),
-    Page("/parameters", "Parameters", evidence_pages.parameters),
-    Page("/parameters/{name}", "Parameters", evidence_pages.parameter),
+    Page("/sandbox", "Sandbox", evidence_pages.sandbox),
+    Page("/parameters", "Parameters", vote_pages.parameters),
+    Page("/parameters/{name}", "Parameters", vote_pages.parameter),
     Page("/ledger", "Ledger", record_pages.ledger),
     Page("/ledger/{id:int}", "Ledger", record_pages.entry),
     Page("/operations", "Operations", record_pages.operations),

@@ -78,6 +78,8 @@ class ReadModels(Protocol):
     @property
     def list_review_items(self) -> Callable[..., Any]: ...  # noqa: D102
     @property
+    def sandbox_state(self) -> Callable[..., Listing]: ...  # noqa: D102
+    @property
     def pulse(self) -> Callable[..., Listing]: ...  # noqa: D102
 
 

@@ -4,20 +4,26 @@ Colours, fonts and dark mode come from the style sheet through classes; no chart
 a script. Each has a title and a description in words. Stands at the edge, and never looks anything up.
 """
 
-from app.web.charts.evidence import Arm, PathPoint, arms_bar, tally_bar, wealth_path
+from app.web.charts.evidence import Arm, arms_bar, tally_bar
 from app.web.charts.history import RatePoint, rate_history, sparkline
 from app.web.charts.loop import Stage, loop_ring, loop_strip
+from app.web.charts.poster import Poster, poster
+from app.web.charts.wealth import PathPoint, WealthLeg, wealth_legs, wealth_path
 
 __all__ = [
     "Arm",
     "PathPoint",
+    "Poster",
     "RatePoint",
     "Stage",
+    "WealthLeg",
     "arms_bar",
     "loop_ring",
     "loop_strip",
+    "poster",
     "rate_history",
     "sparkline",
     "tally_bar",
+    "wealth_legs",
     "wealth_path",
 ]

@@ -3,6 +3,7 @@
 import math
 import random
 
+from tests.app.web.sample_experiments import sample_experiment, sample_sandbox
 from tests.app.web.sample_tasks import NAMES, SampleTasks, at
 
 
@@ -46,7 +47,9 @@ class SampleEvidence(SampleTasks):
             "from": "0.9",
             "to": "1.8",
             "from_version": 1,
-            "metric": "success_rate",
+            "metric": "task_success",
+            "scope": "task",
+            "guardrails": [{"metric": "task_cost", "margin": "0.2"}],
             "expected_effect": "0.25",
             "base_rate": 0.67,
             "cap_tasks": 400,
@@ -112,69 +115,27 @@ class SampleEvidence(SampleTasks):
         return self.page([item for item in (first, *others) if state in (None, item["state"])], limit, cursor)
 
     def get_experiment(self, tx, experiment_id):
-        if experiment_id != 5:
-            return None
-        path = self.path[:21] if self.running else self.path
-        arms = {}
-        for arm, name in enumerate(("control", "treatment")):
-            mine = [point for point in path if point["arm"] == arm]
-            won = sum(point["outcome"] for point in mine)
-            arms[name] = {
-                "assigned": len(mine) + 1,
-                "resolved": len(mine),
-                "successes": int(won),
-                "rate": won / len(mine),
-            }
-        ended = not self.running
-        return {
-            "experiment_id": 5,
-            "proposal_id": 4,
-            "lap_id": 3,
-            "parameter": "research_synthesis.timeout_seconds",
-            "task_type": "research_synthesis",
-            "control_value": "0.9",
-            "treatment_value": "1.8",
-            "state": "ended" if ended else "running",
-            "verdict": "win" if ended else None,
-            "reason": "wealth_reached_the_line" if ended else None,
-            "plan": {
-                "alpha": "0.05",
-                "minimum_tasks": 20,
-                "share": "0.5",
-                "stated_effect": "0.25",
-                "cap_tasks": 400,
-            },
-            "salt_commitment": "5a" * 32,
-            "salt": "17" * 16 if ended else None,
-            "assigned_count": len(path) + 2,
-            **arms,
-            "log_e": path[-1]["log_e"],
-            "e_value": math.exp(path[-1]["log_e"]),
-            "threshold_log_e": math.log(20),
-            "estimate": 0.272,
-            "lower": 0.041,
-            "upper": 0.488,
-            "started_at": at(56),
-            "closes_at": at(9000),
-            "ended_at": at(101) if ended else None,
-            "path": path,
-        }
+        return sample_experiment(self.path, is_running=self.running) if experiment_id == 5 else None
 
-    def list_experiments(self, tx, *, state=None, limit=50, cursor=None, oldest_first=False):
+    def list_experiments(self, tx, *, state=None, kind="change", limit=50, cursor=None, oldest_first=False):
         full = self.get_experiment(tx, 5)
         first = {key: value for key, value in full.items() if key != "path"}
         other = {
             **first,
             "experiment_id": 2,
-            "state": "ended",
+            "state": "futile",
             "verdict": "inconclusive",
             "parameter": "market.cooling",
-            "log_e": -0.4,
-            "e_value": 0.67,
+            "probation": None,
             "ended_at": at(20),
-            "reason": "stated_effect_refuted",
+            "reason": "futile",
         }
-        return self.page([item for item in (first, other) if state in (None, item["state"])], limit, cursor)
+        placebo = {**other, "experiment_id": 1, "kind": "placebo", "proposal_id": None, "lap_id": None}
+        listed = (placebo,) if kind == "placebo" else (first, other)
+        return self.page([item for item in listed if state in (None, item["state"])], limit, cursor)
+
+    def sandbox_state(self, tx, registry):
+        return sample_sandbox(self.text("5 of 12 placebos won"), is_frozen=self.running)
 
     def parameter(self, name, value, source, risk):
         return {
@@ -189,6 +150,8 @@ class SampleEvidence(SampleTasks):
             "unit": "seconds",
             "risk": risk,
             "owner": "platform",
+            "layer": "research_synthesis",
+            "experiment": {"experiment_id": 5, "state": "probation"} if "timeout" in name else None,
             "summary": "How long an agent may work on a research task before it is stopped.",
             "changed_at": at(103),
         }

@@ -66,6 +66,7 @@ class SampleTasks:
             "end_reason": {"settled": "verified", "failed": "timed_out"}.get(state),
             "duration_seconds": 0.914 if ended else None,
             "paid_microcredits": 912_500 if state == "settled" else None,
+            "is_holdout": False,
             "parameters": None
             if state == "bidding"
             else {
@@ -133,7 +134,9 @@ class SampleTasks:
                     },
                 }
             ],
-            "exposures": [{"experiment_id": 5, "arm": 1, "value": "1.8", "ordinal": 17, "outcome": 1.0}],
+            "exposures": [
+                {"experiment_id": 5, "arm": 1, "value": "1.8", "share": 0.5, "ordinal": 17, "outcome": 1.0}
+            ],
         }
 
     def work_on(self, task):

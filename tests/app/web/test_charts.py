@@ -9,17 +9,21 @@ import pytest
 from app.web.charts import (
     Arm,
     PathPoint,
+    Poster,
     RatePoint,
     Stage,
+    WealthLeg,
     arms_bar,
     loop_ring,
     loop_strip,
+    poster,
     rate_history,
     sparkline,
     tally_bar,
+    wealth_legs,
     wealth_path,
 )
-from app.web.charts.evidence import DRAWN_POINTS
+from app.web.charts.wealth import DRAWN_POINTS
 from tests.app.web.sample_evidence import wealth
 from tests.app.web.sample_tasks import HOSTILE
 
@@ -101,6 +105,63 @@ def test_a_long_path_is_thinned_but_keeps_ends_and_extremes():
     lowest = max(points, key=lambda point: point[1])
     share = (lowest[0] - points[0][0]) / (points[-1][0] - points[0][0])
     assert share == pytest.approx(7778 / 20_000, abs=1e-3)
+
+
+def two_legs(harm=None):
+    later = [PathPoint(200 + n, 3.0 + 0.05 * n, n % 2, 1.0, harm) for n in range(60)]
+    first = [point._replace(harm_log=harm) for point in PATH]
+    return [
+        WealthLeg(first, LINE, "trial", 10),
+        WealthLeg(later, math.log(746), "probation", is_shaded=True),
+    ]
+
+
+def test_each_leg_has_its_line_over_its_own_tasks_and_the_probation_is_shaded():
+    tree = parsed(wealth_legs(two_legs(), title="Wealth"))
+    first, second = of_class(tree, "threshold")
+    assert number(first, "x2") == number(second, "x1")
+    assert number(first, "y1") > number(second, "y1")
+    shade, ramp = of_class(tree, "band probation")[0], of_class(tree, "band ramp")[0]
+    assert number(shade, "x") == number(second, "x1")
+    tasks = len(PATH) + 60
+    full = number(second, "x2")[0] - number(first, "x1")[0]
+    assert number(ramp, "width")[0] == pytest.approx(full * 10 / tasks, abs=0.02)
+    assert len(drawn_points(of_class(tree, "path")[0])) == tasks + 1
+    assert {"1/α = 20", "1/α = 746"} <= {text.text for text in of_class(tree, "label strong")}
+
+
+def test_many_tasks_are_drawn_as_each_arms_success_so_far():
+    long = [PathPoint(n, 0.001 * n, n % 2, float(n % 2 or n % 4 == 0)) for n in range(600)]
+    tree = parsed(wealth_path(long, LINE, title="Wealth"))
+    assert of_class(tree, "tick") == []
+    (control,), (treatment,) = of_class(tree, "mean control"), of_class(tree, "mean treatment")
+    bottom, top = (number(line, "y1")[0] for line in of_class(tree, "grid")[-2:])
+    assert drawn_points(treatment)[-1][1] == pytest.approx(top, abs=0.05)
+    assert drawn_points(control)[-1][1] == pytest.approx((top + bottom) / 2, abs=0.2)
+
+
+def test_harm_is_drawn_leg_by_leg_and_stays_inside_its_panel():
+    tree = parsed(wealth_legs(two_legs(harm=-60.0), title="Wealth"))
+    harms = of_class(tree, "path harm")
+    assert len(harms) == 2
+    floor = max(y for line in harms for _, y in drawn_points(line))
+    assert floor <= number(of_class(tree, "band probation")[0], "y")[0] + 198 + 0.05
+
+
+def test_a_poster_stands_alone_in_light_and_dark():
+    text = str(poster(Poster("Experiment 5", HOSTILE, two_legs(harm=-1.0), "success so far", True)))
+    tree = ET.fromstring(text)
+    assert tree.tag == "{http://www.w3.org/2000/svg}svg"
+    style = next(element for element in tree.iter() if element.tag.endswith("}style")).text
+    assert "prefers-color-scheme: dark" in style
+    assert "font-family" in style
+    kinds = {element.get("class") for element in tree.iter() if element.get("class")}
+    unstyled = {word for kind in kinds for word in kind.split() if f".{word}" not in style}
+    assert unstyled <= {"treatment", "control", "strong"}
+    assert not {"script", "foreignObject", "image"} & {element.tag.split("}")[1] for element in tree.iter()}
+    assert "href" not in text
+    assert "<script>" not in text
+    assert "\u202e" not in text
 
 
 def test_an_experiment_without_a_task_still_shows_its_line():

@@ -5,10 +5,14 @@ import math
 import pytest
 
 from app.web.evidence_pages import (
+    STATE_WORDS,
     drawn_arm,
+    drawn_legs,
     experiment_context,
-    proposal_context,
-    tally_words,
+    guardrail_rows,
+    holdout_words,
+    leg_words,
+    placebo_words,
     verdict_words,
     wilson,
 )
@@ -26,6 +30,8 @@ from app.web.loop_pages import (
 from app.web.market_pages import life_of, parameter_rows
 from app.web.record_pages import lap_asked, tick_row
 from app.web.visits import LARGEST_ID, Visit, next_link, reference, rows
+from app.web.vote_pages import proposal_context, tally_words
+from services.domain.states import ExperimentState
 from tests.app.web.sample_market import SampleMarket
 from tests.app.web.sample_tasks import at
 
@@ -157,32 +163,86 @@ def test_an_arm_keeps_its_counts():
     [
         ("win", "better"),
         ("loss", "worse"),
-        ("inconclusive", "old value stays"),
+        ("inconclusive", "neither better nor worse"),
         ("invalid", "Nothing can be concluded"),
     ],
 )
-def test_every_verdict_has_its_words(verdict, word):
-    experiment = {**MARKET.get_experiment(None, 5), "verdict": verdict}
-    words = verdict_words(experiment)
+def test_every_verdict_of_a_leg_has_its_words(verdict, word):
+    trial = MARKET.get_experiment(None, 5)["trial"]
+    words = leg_words({**trial, "verdict": verdict, "reason": "cap reached"}, "task_success")
     assert word in words
-    assert f"after {len(experiment['path'])} tasks" in words
+    assert ("cap reached" in words) == (verdict != "win")
+    assert f"after {trial['units']} tasks" in words
     assert "+27.2 pts" in words
 
 
-def test_a_running_experiment_says_where_it_stands():
-    assert verdict_words(RUNNING.get_experiment(None, 5)).startswith("Running: E = ")
+def test_every_state_of_an_experiment_has_its_words():
+    assert set(STATE_WORDS) == set(ExperimentState)
+    sample = MARKET.get_experiment(None, 5)
+    said = {verdict_words({**sample, "state": state}) for state in ExperimentState}
+    assert len(said) == len(ExperimentState)
+
+
+def test_a_placebo_that_wins_is_called_a_false_win():
+    placebo = MARKET.list_experiments(None, kind="placebo")["items"][0]
+    assert "should not win" in verdict_words(placebo)
+    assert "false win" in verdict_words({**placebo, "verdict": "win"})
+
+
+def test_an_effect_on_ranks_is_not_called_success():
+    trial = MARKET.get_experiment(None, 5)["trial"]
+    assert "chance that a treated task is better" in leg_words(trial, "task_cost")
+
+
+def test_a_running_leg_says_where_it_stands():
+    running = RUNNING.get_experiment(None, 5)
+    words = leg_words(running["trial"], "task_success")
+    assert words.startswith("E = ")
+    assert words.endswith("the line is 20.")
 
 
 def test_wealth_beyond_doubles_is_still_words():
-    experiment = {**MARKET.get_experiment(None, 5), "log_e": 5000.0}
-    assert verdict_words(experiment)
+    trial = {**MARKET.get_experiment(None, 5)["trial"], "log_e": 5000.0}
+    assert leg_words(trial, "task_success")
+
+
+def test_a_guardrail_is_harmed_proved_or_neither():
+    leg = MARKET.get_experiment(None, 5)["probation"]
+    harmed = {**leg["guardrails"][0], "harm_e": 21.0}
+    stands = [row["stands"] for row in guardrail_rows({**leg, "guardrails": [*leg["guardrails"], harmed]})]
+    assert stands == ["no harm shown", "proved not worse", "harm shown"]
+
+
+def test_both_legs_are_drawn_with_their_own_lines_and_the_ramp():
+    trial, probation = drawn_legs(MARKET.get_experiment(None, 5))
+    assert (trial.name, probation.name) == ("trial", "probation")
+    assert (trial.ramp_tasks, probation.ramp_tasks, probation.is_shaded) == (10, 0, True)
+    assert probation.threshold_log_e > trial.threshold_log_e
+    assert len(drawn_legs(RUNNING.get_experiment(None, 5))) == 1
+
+
+def test_the_holdout_says_whether_no_change_at_all_is_possible():
+    holdout = MARKET.sandbox_state(None, None)["holdout"]
+    assert "gained 17.0 pts" in holdout_words(holdout)
+    assert "no change" not in holdout_words(holdout)
+    assert "no change" in holdout_words({**holdout, "lower": -0.1})
+    assert "lost 5.0 pts" in holdout_words({**holdout, "difference": -0.05, "lower": -0.2})
+    assert "nothing to compare" in holdout_words({**holdout, "difference": None})
+
+
+def test_the_rate_of_placebos_comes_with_its_interval():
+    placebos = MARKET.sandbox_state(None, None)["placebos"]
+    assert placebo_words(placebos, 0.05).startswith("2 of 40 placebos won: 5.0 %, with 95 % confidence")
+    assert placebo_words({**placebos, "ended": 1}, 0.05) == "No placebo has ended yet."
 
 
 def test_tasks_that_are_not_folded_are_not_drawn():
     experiment = MARKET.get_experiment(None, 5)
-    waiting = {"ordinal": 999, "log_e": None, "arm": 1, "outcome": None}
+    waiting = {
+        "ordinal": 999, "log_e": None, "arm": 1, "outcome": None, "share": 0.85, "leg": "probation",
+    }  # fmt: skip
     drawn = experiment_context({**experiment, "path": [*experiment["path"], waiting]})["wealth_chart"]
-    assert f"{len(experiment['path'])} tasks folded" in drawn
+    assert f"probation: {experiment['probation']['units']} tasks folded" in drawn
 
 
 def test_who_has_not_voted_is_named():
@@ -232,4 +292,5 @@ def test_a_reference_to_an_unknown_kind_leads_nowhere():
 
 def test_sample_wealth_ends_at_the_line():
     experiment = MARKET.get_experiment(None, 5)
-    assert experiment["log_e"] >= math.log(20) > experiment["path"][-2]["log_e"]
+    trial = [point for point in experiment["path"] if point["leg"] == "trial"]
+    assert experiment["log_e"] >= math.log(20) > trial[-2]["log_e"]

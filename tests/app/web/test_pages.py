@@ -33,6 +33,7 @@ ASKED = [
     "/anomalies?state=closed",
     "/proposals?state=rejected",
     "/experiments?state=running",
+    "/experiments?kind=placebo",
 ]
 PAGES_SHOWN = [*TOP_LEVEL, *SINGLE, *ASKED]
 MARKETS = {
@@ -118,7 +119,9 @@ def test_every_link_of_every_page_leads_to_a_page(clients):
         "/laps/2",
         "/proposals/3",
         "/proposals/2",
+        "/experiments/1",
         "/experiments/2",
+        "/ledger/18",
         "/ledger/20",
     }  # not in the sample
 
@@ -247,7 +250,7 @@ def test_a_lap_joins_all_its_hops(clients):
 
 
 def test_salt_is_shown_once_the_experiment_ended(clients):
-    assert "secret until the experiment ends" in Outline(clients["running"].get("/experiments/5").text).text
+    assert "secret until its verdict" in Outline(clients["running"].get("/experiments/5").text).text
     assert "17" * 16 in Outline(clients["finished"].get("/experiments/5").text).text
 
 

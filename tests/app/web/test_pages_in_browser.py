@@ -24,6 +24,7 @@ PATHS = (
     "/proposals/4",
     "/experiments",
     "/experiments/5",
+    "/sandbox",
     "/parameters",
     "/parameters/research_synthesis.timeout_seconds",
     "/ledger",

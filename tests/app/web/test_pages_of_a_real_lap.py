@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app.simulation.world import World
+from app.web.charts.wealth import RUG_TASKS
 from app.web.pages import PAGES, build_pages
 from services.domain.states import TaskState
 from services.store import views
@@ -25,6 +26,7 @@ FREE_FORM = {
     "parameters",
     "result",
     "context",
+    "states",
 }
 """What one shape cannot describe: JSON whose keys depend on the task, the rule or the job."""
 
@@ -83,8 +85,11 @@ def test_the_lap_page_tells_what_happened(client, lap):
 def test_the_experiment_page_draws_every_folded_task(client, tx, lap):
     found = views.get_experiment(tx, lap["experiment"]["experiment_id"])
     text = client.get(f"/experiments/{found['experiment_id']}").text
-    assert f"{len(found['path'])} tasks folded" in text
-    assert text.count('class="tick ') == len(found["path"])
+    for leg in ("trial", "probation"):
+        told = sum(point["leg"] == leg for point in found["path"])
+        assert f"{leg}: {told} tasks folded" in text
+    assert text.count('class="tick ') == (len(found["path"]) if len(found["path"]) <= RUG_TASKS else 0)
+    assert ('class="mean ' in text) == (len(found["path"]) > RUG_TASKS)
     assert found["salt"] in text
 
 
@@ -127,6 +132,7 @@ def test_the_sample_has_the_shapes_of_the_read_models(world, tx, lap):
         (sample.get_task(None, 11), views.get_task(tx, settled)),
         (sample.get_proposal(None, 4), views.get_proposal(tx, lap["proposal"]["proposal_id"])),
         (sample.get_experiment(None, 5), views.get_experiment(tx, lap["experiment"]["experiment_id"])),
+        (sample.sandbox_state(None, None), views.sandbox_state(tx, registry)),
         (sample.get_parameter(None, None, "market.cooling"), views.get_parameter(tx, registry, name)),
         (sample.get_entry(None, 3), views.get_entry(tx, 3)),
         (sample.list_agents(None), views.list_agents(tx)),
