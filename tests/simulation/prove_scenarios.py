@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from app.simulation.report import is_sound
+from app.simulation.report import Rate, is_sound
 from app.simulation.runner import simulate
+from app.simulation.scenario_world import ScenarioWorld
 from app.simulation.scenarios import SCENARIOS
-from services.ab_sandbox import plans
+from services.ab_sandbox import evaluation, plans
+from services.store import sql, tables
 
 SEED = 7
 COUNTS = {"null": 100, "drift": 60, "slow-failure": 40, "unlike-agents": 60, "harm": 40, "stream": 200}
@@ -62,3 +64,21 @@ def test_instrument_sees_a_platform_that_promotes_too_easily(monkeypatch):
     monkeypatch.setattr(plans, "plan_of", too_easy)
     report = run("null", 36)
     assert not report["rates"]["is_within_declared"], report["rates"]
+
+
+def test_counting_in_completion_order_would_promote_what_cures_nothing(
+    monkeypatch, migrated_sqlite_url, tmp_path
+):
+    def as_they_end(units, **_rule):
+        resolved = (unit for unit in units if all(row["outcome"] is not None for row in unit))
+        return sorted(resolved, key=lambda unit: unit[0]["resolved_at_us"])
+
+    monkeypatch.setattr(evaluation, "released", as_they_end)
+    world = ScenarioWorld(SCENARIOS["slow-failure"].with_count(8), SEED, migrated_sqlite_url, tmp_path)
+    for _ in range(180):
+        world.step()
+    with world.stage.platform.store.read() as tx:
+        verdicts = [row["verdict"] for row in sql.find_all(tx, tables.experiment, kind="change")]
+    world.close()
+    print(f"\nslow-failure in completion order, seed {SEED}: {verdicts}")
+    assert Rate(verdicts.count("win"), len(verdicts)).interval[0] > 0.05, verdicts
