@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from services.domain import power
-from services.domain.clock import DAY_US
+from services.domain.clock import DAY_US, seconds
 from services.domain.errors import InvalidValueError
 from services.domain.metrics import Metric
 from services.domain.states import ExperimentScope
@@ -82,13 +82,25 @@ def admit(tx: Tx, task_type: str, draft: ProposalDraft) -> Admission:
         raise InvalidValueError(msg, field="body.expected_effect", code="effect_too_large")
     needed = _needed(tx, metric, base, float(effect))
     floor = int(production_config.number(tx, "sandbox.minimum_tasks"))
-    count, first_us = governance.posted_since(tx, task_type, tx.now_us - TRAFFIC_WINDOW_US)
-    per_day = count * DAY_US / max(1, tx.now_us - (first_us or tx.now_us))
+    per_day = _units_per_day(tx, task_type, draft.scope)
     if max(needed, floor) > draft.cap_tasks or needed > per_day * draft.cap_days:
-        msg = f"{needed} tasks are needed (at least {floor}); the cap allows {draft.cap_tasks}, "
+        unit = "tasks" if draft.scope is ExperimentScope.TASK else "windows"
+        msg = f"{needed} {unit} are needed (at least {floor}); the cap allows {draft.cap_tasks}, "
         msg += f"traffic brings {per_day * draft.cap_days:.0f} in {draft.cap_days} days"
         raise InvalidValueError(msg, field="body.cap_tasks", code="admission_refused", needed_tasks=needed)
     return Admission(base, effect, needed, metric, _guardrails(tx, metric, draft.guardrails))
+
+
+def _units_per_day(tx: Tx, task_type: str, scope: ExperimentScope) -> float:
+    """Return the units that a day brings: tasks, or windows (per agent that won a task of late)."""
+    since_us = tx.now_us - TRAFFIC_WINDOW_US
+    count, first_us = governance.posted_since(tx, task_type, since_us)
+    per_day = count * DAY_US / max(1, tx.now_us - (first_us or tx.now_us))
+    if scope is ExperimentScope.TASK:
+        return per_day
+    windows = DAY_US / seconds(production_config.number(tx, "sandbox.window_seconds"))
+    agents = governance.winners_since(tx, task_type, since_us) if scope is ExperimentScope.AGENT else 1
+    return min(per_day, windows * agents)
 
 
 def _needed(tx: Tx, metric: Metric, base: float, effect: float) -> int:

@@ -85,6 +85,14 @@ def posted_since(tx: Tx, task_type: str, since_us: int) -> tuple[int, int | None
     return int(row["count"]), row["first"]
 
 
+def winners_since(tx: Tx, task_type: str, since_us: int) -> int:
+    """Return how many agents were awarded user tasks of a type since an instant."""
+    statement = select(func.count(task.c.awarded_agent_id.distinct()).label("agents")).where(
+        task.c.type == task_type, task.c.kind == TaskKind.USER, task.c.awarded_at_us >= since_us
+    )
+    return int(rows(tx, statement)[0]["agents"])
+
+
 def ended_tasks(tx: Tx, ids: Sequence[int]) -> dict[int, Row]:
     """Return the ended user tasks among `ids`, by id."""
     statement = select(task).where(

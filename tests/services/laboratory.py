@@ -47,7 +47,11 @@ class Laboratory:
         with self.write() as tx:
             for number in range(count):
                 state = "settled" if number % 5 < successes_of_five else "failed"
-                self.plant(tx, type_=type_, state=state, ended_at_us=tx.now_us)
+                winner = self.voters[number % len(self.voters)] if self.voters else None
+                self.plant(
+                    tx, type_=type_, state=state, awarded_agent_id=winner, awarded_at_us=tx.now_us,
+                    ended_at_us=tx.now_us,
+                )  # fmt: skip
 
     @property
     def now_us(self) -> int:

@@ -91,6 +91,30 @@ def test_success_needs_no_guardrail_and_may_have_two(lab):
     ]
 
 
+def test_windows_are_counted_where_windows_are_bet_on(lab):
+    """Six agents have six windows an hour however many tasks they do; the platform has one."""
+    assert lab.file(expected_effect="0.25", cap_days=1)
+    with lab.write() as tx:
+        tx.connection.execute(tables.proposal.update().values(state="withdrawn", content_hash="x"))
+    platform = {"scope": ExperimentScope.PLATFORM, "expected_effect": "0.25"}
+    error = refusal(lab, **platform, cap_days=1)
+    assert (error.code, error.field) == ("admission_refused", "body.cap_tasks")
+    needed = error.arguments["needed_tasks"]
+    assert 24 < needed < 144
+    assert refusal(lab, **platform, cap_days=(needed - 1) // 24).code == "admission_refused"
+    assert lab.file(**platform, cap_days=-(-needed // 24))
+    with lab.write() as tx:
+        tx.connection.execute(tables.proposal.update().values(state="withdrawn", content_hash="x"))
+    assert lab.file(scope=ExperimentScope.AGENT, expected_effect="0.25", cap_days=1), "six agents"
+    with lab.write() as tx:
+        tx.connection.execute(tables.proposal.update().values(state="withdrawn", content_hash="y"))
+        tx.connection.execute(tables.task.update().values(awarded_agent_id=lab.voters[0]))
+    assert (
+        refusal(lab, scope=ExperimentScope.AGENT, expected_effect="0.25", cap_days=1).code
+        == "admission_refused"
+    )
+
+
 def test_another_metric_or_scope_is_another_change(lab):
     """What was refused for one metric may be asked for another without cooling off."""
     hashes = set()
