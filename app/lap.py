@@ -18,7 +18,7 @@ from typing import Any
 
 from app.agents.fleet import demonstration_fleet
 from app.lap_result import LapResult
-from app.lap_screen import LapScreen
+from app.lap_screen import LapScreen, probation_text
 from app.main import Serving, StartError, free_port, serving
 from app.settings import Profile, Settings
 from app.terminal_text import plain
@@ -191,7 +191,14 @@ def _promoted(running: Serving, record: dict[str, Any], passed: float) -> LapRes
     }
     is_right = value.value == record["parameter"]["after"]
     reason = "promoted and read back" if is_right else f"promote: {name} reads {value.value}"
-    return LapResult(record, is_closed=is_right, reason=reason, read_back=read_back, seconds=passed)
+    return LapResult(
+        record,
+        is_closed=is_right,
+        reason=reason,
+        read_back=read_back,
+        seconds=passed,
+        probation=probation_text(record),
+    )
 
 
 def _interrupted(*_arguments: object) -> None:

@@ -17,6 +17,12 @@ from rich.text import Text
 from app.lap_result import LapResult
 
 MARKS = {"done": ("●", "green"), "running": ("◐", "cyan"), "waiting": ("○", "dim"), "failed": ("✕", "red")}
+AFTER_TRIAL = {
+    "provisional": "Promoted; its probation is about to begin",
+    "probation": "In probation",
+    "confirmed": "Confirmed",
+    "rolled_back": "Rolled back",
+}
 STAGES = ("observe", "diagnose", "propose", "vote", "experiment", "learn", "promote")
 
 
@@ -74,6 +80,8 @@ class LapScreen:
                 f"{back['parameter']}: {back['before']} → {back['after']}; read back {back['value']} "
                 f"(source {back['source']}, version {back['version']})"
             )
+        if result.probation is not None:
+            self._print(result.probation)
         verb = "The lap closed" if result.is_closed else "The lap did not close"
         self._print(f"{verb} after {result.seconds:.0f} s: {result.reason}")
 
@@ -128,21 +136,43 @@ def figures(pulse: dict[str, Any], experiment: dict[str, Any] | None, passed: fl
     shown: list[Any] = [line]
     if experiment is not None:
         shown.append(Text(arms_text(experiment)))
-        goal = experiment["threshold_log_e"] or 1.0
-        reached = max(0.0, experiment["log_e"] or 0.0)
+        leg = leg_now(experiment)
+        goal, reached = leg["threshold_log_e"], max(0.0, leg["log_e"])
         shown.append(ProgressBar(total=goal, completed=min(goal, reached), width=60))
     return shown
 
 
+def leg_now(experiment: dict[str, Any]) -> dict[str, Any]:
+    """Return the leg that counts now: the probation once there is one."""
+    leg: dict[str, Any] = experiment["probation"] or experiment["trial"]
+    return leg
+
+
 def arms_text(experiment: dict[str, Any]) -> str:
-    """Return both arms' success and the evidence in one line."""
-    arms = []
+    """Return both arms' success in the leg that counts now, and its evidence, in one line."""
+    leg, arms = leg_now(experiment), []
     for name in ("control", "treatment"):
-        arm = experiment[name]
+        arm = leg[name]
         rate = "–" if arm["rate"] is None else f"{arm['rate']:.0%}"
         arms.append(f"{name} {experiment[name + '_value']}: {rate} of {arm['resolved']}")
-    evidence = experiment["e_value"] or 1.0
-    return f"{'   '.join(arms)}   evidence E = {evidence:.2f} (20 promotes)"
+    does = "promotes" if leg["leg"] == "trial" else "confirms"
+    evidence = f"evidence E = {leg['e_value']:.2f} ({leg['threshold']:.3g} {does})"
+    return f"{leg['leg']}: {'   '.join(arms)}   {evidence}"
+
+
+def probation_text(lap: dict[str, Any] | None) -> str | None:
+    """Return how the promotion of a lap stands after its trial, in one line; None without one."""
+    experiment = lap["experiment"] if lap else None
+    if experiment is None or experiment["state"] not in AFTER_TRIAL:
+        return None
+    said, leg = AFTER_TRIAL[experiment["state"]], experiment["probation"]
+    if leg is None:
+        return said
+    said += f": E = {leg['e_value']:.3g} of {leg['threshold']:.3g} after {leg['units']} tasks"
+    if experiment["state"] != "probation":
+        return said
+    share = round(100 * (1 - experiment["treatment_share"]))
+    return f"{said}, {share} % of tasks on the old value, deadline {leg['closes_at'][:16]}Z"
 
 
 def ledger_table(lap: dict[str, Any]) -> Table:

@@ -7,9 +7,11 @@ import pytest
 
 from app.lap import LapRequest, chosen_lap, document_source, lap_settings, why_not_closed
 from app.lap_result import LapResult
-from app.lap_screen import LapScreen, stage_table
+from app.lap_screen import LapScreen, arms_text, probation_text, stage_table
 from app.main import StartError, free_port
 from app.settings import Profile, Settings
+from tests.app.web.sample_evidence import wealth
+from tests.app.web.sample_experiments import sample_experiment
 
 STAGES = ("observe", "diagnose", "propose", "vote", "experiment", "learn", "promote")
 
@@ -102,3 +104,46 @@ def test_off_a_terminal_each_stage_is_one_plain_line_and_names_are_no_markup(mon
 
 def test_before_the_first_lap_all_seven_stages_wait():
     assert stage_table(None).row_count == len(STAGES)
+
+
+def sample(state, *, is_running=False):
+    return {**sample_experiment(wealth(), is_running=is_running), "state": state}
+
+
+def test_the_screen_shows_the_leg_that_counts_now():
+    assert arms_text(sample("running", is_running=True)).startswith("trial: control 0.9: ")
+    assert "(20 promotes)" in arms_text(sample("running", is_running=True))
+    said = arms_text(sample("probation"))
+    assert said.startswith("probation: control 0.9: ")
+    assert "(746 confirms)" in said
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("probation", "In probation: E = "),
+        ("confirmed", "Confirmed: E = "),
+        ("rolled_back", "Rolled back: E = "),
+    ],
+)
+def test_what_became_of_a_promotion_is_one_line(state, said):
+    line = probation_text({"experiment": sample(state)})
+    assert line.startswith(said)
+    assert ("deadline" in line) == (state == "probation")
+    assert "\n" not in line
+
+
+def test_a_trial_has_no_line_of_probation():
+    assert probation_text(None) is None
+    assert probation_text({"experiment": None}) is None
+    assert probation_text({"experiment": sample("running", is_running=True)}) is None
+    begins = {**sample("provisional"), "probation": None}
+    assert probation_text({"experiment": begins}) == "Promoted; its probation is about to begin"
+
+
+def test_the_result_says_how_the_promotion_stands(capsys):
+    back = {"parameter": "p", "before": "1", "after": "2", "value": "2", "source": "promoted", "version": 2}
+    result = LapResult(None, True, "promoted and read back", back, 3.0, "In probation: E = 31")
+    LapScreen(as_json=False).close(result)
+    assert "In probation: E = 31" in capsys.readouterr().out
+    assert result.to_payload()["probation"] == "In probation: E = 31"

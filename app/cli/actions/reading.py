@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.cli.actions import experiments
 from app.cli.actions.opening import reading
-from app.cli.actions.screen import say_item, say_page
+from app.cli.actions.screen import say_item, say_json, say_page
 from services.domain.errors import NotFoundError
 from services.store import views
 
@@ -23,6 +24,7 @@ class Kind:
     columns: tuple[str, ...]
     get: Callable[..., JsonObject | None] | None = None
     in_words: Callable[[JsonObject], JsonObject] = lambda item: item
+    in_a_row: Callable[[JsonObject], JsonObject] = lambda item: item
 
 
 def lap_in_words(lap: JsonObject) -> JsonObject:
@@ -43,6 +45,9 @@ def lap_in_words(lap: JsonObject) -> JsonObject:
 
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "legs": experiments.LEGS,
+    "arms": experiments.ARMS,
+    "guardrails": experiments.GUARDRAILS,
     "stages": ("name", "state", "at", "detail"),
     "entries": ("index", "type", "actor", "at"),
     "ballots": ("agent_id", "agent_name", "choice", "forecast_percent", "brier", "reason", "cast_at"),
@@ -78,17 +83,16 @@ KINDS: Mapping[str, Kind] = {
         views.list_proposals,
         (
             "proposal_id", "lap_id", "parameter", "from", "to", "state", "yes", "no", "abstain", "electorate",
-            "experiment_id", "opened_at",
+            "experiment_id", "metric", "scope", "opened_at",
         ),
         views.get_proposal,
     ),
     "experiment": Kind(
         views.list_experiments,
-        (
-            "experiment_id", "parameter", "control_value", "treatment_value", "state", "verdict",
-            "assigned_count", "control.rate", "treatment.rate", "e_value", "started_at",
-        ),
+        experiments.LISTED,
         views.get_experiment,
+        experiments.in_words,
+        experiments.in_a_row,
     ),
     "lap": Kind(
         views.list_laps,
@@ -123,7 +127,10 @@ def show_page(noun: str, database: str | None, asked: Mapping[str, object], *, a
     kind = KINDS[noun]
     with reading(database) as tx:
         page = kind.list(tx, **asked)
-    return say_page(page, kind.columns, as_json=as_json)
+    if as_json:
+        return say_json(page)
+    items = [kind.in_a_row(item) for item in page["items"]]
+    return say_page({**page, "items": items}, kind.columns, as_json=False)
 
 
 def show_item(noun: str, database: str | None, item_id: int, *, as_json: bool) -> int:

@@ -17,7 +17,7 @@ PAGES = {
     "proposal list": ("/proposals", {}),
     "proposal list --state promoted": ("/proposals", {"state": "promoted"}),
     "experiment list": ("/experiments", {}),
-    "experiment list --state ended --limit 1": ("/experiments", {"state": "ended", "limit": 1}),
+    "experiment list --state probation --limit 1": ("/experiments", {"state": "probation", "limit": 1}),
     "laps list": ("/laps", {}),
     "ledger list": ("/ledger", {}),
     "ledger list --type BALLOT --lap 1 --oldest": (
