@@ -251,11 +251,11 @@ def _walked(
 ) -> list[BetState]:
     """Return the bet before each record and after the last; refuse the first record that differs."""
     plan, state = evidence.plan, evidence.state
+    check_arms(plan, salt, records)
     states, units = [state], set[str]()
     for place, record in enumerate(records):
         if state.decision.verdict:
             raise EvidenceRefusedError(f"record {place} comes after the record that decided")
-        check_arms(plan, salt, [record])
         if record.unit in units:
             raise EvidenceRefusedError(f"record {place} counts unit {record.unit!a} a second time")
         units.add(record.unit)
