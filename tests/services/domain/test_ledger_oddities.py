@@ -1,0 +1,65 @@
+"""The audit reports what it is given and never stumbles: any field of any payload, made odd."""
+
+import copy
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from services.domain.canonical import canonical_bytes, parse_canonical
+from services.domain.hash_chain import Frontier, leaf_hash
+from services.domain.ledger_audit import audit_ledger
+from tests.services.domain.ledger_history import FIRST, HONEST, Ledger
+
+LATER_ENTRIES = 4  # that must be able to follow what was let through
+ODD: list[Any] = [
+    None, True, -1, 0, 2**53 - 1, "", "x", "nan", "inf", "-1e999", "1e99999999999", "0.5", [], {}, [[]],
+    [{}], {"metric": 1}, [None], "\u0000", "5a" * 16, "0" * 64,
+]  # fmt: skip
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a payload, containers included."""
+    if path:
+        yield path
+    places = value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else [])
+    for key, item in places:
+        yield from paths(item, (*path, key))
+
+
+def with_odd(ledger: Ledger, index: int, path: tuple[Any, ...], odd: Any) -> list[bytes]:
+    """The leaves with one place replaced (or left out, for ...) and every later hash made to fit."""
+    frontier, leaves = Frontier(), list[bytes]()
+    for number, leaf in enumerate(ledger.leaves[: index + 1 + LATER_ENTRIES]):
+        entry: Any = copy.deepcopy(parse_canonical(leaf))
+        if number == index:
+            holder = entry["payload"]
+            for key in path[:-1]:
+                holder = holder[key]
+            if odd is ...:
+                del holder[path[-1]]
+            else:
+                holder[path[-1]] = odd
+        entry["previous_root"] = frontier.root().hex()
+        leaves.append(canonical_bytes(entry))
+        frontier = frontier.append(leaf_hash(leaves[-1]))
+    return leaves
+
+
+@pytest.mark.parametrize("ledger", [HONEST, FIRST], ids=["second format", "first format"])
+def test_any_odd_value_anywhere_is_reported(ledger):
+    source = random.Random(11)
+    reports = []
+    for index, leaf in enumerate(ledger.leaves):
+        entry: Any = parse_canonical(leaf)
+        for path in paths(entry["payload"]):
+            leaves = with_odd(ledger, index, path, source.choice([..., *ODD]))
+            frontier = Frontier()
+            for item in leaves:
+                frontier = frontier.append(leaf_hash(item))
+            report = audit_ledger(leaves, ledger.blobs, claimed=(len(leaves), frontier.root()))
+            assert report.ok or report.first_error_index >= index
+            assert report.ok == (report.reason == "")
+            reports.append(report.ok)
+    assert 0.5 < reports.count(False) / len(reports) < 1.0
