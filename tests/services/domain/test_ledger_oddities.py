@@ -12,6 +12,7 @@ from services.domain.hash_chain import Frontier, leaf_hash
 from services.domain.ledger_audit import audit_ledger
 from tests.services.domain.ledger_history import FIRST, HONEST, Ledger
 
+MOST_PLACES = 12  # of one entry
 LATER_ENTRIES = 4  # that must be able to follow what was let through
 ODD: list[Any] = [
     None, True, -1, 0, 2**53 - 1, "", "x", "nan", "inf", "-1e999", "1e99999999999", "0.5", [], {}, [[]],
@@ -53,7 +54,8 @@ def test_any_odd_value_anywhere_is_reported(ledger):
     reports = []
     for index, leaf in enumerate(ledger.leaves):
         entry: Any = parse_canonical(leaf)
-        for path in paths(entry["payload"]):
+        places = list(paths(entry["payload"]))
+        for path in source.sample(places, min(MOST_PLACES, len(places))):
             leaves = with_odd(ledger, index, path, source.choice([..., *ODD]))
             frontier = Frontier()
             for item in leaves:
