@@ -83,9 +83,15 @@ class ParameterFact:
         return self.name.partition(".")[0]
 
 
+ROLLED_BACK = "rolled_back"
+
+
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """A change that was tried, or is being tried, and how it ended (`verdict` None while it runs)."""
+    """A change that was tried, or is being tried, and how it ended.
+
+    `verdict` is the trial's, None while it runs; `rolled_back` when its win did not hold in production.
+    """
 
     parameter: str
     value: float
@@ -166,12 +172,14 @@ def all_parameters(client: NacreClient) -> list[ParameterFact]:
 
 def attempted_changes(client: NacreClient) -> list[Attempted]:
     """Changes that experiments have tried or are trying, newest first."""
-    return [
-        Attempted(
-            str(experiment["parameter"]), float(experiment["treatment_value"]), experiment.get("verdict")
-        )
-        for experiment in client.items("/experiments", pages=1, limit=100)
-    ]
+    return [attempted_of(experiment) for experiment in client.items("/experiments", pages=1, limit=100)]
+
+
+def attempted_of(experiment: Mapping[str, Any]) -> Attempted:
+    """One experiment as a change that was tried."""
+    is_undone = experiment.get("state") == ROLLED_BACK
+    verdict = ROLLED_BACK if is_undone else experiment.get("verdict")
+    return Attempted(str(experiment["parameter"]), float(experiment["treatment_value"]), verdict)
 
 
 def sample_of(task_ids: Sequence[int], size: int = SINGLE_READS_MAX) -> list[int]:

@@ -29,7 +29,20 @@ router = APIRouter(tags=["proposals"], route_class=StrictRoute)
 def file_proposal(request: Request, body: NewProposal, gate: Gate) -> Response:
     """File a typed change with its evidence; its electorate is frozen now. Needs the scope `propose`.
 
-    Whatever would have to be refused later is refused here, by name.
+    Whatever would have to be refused later is refused here, by name (`code`):
+
+    - the change: `parameter_unknown`, `parameter_fixed`, `parameter_gated`, `value_not_a_number`,
+      `value_out_of_bounds`, `value_not_whole`, `value_unchanged`, `step_too_large`
+    - what it stands on: `evidence_unknown`, `meta_task_unknown`
+    - how it would be judged: `metric_unknown`, `effect_out_of_bounds`, `effect_too_large`, `guardrail_twice`,
+      `margin_out_of_bounds`
+    - whether that can be finished: `admission_refused` (the trial's tasks do not fit its cap or the
+      traffic), `confirmation_refused` (probation could not confirm so small an effect at the stream's
+      level); both carry `needed_tasks`
+    - whether it is free (409): `experiment_running`, `proposal_already_live`, `resubmission_cool_off`
+
+    A change tried for `task_duration` or `task_cost` always guards task success, by the margin in force
+    (`sandbox.guardrail_margin_percent`) where the proposal states none.
     """
     proposer_id = gate.caller.require_agent(Scope.PROPOSE)
     registry = platform_of(request).registry

@@ -12,7 +12,7 @@ from app.agents.diagnosis import (
     promised_effect,
     tasks_needed,
 )
-from app.agents.evidence import Attempted
+from app.agents.evidence import Attempted, attempted_of
 from app.agents.excess import Dimension, excess_cells
 from tests.app.agents.planted import (
     LIMIT,
@@ -173,3 +173,10 @@ def test_the_cap_holds_three_times_what_is_needed():
     assert cap_for(0.67, 0.16) == 3 * tasks_needed(0.67, 0.16)
     assert cap_for(0.0, 0.9) == 200
     assert cap_for(0.93, 0.05) <= 20_000
+
+
+def test_a_win_that_did_not_hold_in_production_counts_as_tried():
+    shown = {"parameter": LIMIT, "treatment_value": "3.4", "verdict": "win", "state": "confirmed"}
+    assert attempted_of(shown) == Attempted(LIMIT, 3.4, "win")
+    assert attempted_of({**shown, "state": "rolled_back"}).verdict == "rolled_back"
+    assert attempted_of({**shown, "verdict": None, "state": "running"}).verdict is None

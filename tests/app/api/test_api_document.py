@@ -2,11 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from app.api import examples
 from app.api.answers import schema_of
+from services import proposal_system
+from services.domain import parameters
 
 METHODS = {"get", "post"}
 
@@ -108,3 +111,18 @@ def test_a_schema_is_made_from_its_example():
     kinds = {name: item.get("type") for name, item in made["properties"].items()}
     assert kinds == {"a": "integer", "b": "array", "c": None, "d": "number", "e": "array"}
     assert made["properties"]["b"]["items"] == {"type": "boolean"}
+
+
+def codes_in(path):
+    """Return every code that a module of the core refuses with."""
+    text = path.read_text()
+    return set(re.findall(r'\bcode ?= ?"([a-z_]+)"', text))
+
+
+def test_every_code_that_a_proposal_is_refused_with_is_documented(document):
+    told = document["paths"]["/api/v1/proposals"]["post"]["description"]
+    core = Path(proposal_system.__file__).parent
+    codes = set().union(*(codes_in(core / name) for name in ("admission.py", "filing.py")))
+    codes |= codes_in(Path(parameters.__file__))
+    assert {"admission_refused", "margin_out_of_bounds", "step_too_large"} <= codes
+    assert {code for code in codes if f"`{code}`" not in told} == set()
