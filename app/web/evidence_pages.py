@@ -7,7 +7,7 @@ show. They recount nothing that decides: verdicts and evidence are shown as reco
 import math
 
 from app.web import charts
-from app.web.formats import NOTHING, percent, points, significant
+from app.web.formats import NOTHING, credits_text, duration, percent, points, significant
 from app.web.visits import Row, Shown, Visit, next_link, rows
 from services.domain.bet import Verdict
 from services.domain.metrics import Metric
@@ -108,9 +108,14 @@ def leg_words(leg: Row, metric: str) -> str:
 
 
 def effect_words(estimate: float, limits: tuple[float, float], metric: str) -> str:
-    """Return an effect with its limits: a change of success, or of the chance to be better."""
-    what = "Success" if metric == Metric.SUCCESS else "The chance that a treated task is better"
-    return f"{what} changed by {points(estimate)} ({points(limits[0])} to {points(limits[1])})"
+    """Return an effect with its limits: a change of success, or the chance to be better (rank gap + ½)."""
+    if metric == Metric.SUCCESS:
+        return f"Success changed by {points(estimate)} ({points(limits[0])} to {points(limits[1])})"
+    chances = [percent(min(1.0, max(0.0, 0.5 + gap))) for gap in (estimate, *limits)]
+    return (
+        f"A treated task beats an untreated one with a chance of {chances[0]} ({chances[1]} to {chances[2]}; "
+        "50 % is no difference)"
+    )
 
 
 def guardrail_rows(leg: Row) -> list[Row]:
@@ -152,12 +157,23 @@ def leg_context(experiment: Row, leg: Row) -> Row:
         "e_words": e_value_words(leg["log_e"]),
         "line_words": e_value_words(leg["threshold_log_e"]),
         "arms": [
-            {"arm": arm, "name": name, "value": values[arm] or NOTHING, **leg[arm]}
+            {
+                **leg[arm],
+                "arm": arm,
+                "name": name,
+                "value": values[arm] or NOTHING,
+                "time": duration(leg[arm]["mean_duration_seconds"]),
+                "cost": _cost(leg[arm]["mean_cost_microcredits"]),
+            }
             for arm, name in names.items()
         ],
         "arms_chart": charts.arms_bar(drawn, title=title),
         "guardrail_rows": guardrail_rows(leg),
     }
+
+
+def _cost(microcredits: float | None) -> str:
+    return credits_text(None if microcredits is None else round(microcredits))
 
 
 def drawn_legs(experiment: Row) -> list[charts.WealthLeg]:

@@ -29,6 +29,7 @@ MINUTE_SECONDS = 60
 HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
 HASH_SHOWN = 12
+GROUPED_BELOW = 1e9
 _STEPS = (
     ("d", DAY_SECONDS, "h", HOUR_SECONDS),
     ("h", HOUR_SECONDS, "min", MINUTE_SECONDS),
@@ -186,10 +187,12 @@ def points(gap: float | None) -> str:
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """Return a number to a few significant digits, thousands grouped."""
+    """Return a number to a few significant digits: thousands grouped, beyond 10^9 as 1.21e26."""
     if value is None:
         return NOTHING
     text = f"{value:,.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+    if abs(value) >= GROUPED_BELOW:
+        text = f"{value:.{digits}g}".replace("e+", "e")
     return text.replace("-", "−")
 
 

@@ -98,7 +98,14 @@ def test_no_evidence_is_never_zero():
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(24.27, "24.3"), (3.1e-9, "3.1e−09"), (123456.0, "123,456"), (None, "–"), (0.0, "0")],
+    [
+        (24.27, "24.3"),
+        (3.1e-9, "3.1e−09"),
+        (123456.0, "123,456"),
+        (1.208e26, "1.21e26"),
+        (None, "–"),
+        (0.0, "0"),
+    ],
 )
 def test_significant_digits(value, expected):
     assert significant(value) == expected

@@ -191,7 +191,9 @@ def test_a_placebo_that_wins_is_called_a_false_win():
 
 def test_an_effect_on_ranks_is_not_called_success():
     trial = MARKET.get_experiment(None, 5)["trial"]
-    assert "chance that a treated task is better" in leg_words(trial, "task_cost")
+    words = leg_words(trial, "task_cost")
+    assert "beats an untreated one with a chance of 77.2 % (54.1 % to 98.8 %; 50 % is no difference)" in words
+    assert "Success" not in words
 
 
 def test_a_running_leg_says_where_it_stands():
