@@ -3,8 +3,19 @@
 Stands at the edge, over layers 6 and 7. It never starts, stops or decides an experiment.
 """
 
-from app.cli.options import AsJson, Database, Reason, examples, group
+from app.cli.options import (
+    LIMIT_DEFAULT,
+    AsJson,
+    Cursor,
+    Database,
+    Limit,
+    Oldest,
+    Reason,
+    examples,
+    group,
+)
 from app.lazy import load
+from services.domain.states import ExperimentKind
 
 ACTIONS = "app.cli.actions.sandbox"
 
@@ -16,6 +27,19 @@ GROUPS = (sandbox,)
 def status(database: Database = None, as_json: AsJson = False) -> int:
     """Show how often placebos win, whether promotion is frozen, what the holdout says, and what runs."""
     return int(load(f"{ACTIONS}:show_status")(database, as_json=as_json))
+
+
+@sandbox.command("placebos", **examples("nacre sandbox placebos --limit 5"))
+def list_placebos(
+    limit: Limit = LIMIT_DEFAULT,
+    cursor: Cursor = None,
+    oldest: Oldest = False,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """List the placebos: A/A experiments, which must not win more often than alpha."""
+    asked = {"kind": ExperimentKind.PLACEBO, "limit": limit, "cursor": cursor, "oldest_first": oldest}
+    return int(load("app.cli.actions.reading:show_page")("experiment", database, asked, as_json=as_json))
 
 
 @sandbox.command(

@@ -56,3 +56,11 @@ def test_the_holdout_is_renewed_with_a_reason_and_reveals_the_old_salt(in_histor
     assert (before["epoch_id"], after["epoch_id"]) == (1, made["epoch_id"]) == (1, 2)
     epoch = json.loads(in_history("ledger", "list", "--type", "EPOCH", "--json").out)["items"][0]
     assert len(epoch["payload"]["previous_salt"]) == 64
+
+
+def test_placebos_are_listed_by_themselves(in_history, history):
+    rows = in_history("sandbox", "placebos").rows
+    assert {row["kind"] for row in rows} == {"placebo"}
+    assert str(history.ids["placebo"]) in {row["experiment_id"] for row in rows}
+    listed = in_history("sandbox", "placebos", "--json").json["items"]
+    assert [item["experiment_id"] for item in listed] == [int(row["experiment_id"]) for row in rows]
