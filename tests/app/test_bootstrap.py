@@ -56,7 +56,8 @@ def test_first_start_writes_genesis_with_the_whole_config(open_one):
     assert config.keys() == {parameter.name for parameter in platform.registry}
     report = Laboratory(platform).audit()
     assert report.ok, report.reason
-    assert (report.size, report.config) == (1, config)
+    assert (report.size, report.config) == (2, config)
+    assert Laboratory(platform).types() == ["GENESIS", "EPOCH"]
 
 
 def test_starting_again_changes_nothing(open_one):
@@ -97,7 +98,7 @@ def test_parameter_that_is_new_is_registered_in_the_ledger(open_one):
     assert "monte_carlo.timeout_seconds" not in {row["name"] for row in rows(first, tables.parameter)}
     second = open_one()
     lab = Laboratory(second)
-    assert set(lab.types()) == {"GENESIS", "REGISTERED"}
+    assert set(lab.types()) == {"GENESIS", "EPOCH", "REGISTERED"}
     report = lab.audit()
     assert report.ok, report.reason
     assert report.config["monte_carlo.timeout_seconds"] == "30"
@@ -151,7 +152,7 @@ def test_platform_subscribes_what_the_loop_says(open_one):
 
 def test_database_is_migrated_at_the_start(sqlite_url, tmp_path):
     platform = open_platform(Settings(sqlite_url, var_directory=tmp_path), entropy=random.Random(3).randbytes)
-    assert len(rows(platform, tables.ledger_entry)) == 1
+    assert len(rows(platform, tables.ledger_entry)) == 2
     platform.close()
 
 

@@ -126,6 +126,47 @@ def sample_counts(tasks, successes):
     return {"tasks": tasks, "successes": successes, "rate": successes / tasks if tasks else None}
 
 
+def sample_holdout():
+    return {
+        "epoch_id": 1,
+        "since": at(-3000),
+        "ledger_index": 1,
+        "share": 0.03,
+        "window_days": 28,
+        "counted_since": at(-3000),
+        "holdout": sample_counts(310, 221),
+        "rest": sample_counts(9_870, 8_712),
+        "difference": 0.1696,
+        "lower": 0.0584,
+        "upper": 0.2808,
+        "task_types": [
+            {
+                "task_type": "research_synthesis",
+                "holdout": sample_counts(310, 221),
+                "rest": sample_counts(9_870, 8_712),
+            }
+        ],
+    }
+
+
+SAMPLE_LAYER = {
+    "layer": "research_synthesis",
+    "experiments": [
+        {
+            "experiment_id": 5,
+            "parameter": "research_synthesis.timeout_seconds",
+            "kind": "change",
+            "state": "probation",
+            "scope": "task",
+            "treatment_share": 0.85,
+            "assigned_count": 120,
+            "started_at": at(56),
+            "closes_at": at(9000),
+        }
+    ],
+}
+
+
 def sample_sandbox(reason, *, is_frozen):
     placebo = {"experiment_id": 1, "units": 180, "cap_tasks": 400, "e_value": 0.7, "started_at": at(1)}
     return {
@@ -154,42 +195,6 @@ def sample_sandbox(reason, *, is_frozen):
             "running": placebo,
         },
         "freeze": {"reason": reason, "ledger_index": 18, "frozen_at": at(60)} if is_frozen else None,
-        "holdout": {
-            "epoch_id": 1,
-            "since": at(-3000),
-            "ledger_index": 1,
-            "share": 0.03,
-            "window_days": 28,
-            "counted_since": at(-3000),
-            "holdout": sample_counts(310, 221),
-            "rest": sample_counts(9_870, 8_712),
-            "difference": 0.1696,
-            "lower": 0.0584,
-            "upper": 0.2808,
-            "task_types": [
-                {
-                    "task_type": "research_synthesis",
-                    "holdout": sample_counts(310, 221),
-                    "rest": sample_counts(9_870, 8_712),
-                }
-            ],
-        },
-        "layers": [
-            {
-                "layer": "research_synthesis",
-                "experiments": [
-                    {
-                        "experiment_id": 5,
-                        "parameter": "research_synthesis.timeout_seconds",
-                        "kind": "change",
-                        "state": "probation",
-                        "scope": "task",
-                        "treatment_share": 0.85,
-                        "assigned_count": 120,
-                        "started_at": at(56),
-                        "closes_at": at(9000),
-                    }
-                ],
-            }
-        ],
+        "holdout": sample_holdout(),
+        "layers": [SAMPLE_LAYER],
     }
