@@ -20,7 +20,7 @@ from services.store.sql import Row
 from services.store.tx import Tx
 from services.store.views import certificates as kept
 
-LAST = 2**62
+LAST_ORDINAL = 2**31 - 1
 
 
 def certificate(tx: Tx, signer: Signer, experiment_id: int) -> dict[str, Any]:
@@ -67,9 +67,9 @@ def _entry(row: Row, tree: MerkleTree) -> dict[str, Any]:
 def _leg(tx: Tx, experiment: Row, leg: Leg) -> dict[str, Any]:
     """Return one leg: the kept records, and the claims of m and log E after each."""
     later = sql.find(tx, tables.probation, experiment_id=experiment["id"])
-    row, ordinals = experiment, range(LAST if later is None else later["first_ordinal"])
+    row, ordinals = experiment, range(LAST_ORDINAL if later is None else later["first_ordinal"])
     if leg is Leg.PROBATION and later is not None:
-        row, ordinals = later, range(later["first_ordinal"], LAST)
+        row, ordinals = later, range(later["first_ordinal"], LAST_ORDINAL)
     blob = sql.find(tx, tables.blob, sha256=row["records_sha256"])
     if blob is None:
         raise LedgerBrokenError(f"the records of the {leg} of experiment {experiment['id']} are missing")
