@@ -73,16 +73,18 @@ def _leg(tx: Tx, experiment: Row, leg: Leg) -> dict[str, Any]:
     blob = sql.find(tx, tables.blob, sha256=row["records_sha256"])
     if blob is None:
         raise LedgerBrokenError(f"the records of the {leg} of experiment {experiment['id']} are missing")
-    plan, state = leg_start(experiment, row, leg)
-    _, records = read_records(bytes(blob["content"]))
-    computed = claims_of(plan, state, records)
+    try:
+        plan, state = leg_start(experiment, row, leg)
+        computed = claims_of(plan, state, read_records(bytes(blob["content"]))[1])
+    except ValueError as error:
+        msg = f"the kept records of the {leg} of experiment {experiment['id']} do not replay: {error}"
+        raise LedgerBrokenError(msg) from error
     stored = kept.wealth_of_units(tx, experiment["id"], ordinals)
-    said = stored if len(stored) == len(records) else [claim.log_e for claim in computed]
+    means = [claim.mean for claim in computed] + [0.0] * len(stored)
     return {
         "leg": leg.value,
         "records": json.loads(bytes(blob["content"])),
         "claims": [
-            {"m": repr(claim.mean), "log_e": repr(log_e)} for claim, log_e in zip(computed, said, strict=True)
+            {"m": repr(mean), "log_e": repr(log_e)} for mean, log_e in zip(means, stored, strict=False)
         ],
     }
-

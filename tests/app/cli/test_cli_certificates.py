@@ -5,6 +5,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from services.domain.clock import WallClock
+from services.store import sql, tables
+from services.store.tx import Store
+
 ENDS = {
     "confirmed": "confirmed",
     "rolled_back": "rolled back",
@@ -157,3 +161,39 @@ def test_a_show_has_both_legs_both_arms_and_the_guardrails(in_history, kept_hist
         assert heading in said
     assert "probation\ttask_success" in said
     assert "confirm_threshold\t" in said
+
+
+def test_a_figure_changed_in_the_database_is_named(history, nacre, monkeypatch):
+    monkeypatch.setenv("NACRE_VAR", str(history.folder))
+    number = history.ids["rolled_back"]
+    store = Store(history.url, WallClock())
+    with store.write(actor="test") as tx:
+        folded = [row for row in sql.find_all(tx, tables.exposure, experiment_id=number) if row["is_folded"]]
+        changed = sorted(folded, key=lambda row: row["ordinal"])[12]
+        sql.update(tx, tables.exposure, {"id": changed["id"]}, log_e=changed["log_e"] + 0.5)
+    store.close()
+    ran = nacre("experiment", "verify", number, "--database", history.url)
+    assert ran.code == 1
+    assert ran.err.startswith(f"NOT OK: experiment {number}: trial: record 12: log E is ")
+    store = Store(history.url, WallClock())
+    with store.write(actor="test") as tx:
+        sql.update(tx, tables.exposure, {"id": changed["id"]}, is_folded=False, log_e=changed["log_e"])
+    store.close()
+    gone = nacre("experiment", "verify", number, "--database", history.url)
+    assert (gone.code, "trial: record 12: log E is " in gone.err) == (1, True)
+
+
+def test_records_that_do_not_replay_any_more_are_a_broken_ledger(history, nacre, monkeypatch):
+    monkeypatch.setenv("NACRE_VAR", str(history.folder))
+    number = history.ids["futile"]
+    store = Store(history.url, WallClock())
+    with store.write(actor="test") as tx:
+        digest = sql.find(tx, tables.experiment, id=number)["records_sha256"]
+        content = bytes(sql.find(tx, tables.blob, sha256=digest)["content"])
+        changed = content.replace(b'"1.0","agent:1"', b'"7.0","agent:1"', 1)
+        assert changed != content
+        sql.update(tx, tables.blob, {"sha256": digest}, content=changed)
+    store.close()
+    ran = nacre("experiment", "verify", number, "--database", history.url)
+    assert (ran.code, ran.out) == (1, "")
+    assert "do not replay: outcome: " in ran.err
