@@ -184,7 +184,7 @@ def drawn_legs(experiment: Row) -> list[charts.WealthLeg]:
         if leg is None:
             continue
         told = [p for p in experiment.get("path") or [] if p["leg"] == name]
-        full = max((point["share"] for point in told), default=0.0)
+        ramp = experiment["plan"].get("ramp_share") if name is Leg.TRIAL else None
         legs.append(
             charts.WealthLeg(
                 [
@@ -194,7 +194,7 @@ def drawn_legs(experiment: Row) -> list[charts.WealthLeg]:
                 ],
                 leg["threshold_log_e"],
                 name.value,
-                sum(point["share"] < full for point in told) if name is Leg.TRIAL else 0,
+                0 if ramp is None else sum(point["share"] == float(ramp) for point in told),
                 is_shaded=name is Leg.PROBATION,
             )
         )

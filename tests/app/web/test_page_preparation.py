@@ -220,7 +220,8 @@ def test_both_legs_are_drawn_with_their_own_lines_and_the_ramp():
     assert (trial.name, probation.name) == ("trial", "probation")
     assert (trial.ramp_tasks, probation.ramp_tasks, probation.is_shaded) == (10, 0, True)
     assert probation.threshold_log_e > trial.threshold_log_e
-    assert len(drawn_legs(RUNNING.get_experiment(None, 5))) == 1
+    (ramping,) = drawn_legs(RUNNING.get_experiment(None, 5))
+    assert ramping.ramp_tasks == len(ramping.path) == 21
 
 
 def test_the_holdout_says_whether_no_change_at_all_is_possible():
