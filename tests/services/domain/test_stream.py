@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.domain.bet import PlanRefusedError
-from services.domain.stream import GAMMA_SCALE, StreamRule, gamma, next_level
+from services.domain.stream import StreamRule, gamma, next_level
 
 ALPHA = 0.05
 
 
 def plain_gamma(j):
-    return 0.07720838 * math.log(max(j, 2)) / (j * math.exp(math.sqrt(math.log(j)))) if j >= 1 else 0.0
+    return 1 / ((j + 20) ** 2 * (math.pi**2 / 6 - sum(n**-2 for n in range(1, 21)))) if j >= 1 else 0.0
 
 
 def plain_lord(alpha, position, rejections):
@@ -70,9 +70,9 @@ def test_the_order_of_what_is_known_does_not_matter():
 def test_gammas_fall_and_sum_to_no_more_than_one():
     terms = [gamma(j) for j in range(1, 200_001)]
     assert all(later < earlier for earlier, later in itertools.pairwise(terms))
-    x = math.sqrt(math.log(200_000.5))  # ∫ 2·c·u³·e^(−u) du beyond: the rest of the sum
-    rest = 2 * GAMMA_SCALE * math.exp(-x) * (x**3 + 3 * x**2 + 6 * x + 6)
-    assert sum(terms) + rest == pytest.approx(0.9763, abs=1e-4)  # the published constant spends 97.6 %
+    rest = terms[-1] * 200_020**2 / 200_020.5  # ∫ dx/(x + 20)² beyond: the rest of the sum
+    assert sum(terms) + rest == pytest.approx(1, abs=1e-9)
+    assert sum(terms[:20]) == pytest.approx(0.5, abs=0.02), "half is spent on the next twenty"
     assert (gamma(0), gamma(-3)) == (0.0, 0.0)
 
 
