@@ -8,11 +8,11 @@ Whether an idea is any good stands in the environment, where no agent looks.
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from app.simulation.environment import Change, Environment
+from app.simulation.environment import Change, Environment, expit, logit
 from app.simulation.fleet import ASK_MICROCREDITS, Fleet
 from app.simulation.stage import Stage, acting
 from services import meta_task_market, proposal_system
@@ -36,8 +36,8 @@ from services.store.tx import Tx
 FACTORS = (0.6, 0.7, 0.8, 1.25, 1.4, 1.6)
 LONGER = Decimal(2)
 LONGEST = Decimal(360)
-LARGER_CLAIM = 1.15
-CLAIMS = 16
+IDEAS_AT_ONCE = 100
+"""How many ideas in a row a proposer drops, when each is too small to be tested, before it waits."""
 DECIMALS = Decimal("0.0001")
 SMALLEST_EFFECT = 0.005
 HEADROOM = 0.98
@@ -49,14 +49,24 @@ CAP_DAYS = 7
 PAUSE_SECONDS = 2.0
 """How long after a trial its kind's next proposal is filed: longer than the cool-off of a repeated one."""
 TOO_SMALL = frozenset({"admission_refused", "confirmation_refused"})
-"""Codes of refusals that a larger claim may overcome."""
+"""Codes of refusals for what could not be shown within the caps: the idea is dropped, no larger gain claimed."""
 
 
 class Idea(NamedTuple):
-    """What somebody thinks of: the gain claimed, and (the truth) what it adds to the log-odds of success."""
+    """What somebody thinks of: the gain claimed, and (the truth) what it adds to the log-odds of success.
+
+    The claim is in points of the success rate, or in log-odds where `claimed_log_odds` is given.
+    """
 
     effect: float
     log_odds: float
+    claimed_log_odds: float | None = None
+
+    def claim(self, rate: float) -> float:
+        """Return the gain that is claimed at a success rate."""
+        if self.claimed_log_odds is None:
+            return self.effect
+        return expit(logit(rate) + self.claimed_log_odds) - rate
 
 
 @dataclass
@@ -96,10 +106,12 @@ class Proposers:
     cap_tasks: int
     warm_up_seconds: float
     laps: int | None = None
+    proposals: int | None = None
     seats: dict[str, Seat] = field(default_factory=dict)
     electors: list[int] = field(default_factory=list)
     filed: list[Filed] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
+    dropped: list[Idea] = field(default_factory=list)
     unvoted: list[int] = field(default_factory=list)
     touched_seconds: float = 0.0
     is_exhausted: bool = False
@@ -122,8 +134,8 @@ class Proposers:
             self._investigate(self.laps)
             return
         for seat in self.seats.values():
-            if seat.proposal_id is None and (idea := self._next_idea(seat)) is not None:
-                self._file(seat, idea, None)
+            if seat.proposal_id is None and self._may_file(seat):
+                self._file(seat, None)
 
     @property
     def undecided(self) -> int:
@@ -144,16 +156,15 @@ class Proposers:
             for agent_id in self.electors:
                 agent_registry.touch(tx, agent_id)
 
-    def _next_idea(self, seat: Seat) -> Idea | None:
-        """Return the next idea, None before there is evidence, without a free parameter, or at the end."""
+    def _may_file(self, seat: Seat) -> bool:
+        """Tell whether there is evidence, a free parameter, and anything left to file."""
         now_seconds = self.stage.elapsed_seconds
         is_early = now_seconds < max(self.warm_up_seconds, seat.freed_seconds + PAUSE_SECONDS)
         is_unseen = len(self.fleet.ended.get(seat.kind, ())) < WARM_UP_TASKS
         if is_early or is_unseen or not self._free_parameters(seat):
-            return None
-        idea = next(self.ideas, None)
-        self.is_exhausted = self.is_exhausted or idea is None
-        return idea
+            return False
+        self.is_exhausted = self.is_exhausted or len(self.filed) == self.proposals
+        return not self.is_exhausted
 
     def _free_parameters(self, seat: Seat) -> list[str]:
         names = (f"{seat.kind}.{suffix}" for suffix in self.suffixes)
@@ -236,12 +247,11 @@ class Proposers:
                 )
 
     def _work_on(self, seat: Seat, task: Row) -> None:
-        idea = self._next_idea(seat)
-        if idea is None:
+        if not self._may_file(seat):
             return
         with self.stage.write(seat.agent_id) as tx:
             lease = meta_task_market.take_lease(tx, agent_id=seat.agent_id, task_id=task["id"])
-        self._file(seat, idea, task["id"])
+        self._file(seat, task["id"])
         found: dict[str, Any] = {"proposal_id": seat.proposal_id, "finding": "simulated"}
         with self.stage.write(seat.agent_id) as tx:
             meta_task_market.submit_result(
@@ -254,29 +264,35 @@ class Proposers:
                 handoff=Handoff("looked", found, ""),
             )
 
-    def _file(self, seat: Seat, idea: Idea, meta_task_id: int | None) -> None:
-        """File an idea; where its claim is too small to be tested within the cap, claim more."""
-        rate, evidence = self.fleet.seen(seat.kind)
-        highest = (1.0 - rate) * HEADROOM
-        effect = min(max(idea.effect, SMALLEST_EFFECT), highest)
-        draft = self._draft(seat, effect, evidence, meta_task_id)
-        registry = self.stage.platform.registry
-        for _ in range(CLAIMS):
-            try:
-                with self.stage.write(seat.agent_id) as tx:
-                    number = proposal_system.file_proposal(tx, registry, draft, seat.agent_id)
-                    row = sql.find(tx, tables.proposal, id=number)
-            except NacreError as error:
-                if error.code in TOO_SMALL and effect < highest:
-                    effect = min(effect * LARGER_CLAIM, highest)
-                    draft = replace(draft, expected_effect=f"{effect:.4f}")
-                    continue
-                self.refused[error.code] += 1
+    def _file(self, seat: Seat, meta_task_id: int | None) -> None:
+        """File the next idea that can be tested; those whose gain is too small for the caps are dropped."""
+        for _ in range(IDEAS_AT_ONCE):
+            idea = next(self.ideas, None)
+            if idea is None:
+                self.is_exhausted = True
                 return
-            assert row is not None  # noqa: S101 (inserted in this transaction)
-            self._take(seat, Filed(number, idea.log_odds, effect), str(row["to_value"]), draft.parameter)
-            return
-        self.refused["claims_exhausted"] += 1
+            code = self._try(seat, idea, meta_task_id)
+            if code is None:
+                return
+            self.refused[code] += 1
+            self.dropped.append(idea)
+            if code not in TOO_SMALL:
+                return
+
+    def _try(self, seat: Seat, idea: Idea, meta_task_id: int | None) -> str | None:
+        """File one idea; return the code of its refusal, or None where it was taken."""
+        rate, evidence = self.fleet.seen(seat.kind)
+        effect = min(max(idea.claim(rate), SMALLEST_EFFECT), (1.0 - rate) * HEADROOM)
+        draft = self._draft(seat, effect, evidence, meta_task_id)
+        try:
+            with self.stage.write(seat.agent_id) as tx:
+                number = proposal_system.file_proposal(tx, self.stage.platform.registry, draft, seat.agent_id)
+                row = sql.find(tx, tables.proposal, id=number)
+        except NacreError as error:
+            return error.code
+        assert row is not None  # noqa: S101 (inserted in this transaction)
+        self._take(seat, Filed(number, idea.log_odds, effect), str(row["to_value"]), draft.parameter)
+        return None
 
     def _draft(
         self, seat: Seat, effect: float, evidence: Sequence[int], meta_task_id: int | None

@@ -14,6 +14,7 @@ from typing import Any
 
 from scipy.special import betaincinv
 
+from app.simulation.proposers import Idea
 from app.simulation.scenario_world import ScenarioWorld
 from app.simulation.scenarios import LAPS, Scenario
 from services import evolution_ledger
@@ -162,7 +163,7 @@ def report_of(world: ScenarioWorld, effort: Effort) -> dict[str, Any]:
         },
         "experiments": _experiments(experiments, platform_facts["experiments"]),
         "rates": _rates(experiments, declared),
-        "truth": _truth(experiments),
+        "truth": _truth(experiments, world.proposers.dropped),
         "levels": _levels(experiments),
         "placebos": {
             "ended": counted.placebo_verdicts.total(),
@@ -249,7 +250,8 @@ def _rates(experiments: list[Ended], declared: float) -> dict[str, Any]:
     }
 
 
-def _truth(experiments: list[Ended]) -> dict[str, Any]:
+def _truth(experiments: list[Ended], dropped: list[Idea]) -> dict[str, Any]:
+    """Return what became of changes that are truly better, those too small to be tried included."""
     better = [one for one in experiments if one.log_odds is not None and one.log_odds > 0]
     provisional = [one for one in experiments if one.is_provisional]
     confirmed = [one for one in experiments if one.is_confirmed]
@@ -257,8 +259,12 @@ def _truth(experiments: list[Ended]) -> dict[str, Any]:
     def false(of: list[Ended]) -> dict[str, object]:
         return Rate(sum((one.log_odds or 0.0) <= 0 for one in of), len(of)).to_payload()
 
+    untried = sum(idea.log_odds > 0 for idea in dropped)
+    found = sum(one.is_confirmed for one in better)
     return {
         "better": len(better),
+        "better_too_small": untried,
+        "confirmed_of_all_better": Rate(found, len(better) + untried).to_payload(),
         "no_better": len(experiments) - len(better),
         "false_share_of_provisional": false(provisional),
         "false_share_of_confirmed": false(confirmed),

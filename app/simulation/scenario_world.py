@@ -7,7 +7,6 @@ nothing: the report reads the ledger and the tables.
 
 import random
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 
 from app.settings import Profile
@@ -60,11 +59,12 @@ class ScenarioWorld:
             self.environment,
             self.fleet,
             self._generator("proposers"),
-            ideas if self.is_in_laps else islice(ideas, scenario.count),
+            ideas,
             scenario.suffixes,
             scenario.cap_tasks,
             scenario.warm_up_seconds,
             laps=scenario.count if self.is_in_laps else None,
+            proposals=None if self.is_in_laps else scenario.count,
         )
         self.open_laps: dict[str, int] = {}
         self.laps = 0

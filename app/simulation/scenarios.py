@@ -5,11 +5,12 @@ about proposed changes, traffic and the platform's starting values. Whatever is 
 It never touches a platform.
 """
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from app.simulation.environment import Trend, expit, logit
+from app.simulation.environment import Trend, logit
 from app.simulation.proposers import Idea
 from app.simulation.task_types import DIALS, TIMEOUT, dial_name
 
@@ -36,6 +37,8 @@ STREAM_BASES = (0.60, 0.92)
 STREAM_GAIN_LOG_ODDS = (0.15, 1.2)
 STREAM_BETTER_SHARE = 0.10
 CLAIMED_GAINS = (0.05, 0.20)
+CLAIM_SPREAD = 0.3
+"""Standard deviation of the logarithm of claimed over true gain: agents do not know what they will find."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +103,19 @@ def useless(rng: random.Random, _bases: Sequence[float]) -> Iterator[Idea]:
         yield Idea(rng.uniform(*CLAIMED_GAINS), 0.0)
 
 
-def one_in_ten(rng: random.Random, bases: Sequence[float]) -> Iterator[Idea]:
-    """Yield ideas of which 10 % add 0.15 to 1.2 to the log-odds; all claim a gain of that kind."""
+def one_in_ten(rng: random.Random, _bases: Sequence[float]) -> Iterator[Idea]:
+    """Yield ideas of which 10 % add 0.15 to 1.2 to the log-odds; all claim such a gain, give or take."""
     while True:
         is_better = rng.random() < STREAM_BETTER_SHARE
-        gain, base = rng.uniform(*STREAM_GAIN_LOG_ODDS), rng.choice(bases)
-        yield Idea(expit(logit(base) + gain) - base, gain if is_better else 0.0)
+        gain = rng.uniform(*STREAM_GAIN_LOG_ODDS)
+        claimed = gain * math.exp(rng.gauss(0.0, CLAIM_SPREAD))
+        yield Idea(0.0, gain if is_better else 0.0, claimed)
 
 
 def harmful(rng: random.Random, _bases: Sequence[float]) -> Iterator[Idea]:
     """Yield ideas that take success from 0.90 to 0.75, each claimed to gain something."""
     while True:
-        yield Idea(rng.uniform(0.04, 0.08), logit(0.75) - logit(0.90))
+        yield Idea(rng.uniform(0.05, 0.09), logit(0.75) - logit(0.90))
 
 
 def spread(low: float, high: float, kinds: int) -> tuple[float, ...]:

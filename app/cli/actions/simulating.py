@@ -113,6 +113,7 @@ def facts_of(report: Mapping[str, Any]) -> dict[str, Any]:
     if truth["better"]:
         facts["found, provisional"] = _rate(truth["power_provisional"])
         facts["found, confirmed"] = _rate(truth["power_confirmed"])
+        facts["found, of all ideas"] = _rate(truth["confirmed_of_all_better"])
         facts["false of confirmed"] = _rate(truth["false_share_of_confirmed"])
     if report["placebos"]["ended"]:
         facts["placebos that won"] = _rate(report["placebos"]["promoted"])
