@@ -49,7 +49,7 @@ CAP_DAYS = 7
 PAUSE_SECONDS = 2.0
 """How long after a trial its kind's next proposal is filed: longer than the cool-off of a repeated one."""
 TOO_SMALL = frozenset({"admission_refused", "confirmation_refused"})
-"""Codes of refusals for what could not be shown within the caps: the idea is dropped, no larger gain claimed."""
+"""Codes of refusals for what the caps cannot show: the idea is dropped, no larger gain is claimed."""
 
 
 class Idea(NamedTuple):

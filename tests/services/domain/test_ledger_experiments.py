@@ -53,7 +53,7 @@ def planned(**fields: Any) -> Edit:
         ({"stream_position": 0}, "this is experiment 1 of the stream"),
         ({"stream_rule": "e_lond"}, "levels are drawn by lord"),
         ({"stream_rule": "mine"}, "stream_rule of the EXPERIMENT_STARTED payload is not one of"),
-        ({"confirm_alpha": "0.05"}, "confirm_alpha is 0.05, the stream gives 0.0013"),
+        ({"confirm_alpha": "0.05"}, "confirm_alpha is 0.05, the stream gives 0.0011"),
         ({"confirm_alpha": repr(level_of(1) * (1 + 1e-7))}, "the stream gives"),
         ({"confirm_alpha": "high"}, "confirm_alpha .* is not a decimal"),
         ({"scope": "agent"}, "the scope is not what was voted on"),
@@ -216,7 +216,7 @@ def test_records_of_the_other_leg_do_not_count():
     [
         (planned(treatment_share="0.5"), "probation's share is 0.5, the config says 0.85"),
         (planned(cap_tasks=10**9), "probation's cap_tasks is 1000000000, the config says 400"),
-        (planned(alpha="0.05"), "probation's alpha is 0.05, the trial gives 0.0013"),
+        (planned(alpha="0.05"), "probation's alpha is 0.05, the trial gives 0.0011"),
         (planned(is_proof_required=False), "probation's is_proof_required is False, the trial gives True"),
         (planned(guardrails=[]), "probation's guardrails is .*, the trial gives"),
         (planned(harm_evidence="1e9"), "probation's harm_evidence is"),
