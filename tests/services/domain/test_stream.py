@@ -54,7 +54,9 @@ def test_e_lond_is_its_share_times_the_confirmations(case, alpha):
 
 def test_worked_levels():
     first = [next_level(StreamRule.LORD, ALPHA, j, []) for j in (1, 2, 3, 10, 100)]
-    assert first == pytest.approx([1.162362e-03, 1.059094e-03, 9.690011e-04, 5.695573e-04, 3.559733e-05], rel=1e-6)
+    assert first == pytest.approx(
+        [1.162362e-03, 1.059094e-03, 9.690011e-04, 5.695573e-04, 3.559733e-05], rel=1e-6
+    )
     after = next_level(StreamRule.LORD, ALPHA, 11, [10])
     assert after == pytest.approx(0.025 * gamma(11) + 0.025 * gamma(1), rel=1e-12)
     twice = next_level(StreamRule.LORD, ALPHA, 11, [10, 10])
