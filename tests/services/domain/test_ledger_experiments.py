@@ -11,8 +11,9 @@ from services.domain.ledger_records import records_bytes
 from services.domain.ledger_schema import EntryType
 from services.domain.sequential import Record
 from services.domain.stream import StreamRule, next_level
-from tests.services.domain.ledger_evidence import HELD, PLAN, WON, WON_2, Bet, level_of, sha, trial
+from tests.services.domain.ledger_evidence import HELD, LOST, PLAN, WON, WON_2, Bet, level_of, sha, trial
 from tests.services.domain.ledger_history import (
+    FIRST,
     HONEST,
     OTHER,
     PARAMETER,
@@ -25,7 +26,9 @@ from tests.services.domain.ledger_history import (
     assert_found,
     change,
     first,
+    first_steps,
     honest_steps,
+    probation_of,
     repeated,
     rewritten,
     started,
@@ -338,6 +341,13 @@ def test_an_older_promotion_is_not_rolled_back_under_a_running_experiment():
     )
 
 
+def test_a_parameter_is_free_after_a_lost_trial():
+    steps = until("recovered")
+    del steps[HONEST.index("promoted") :]
+    steps[-1].payload.update({**LOST.verdict(), "proposal_id": 1})
+    assert write([*steps, *third("0.9", stream_position=2, known=[])]).audit().ok
+
+
 def refusal(number: int, experiment_id: int | None) -> Step:
     facts = {"proposal_id": number, "experiment_id": experiment_id, "parameter": PARAMETER, "reason": "r"}
     return Step("no", EntryType.REFUSED, facts)
@@ -389,3 +399,10 @@ def test_the_first_format_is_held_to_its_own_rules():
 def test_a_confirmation_of_the_second_format_needs_a_probation():
     ledger = without("probation", "held")
     assert_found(ledger.audit(), ledger.index("confirmed"), "its probation was not won")
+
+
+def test_the_first_format_has_no_probation_without_a_level_to_be_confirmed_at():
+    steps = [*first_steps()[:15], Step("probation", EntryType.PROBATION_STARTED, probation_of(HELD))]
+    ledger = write(steps)
+    ledger.blobs.update(FIRST.blobs)
+    assert_found(ledger.audit(), 15, "no level to be confirmed at")
