@@ -28,7 +28,8 @@ class AuditReport:
 
     `size`, `root_hex` and `config` are of the entries accepted before checking stopped: of the whole
     ledger when `ok`. `first_error_index` is the first entry that is wrong (or missing), `reason` one
-    sentence about it; None and "" when there is none.
+    sentence about it; None and "" when there is none. `format` is what the first entry states: in format 1
+    (ledgers begun before probation) a promotion needs no level and no confirmation.
     """
 
     size: int
@@ -36,6 +37,7 @@ class AuditReport:
     config: dict[str, str]
     first_error_index: int | None
     reason: str
+    format: int
 
     @property
     def ok(self) -> bool:
@@ -89,7 +91,8 @@ class _Audit:
         self.claimed_root_hex = ""
 
     def report(self, index: int | None, reason: str) -> AuditReport:
-        return AuditReport(self.frontier.size, self.root_hex, dict(self.history.config), index, reason)
+        history, size = self.history, self.frontier.size
+        return AuditReport(size, self.root_hex, dict(history.config), index, reason, history.format)
 
     def run(self, checkpoints: Iterable[tuple[str, Checkpoint]]) -> None:
         """Raise _Finding at the first error."""

@@ -20,7 +20,7 @@ def frozen(tx: Tx) -> Row | None:
 
 
 def judge_placebos(tx: Tx) -> bool:
-    """Freeze promotion when the placebos ended since the last freeze was lifted have won too often."""
+    """Freeze promotion when the placebos begun since the last freeze was lifted have won too often."""
     if frozen(tx) is not None:
         return False
     wins, ended = governance.placebo_counts(tx, governance.last_lifted_us(tx))

@@ -180,13 +180,13 @@ def stream_so_far(tx: Tx) -> tuple[int, list[int]]:
 
 
 def placebo_counts(tx: Tx, since_us: int) -> tuple[int, int]:
-    """Return (wins, ends) of the placebos that ended at or after an instant, invalid ones aside."""
+    """Return (wins, ends) of the placebos that began at or after an instant, invalid ones aside."""
     won = func.sum(case((experiment.c.verdict == Verdict.WIN, 1), else_=0))
     statement = select(func.coalesce(won, 0).label("wins"), func.count().label("ended")).where(
         experiment.c.kind == ExperimentKind.PLACEBO,
         experiment.c.verdict.is_not(None),
         experiment.c.verdict != Verdict.INVALID,
-        experiment.c.ended_at_us >= since_us,
+        experiment.c.started_at_us >= since_us,
     )
     row = rows(tx, statement)[0]
     return int(row["wins"]), int(row["ended"])

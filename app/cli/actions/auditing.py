@@ -19,6 +19,7 @@ from services import evolution_ledger
 from services.domain.errors import InvalidValueError
 from services.domain.hash_chain import parse_checkpoint
 from services.domain.ledger_audit import AuditReport
+from services.domain.ledger_schema import FORMAT
 
 ED25519_KEY_BYTES = 33
 KEY_PARTS = 3
@@ -48,6 +49,7 @@ def verify(file: str, checkpoint: str | None, key: str | None, *, as_json: bool)
                 "ok": is_ok,
                 "size": report.size,
                 "root": report.root_hex,
+                "format": report.format,
                 "first_error_index": report.first_error_index,
                 "reason": reason,
                 "signature": finding.signature,
@@ -55,7 +57,10 @@ def verify(file: str, checkpoint: str | None, key: str | None, *, as_json: bool)
         )
     elif is_ok:
         signature = finding.signature.replace("_", " ")
-        say_line(f"OK: {report.size} entries, root {report.root_hex}, signature {signature}")
+        said = f"{report.size} entries of format {report.format}, root {report.root_hex}"
+        say_line(f"OK: {said}, signature {signature}")
+        if report.format < FORMAT:
+            say_note(f"format {report.format} asks for no probation: its promotions were not confirmed")
     elif report.ok:
         say_note(f"NOT OK: {reason}")
     else:

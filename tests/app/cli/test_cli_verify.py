@@ -49,7 +49,7 @@ def test_a_good_ledger_is_ok_with_size_and_root(lap, export, verify, key):
     head = lap.get("/ledger/checkpoint").json()
     ran = verify(write(lines))
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == f"OK: {head['size']} entries, root {head['root']}, signature not checked\n"
+    assert ran.out == f"OK: {head['size']} entries of format 2, root {head['root']}, signature not checked\n"
     assert "signature valid" in verify(write(lines), "--key", key).out
     told = verify(write(lines), "--key", key, "--json").json
     assert told == {
