@@ -55,6 +55,7 @@ def test_a_good_ledger_is_ok_with_size_and_root(lap, export, verify, key):
     assert told == {
         "ok": True,
         "size": head["size"],
+        "format": 2,
         "root": head["root"],
         "first_error_index": None,
         "reason": "",
