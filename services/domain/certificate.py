@@ -14,7 +14,13 @@ from typing import Any, Final
 from services.domain.assignment import opens
 from services.domain.bet import predictable_mean
 from services.domain.canonical import canonical_bytes
-from services.domain.certified_entries import CertifiedEntry, check_entries, check_level, one_of
+from services.domain.certified_entries import (
+    CertifiedEntry,
+    check_checkpoint,
+    check_entries,
+    check_level,
+    one_of,
+)
 from services.domain.ledger_records import (
     TOLERANCE,
     EvidenceRefusedError,
@@ -39,6 +45,8 @@ from services.domain.states import ExperimentKind, Leg
 FORMAT: Final = "nacre-certificate/1"
 """What the first field of a certificate says."""
 DIGITS: Final = 7
+FIELDS: Final = ("format", "experiment_id", "kind", "checkpoint", "entries", "stream", "legs")
+CHECKPOINT_FIELDS: Final = ("origin", "size", "root", "note")
 
 
 class CertificateError(ValueError):
@@ -64,10 +72,14 @@ class CertifiedLeg:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate as read, nothing of it checked but its form."""
+    """A certificate as read, nothing of it checked but its form.
+
+    checkpoint: origin, size and root (hexadecimal) as they stand beside the note for reading.
+    """
 
     experiment_id: int
     kind: ExperimentKind
+    checkpoint: Mapping[str, Any]
     note: str
     entries: tuple[CertifiedEntry, ...]
     stream: tuple[CertifiedEntry, ...]
@@ -121,14 +133,17 @@ def read_certificate(content: object) -> Certificate:
     """Return the certificate that a JSON value spells; raise CertificateError for anything else."""
     if not isinstance(content, Mapping) or content.get("format") != FORMAT:
         raise CertificateError(f"it does not say format {FORMAT!r}; `nacre experiment export` writes one")
+    _no_more_than(content, FIELDS, "")
     try:
         number, kind = content["experiment_id"], ExperimentKind(content["kind"])
         if type(number) is not int:
             raise CertificateError("experiment_id is not an integer")
+        checkpoint = _checkpoint(content["checkpoint"])
         return Certificate(
             number,
             kind,
-            _text(content["checkpoint"], "note"),
+            checkpoint,
+            _text(checkpoint, "note"),
             tuple(CertifiedEntry.read(item) for item in _list(content, "entries")),
             tuple(CertifiedEntry.read(item) for item in _list(content, "stream")),
             tuple(_leg(item) for item in _list(content, "legs")),
@@ -142,12 +157,13 @@ def read_certificate(content: object) -> Certificate:
 def verify_certificate(certificate: Certificate) -> Finding:
     """Recompute everything a certificate says and return what was found; never raises for a difference.
 
-    In this order: the entries and their proofs, the start and its level, the trial, what followed from it,
+    In this order: the checkpoint, the entries and their proofs, the start and its level, the trial, what followed from it,
     the probation, what followed from that.
     """
     legs: list[LegFinding] = []
     outcome = "unknown"
     try:
+        check_checkpoint(certificate.note, certificate.checkpoint)
         check_entries(certificate.note, (*certificate.entries, *certificate.stream))
         started = _started(certificate)
         plan = BetPlan.from_payload(started.payload["plan"])
@@ -335,6 +351,23 @@ def _check_surplus(certificate: Certificate, legs: Iterable[LegFinding]) -> None
     for item in certificate.legs:
         if item.leg not in checked or sum(other.leg is item.leg for other in certificate.legs) > 1:
             raise EvidenceRefusedError(f"there are records of a {item.leg} that no verdict speaks of")
+
+
+def _no_more_than(item: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    """Refuse a field that nothing checks: a reader would take it for part of what holds."""
+    unknown = sorted(str(name) for name in item if name not in known)
+    if unknown:
+        raise CertificateError(f"the field {where}{unknown[0][:40]!a} is not one of {', '.join(known)}")
+
+
+def _checkpoint(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(item, Mapping):
+        raise CertificateError("checkpoint is not an object")
+    _no_more_than(item, CHECKPOINT_FIELDS, "checkpoint.")
+    for name in CHECKPOINT_FIELDS:
+        if name not in item:
+            raise CertificateError(f"the field 'checkpoint.{name}' is missing")
+    return item
 
 
 def _leg(item: Mapping[str, Any]) -> CertifiedLeg:

@@ -64,12 +64,26 @@ class CertifiedEntry:
         return payload
 
 
-def check_entries(note: str, entries: Iterable[CertifiedEntry]) -> None:
-    """Raise EvidenceRefusedError for the first entry that is not what its leaf says, or not in the log."""
+def check_checkpoint(note: str, stated: Mapping[str, Any]) -> None:
+    """Raise EvidenceRefusedError where origin, size or root beside a checkpoint's note is not the note's own."""
+    origin, size, root = _parsed(note)
+    for name, said in (("origin", origin), ("size", size), ("root", root.hex())):
+        if type(stated[name]) is not type(said) or stated[name] != said:
+            raise EvidenceRefusedError(
+                f"checkpoint: {name} is {_short(stated[name])}, its note says {_short(said)}"
+            )
+
+
+def _parsed(note: str) -> tuple[str, int, bytes]:
     try:
-        _, size, root = parse_checkpoint(note)
+        return parse_checkpoint(note)
     except ValueError as error:
         raise EvidenceRefusedError(f"the checkpoint is none: {error}") from error
+
+
+def check_entries(note: str, entries: Iterable[CertifiedEntry]) -> None:
+    """Raise EvidenceRefusedError for the first entry that is not what its leaf says, or not in the log."""
+    _, size, root = _parsed(note)
     for entry in sorted(entries, key=lambda entry: entry.index):
         try:
             envelope = read_envelope(entry.leaf)

@@ -81,6 +81,37 @@ def test_a_changed_record_is_named_with_both_figures(in_history, nacre, kept_his
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("root", "00" * 32), ("size", 7), ("origin", "other"), ("origin", None)]
+)
+def test_a_checkpoint_that_is_not_its_notes_is_named(in_history, nacre, kept_history, tmp_path, name, value):
+    certificate = json.loads(in_history("experiment", "export", kept_history.ids["futile"]).out)
+    true = certificate["checkpoint"][name]
+    certificate["checkpoint"][name] = value
+    file = tmp_path / "changed.json"
+    file.write_text(json.dumps(certificate))
+    ran = nacre("experiment", "verify", file)
+    assert (ran.code, ran.out) == (1, "")
+    assert f"checkpoint: {name} is {value!r}, its note says {true!r}" in ran.err
+
+
+@pytest.mark.parametrize("place", [(), ("checkpoint",)])
+def test_a_field_that_nothing_checks_is_refused(in_history, nacre, kept_history, tmp_path, place):
+    certificate = json.loads(in_history("experiment", "export", kept_history.ids["futile"]).out)
+    holder = certificate
+    for name in place:
+        holder = holder[name]
+    holder["verdict"] = "win"
+    file = tmp_path / "more.json"
+    file.write_text(json.dumps(certificate))
+    ran = nacre("experiment", "verify", file)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"the field {'.'.join((*place, ''))}'verdict' is not one of " in ran.err
+    del holder["verdict"]
+    file.write_text(json.dumps(certificate))
+    assert nacre("experiment", "verify", file).code == 0
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         ("", "is not JSON"),
