@@ -47,8 +47,9 @@ def verify(
 ) -> int:
     """Recompute an experiment from its records: arms, shares, m, E, limits, level, verdict.
 
-    Prints OK with what the records give, or the first difference, and then exits with 1. With a FILE it needs
-    no database.
+    Prints OK with the state that the experiment is in and what the records give, or the first difference.
+    With a FILE it needs no database. Exits with 0 when everything holds, 1 when something differs or the
+    signature is not the key's, 2 when there is no such experiment, no verdict yet, or FILE is no certificate.
     """
     return int(load("app.cli.actions.certifying:verify")(database, subject, key, as_json=as_json))
 
@@ -62,26 +63,27 @@ def plot(
 ) -> int:
     """Draw the evidence task by task, as an SVG that stands alone: both legs, their lines, both arms.
 
-    With an ID also an experiment that still runs can be drawn; with a FILE it needs no database.
+    With an ID also an experiment that still runs can be drawn; with a FILE it needs no database. Exits with 1
+    when a FILE does not hold (nothing is drawn), 2 when there is no such experiment or FILE is no certificate.
     """
     return int(load("app.cli.actions.plotting:plot")(database, subject, out))
 
 
 def add_to(group: typer.Typer) -> None:
     """Put these commands on the group of experiments."""
-    group.command("export", **examples("nacre experiment export 1 --out experiment-1.json"))(export)
+    group.command("export", **examples("nacre experiment export 2 --out experiment-2.json"))(export)
     group.command(
         "verify",
         **examples(
-            "nacre experiment verify experiment-1.json",
-            "nacre experiment verify experiment-1.json --key nacre+1f2e3d4c+AQ…",
-            "nacre experiment verify 1",
+            "nacre experiment verify experiment-2.json",
+            "nacre experiment verify experiment-2.json --key nacre+1f2e3d4c+AQ…",
+            "nacre experiment verify 2",
         ),
     )(verify)
     group.command(
         "plot",
         **examples(
-            "nacre experiment plot 1 --out wealth.svg",
-            "nacre experiment plot experiment-1.json --out wealth.svg",
+            "nacre experiment plot 2 --out wealth.svg",
+            "nacre experiment plot experiment-2.json --out wealth.svg",
         ),
     )(plot)

@@ -40,7 +40,7 @@ def list_experiments(
     return int(load(f"{READING}:show_page")("experiment", database, asked, as_json=as_json))
 
 
-@experiments.command("show", **examples("nacre experiment show 1 --json"))
+@experiments.command("show", **examples("nacre experiment show 2 --json"))
 def show_experiment(experiment_id: Id, database: Database = None, as_json: AsJson = False) -> int:
     """Show one experiment with the path of its evidence in assignment order."""
     return int(load(f"{READING}:show_item")("experiment", database, experiment_id, as_json=as_json))
@@ -85,12 +85,13 @@ def analyze(
     """Say what the records of an experiment show, checked after every task. Needs no database.
 
     FILE has a header and one row per task in order of assignment. Columns: pi (probability with which the
-    task could get treatment), arm (0 or control, 1 or treatment), outcome. Optional: stratum (task type),
-    unit (what was assigned, when that is more than a task: it is bet on once, on its mean), metric, ordinal
-    (must rise: nothing counted twice or out of order). Task counts in options are counts of units.
+    task could get treatment, from 0.000001 to 0.999999), arm (0 or control, 1 or treatment), outcome.
+    Optional: stratum (what is known before the arm is drawn: the agent, or the task type), unit (what was
+    assigned, when that is more than a task: it is bet on once, on its mean), metric, ordinal (must rise:
+    nothing counted twice or out of order). Task counts in options are counts of units.
 
     For duration and cost, effect and margin are gaps of P(a treated task is lower) from one half. Exits
-    with 0 whatever the verdict is.
+    with 0 whatever the verdict is. In JSON, crossed_at and decided_at count rows from 0.
     """
     asked = {
         "metric": metric,
@@ -131,8 +132,13 @@ def plan(
     alpha: Alpha = 0.05,
     share: Annotated[float, typer.Option("--share", help="Treatment share in the trial.")] = 0.5,
     confirm_alpha: Annotated[
-        float, typer.Option("--confirm-alpha", help="Level to confirm at; 0.002 is usual in a busy stream.")
-    ] = 0.002,
+        float | None,
+        typer.Option(
+            "--confirm-alpha",
+            help="Level to confirm at (default: the first level of a new stream, 0.00116 at alpha 0.05).",
+            show_default=False,
+        ),
+    ] = None,
     confirm_share: Annotated[
         float, typer.Option("--confirm-share", help="Treatment share in probation.")
     ] = 0.85,
@@ -142,8 +148,9 @@ def plan(
 
     The figures are what to expect when the improvement is exactly the MDE and no guardrail takes longer;
     beside them stands the information bound, below which no bet gets. The trial shows it (E reaches
-    1/alpha), probation with most tasks treated confirms it. For duration and cost the MDE is the gap of
-    P(a treated task is lower) from one half.
+    1/alpha), probation with most tasks treated confirms it. Times count the minimum cycle that a trial lasts
+    (24 hours by default), not its ramp. For duration and cost the MDE is the gap of P(a treated task is
+    lower) from one half.
     """
     asked = {
         "metric": metric,

@@ -31,6 +31,7 @@ from services.domain.ledger_records import (
 )
 from services.domain.ledger_schema import EntryType
 from services.domain.sequential import (
+    FUTILE,
     BetPlan,
     BetState,
     Record,
@@ -40,7 +41,7 @@ from services.domain.sequential import (
     start_probation,
     update,
 )
-from services.domain.states import ExperimentKind, Leg
+from services.domain.states import ExperimentKind, ExperimentState, Leg
 
 FORMAT: Final = "nacre-certificate/1"
 """What the first field of a certificate says."""
@@ -157,8 +158,8 @@ def read_certificate(content: object) -> Certificate:
 def verify_certificate(certificate: Certificate) -> Finding:
     """Recompute everything a certificate says and return what was found; never raises for a difference.
 
-    In this order: the checkpoint, the entries and their proofs, the start and its level, the trial, what followed from it,
-    the probation, what followed from that.
+    In this order: the checkpoint, the entries and their proofs, the start and its level, the trial, what
+    followed from it, the probation, what followed from that.
     """
     legs: list[LegFinding] = []
     outcome = "unknown"
@@ -306,7 +307,7 @@ def _outcome(certificate: Certificate, started: CertifiedEntry, legs: Sequence[L
     promoted = one_of(certificate.entries, EntryType.PROMOTED)
     refused = one_of(certificate.entries, EntryType.REFUSED)
     if promoted is None:
-        return f"{verdict}, refused" if refused is not None else str(verdict)
+        return _without_promotion(verdict, legs[0].payload["reason"], is_refused=refused is not None)
     if verdict is not Verdict.WIN:
         raise EvidenceRefusedError(f"entry {promoted.index} promotes what ended as {verdict}")
     if refused is not None:
@@ -318,6 +319,15 @@ def _outcome(certificate: Certificate, started: CertifiedEntry, legs: Sequence[L
     if promoted.payload["read_back"] != promoted.payload["to"]:
         raise EvidenceRefusedError(f"entry {promoted.index} read back another value than it promoted")
     return _after_promotion(certificate, promoted, legs)
+
+
+def _without_promotion(verdict: Verdict, reason: str, *, is_refused: bool) -> str:
+    """Return the state that a trial without a promotion leaves its experiment in."""
+    if verdict is Verdict.WIN:
+        return str(ExperimentState.REFUSED if is_refused else ExperimentState.PROVISIONAL)
+    if verdict in (Verdict.LOSS, Verdict.INVALID):
+        return str(ExperimentState.ABORTED)
+    return str(ExperimentState.FUTILE if reason == FUTILE else ExperimentState.INCONCLUSIVE)
 
 
 def _after_promotion(certificate: Certificate, promoted: CertifiedEntry, legs: Sequence[LegFinding]) -> str:

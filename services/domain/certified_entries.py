@@ -65,7 +65,7 @@ class CertifiedEntry:
 
 
 def check_checkpoint(note: str, stated: Mapping[str, Any]) -> None:
-    """Raise EvidenceRefusedError where origin, size or root beside a checkpoint's note is not the note's own."""
+    """Raise EvidenceRefusedError where origin, size or root beside a note is not what the note says."""
     origin, size, root = _parsed(note)
     for name, said in (("origin", origin), ("size", size), ("root", root.hex())):
         if type(stated[name]) is not type(said) or stated[name] != said:

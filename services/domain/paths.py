@@ -29,6 +29,8 @@ Integers = npt.NDArray[np.int64]
 Numbers = npt.ArrayLike
 Names = Sequence[str] | Sequence[int] | Integers
 
+LEAST_SHARE: Final = 1e-6
+"""No task may get either arm more rarely: below, floats lose the bet's figures."""
 _PROMISED_FLOOR: Final = 0.01  # as in the sequential test: no arm is predicted below this part of its share
 
 
@@ -63,9 +65,9 @@ def wealth_paths(
 ) -> Paths:
     """Return the paths of every bet over tasks in assignment order.
 
-    shares: π of each task, in (0, 1); arms: 0 control, 1 treatment; outcomes: success or score in [0, 1],
-    higher is better, or for a ranked metric the raw measure from 0, lower is better; strata: a name or
-    number per task, None when there is only one kind. All have shape (tasks,). Raises RecordRefusedError
+    shares: π of each task, in [10⁻⁶, 1 − 10⁻⁶]; arms: 0 control, 1 treatment; outcomes: success or score in
+    [0, 1], higher is better, or for a ranked metric the raw measure from 0, lower is better; strata: a name
+    or number per task, None when there is only one kind. All have shape (tasks,). Raises RecordRefusedError
     naming the column for a length, share, arm or outcome that cannot be bet on.
     """
     share, arm, outcome = columns(shares, arms, outcomes, is_ranked=plan.metric.is_ranked)
@@ -95,7 +97,8 @@ def columns(
     for name, column in (("arm", arm), ("outcome", outcome)):
         if column.shape != share.shape:
             raise RecordRefusedError(name, f"has shape {column.shape}, the shares have {share.shape}")
-    _require_rows("share", share, (share > 0.0) & (share < 1.0), "must lie strictly between 0 and 1")
+    within = (share >= LEAST_SHARE) & (share <= 1.0 - LEAST_SHARE)
+    _require_rows("share", share, within, f"must lie in [{LEAST_SHARE:f}, {1.0 - LEAST_SHARE:f}]")
     _require_rows("arm", arm, (arm == 0.0) | (arm == 1.0), "must be 0 or 1")
     if is_ranked:
         within = (outcome >= 0.0) & (outcome < np.inf)

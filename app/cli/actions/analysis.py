@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.cli.actions.exposures import Exposures, named, read_exposures, refuse
-from app.cli.actions.screen import say_item, say_json, say_line
+from app.cli.actions.screen import counted, say_item, say_json, say_line
 from services.domain.analysis import UNDECIDED, Analysis, Arm, Evidence, Question, Stratum, analyze
 from services.domain.bet import Verdict
 from services.domain.bet_refusals import PlanRefusedError
@@ -33,6 +33,8 @@ LARGEST_PLAIN = 1e6
 VISIBLE_SHARE = 0.5  # a bet on a gap gains when the true one is more than half of it
 SMALLEST_PLAIN = 0.001
 LARGEST_SHORT = 1000
+LARGEST_LOG = 700.0
+NO_EFFECT = "–"
 STRATA_COLUMNS = (
     "stratum",
     "tasks",
@@ -76,13 +78,20 @@ def question_of(asked: Mapping[str, Any]) -> Question:
     try:
         return Question(**known) if measure is None else Question(**known, metric=measure.metric)
     except PlanRefusedError as error:
-        raise option_refused(error, OPTIONS) from error
+        raise option_refused(error, OPTIONS, asked) from error
 
 
-def option_refused(error: PlanRefusedError, options: Mapping[str, str]) -> InvalidValueError:
-    """Return the refusal of an option; `options` says which one a field of the statistics comes from."""
+def option_refused(
+    error: PlanRefusedError, options: Mapping[str, str], asked: Mapping[str, Any]
+) -> InvalidValueError:
+    """Return the refusal of an option, with what was given for it.
+
+    options: which option a field of the statistics comes from. asked: what was given, by field.
+    """
     option = options.get(error.field, f"--{error.field}")
-    said = str(error).removeprefix(f"{error.field}: ")
+    said, given = str(error).removeprefix(f"{error.field}: "), asked.get(error.field)
+    if given is not None and f"{given:g}" not in said:
+        said = f"{said}, got {given:g}"
     return InvalidValueError(f"{option}: {said}", field=error.field, code="option_refused")
 
 
@@ -92,12 +101,13 @@ def option_refused(error: PlanRefusedError, options: Mapping[str, str]) -> Inval
 def as_object(found: Analysis, exposures: Exposures) -> dict[str, Any]:
     """Return the analysis as JSON has it; numbers that do not exist are null, indices count rows from 0."""
     asked, futility, proof = found.question, found.futility, found.non_inferiority
+    has_both = bool(found.control.units and found.treatment.units)
     return {
         "e": found.superiority.e,
         "e_max": found.superiority.e_max,
         "crossed_at": found.superiority.crossed_at,
         "alpha": asked.alpha,
-        "estimate": found.estimate,
+        "estimate": found.estimate if has_both else None,
         "lower": found.lower,
         "upper": found.upper,
         "srm_e": found.srm.e,
@@ -164,9 +174,24 @@ def sentence(found: Analysis) -> str:
     if found.verdict == UNDECIDED:
         if e.crossed_at is not None and found.units < asked.minimum_tasks:
             crossed = f"E reached {needed} {_row(found, e.crossed_at)}"
-            return f"Not decided yet: {crossed}, and a win needs at least {asked.minimum_tasks} tasks."
+            least = counted(asked.minimum_tasks, "task")
+            return f"Not decided yet: {crossed}, and a win needs at least {least}."
         return f"Not decided yet: {so_far}, and a win needs {needed}."
-    return f"Not decided within the cap of {asked.cap_tasks} tasks: {so_far}, and a win needs {needed}."
+    return f"Not decided within the cap of {counted(asked.cap_tasks or 0, 'task')}: {_capped(found)}."
+
+
+def _capped(found: Analysis) -> str:
+    """Return what E was at the cap, and what the rows after it would have made of it."""
+    cap, e = found.question.cap_tasks or found.units, found.superiority
+    logs = found.path[:cap]
+    last, highest = float(logs[-1]), max(0.0, float(logs.max()))
+    there = f"{_number_of(last)} there, at its highest {_number_of(highest)}"
+    said = f"E was {there}, and a win needs {_number(e.needed)}"
+    if found.units <= cap:
+        return said
+    unit = "task" if found.units == found.tasks else "unit"
+    later = f"with all {counted(found.units, unit)}, which count no more, it is {_number(e.e, e.log)}"
+    return f"{said}; {later}, at its highest {_number(e.e_max, e.log_max)}"
 
 
 def remarks(found: Analysis, unused: Sequence[str]) -> list[str]:
@@ -179,7 +204,8 @@ def remarks(found: Analysis, unused: Sequence[str]) -> list[str]:
             f"E for better also reached its mark, {order} ({_row(found, crossed)}); the verdict stands."
         )
     if found.units != found.tasks:
-        said.append(f"{found.tasks} rows of {found.units} units: each unit is bet on once, on its mean.")
+        rows, units = counted(found.tasks, "row"), counted(found.units, "unit")
+        said.append(f"{rows} of {units}: each unit is bet on once, on its mean.")
     if not asked.metric.is_ranked and found.control.mean is not None:
         said.extend(_about_effect(found, found.control.mean))
     if unused:
@@ -207,9 +233,10 @@ def facts(found: Analysis) -> dict[str, object]:
     asked, e, futility, proof = found.question, found.superiority, found.futility, found.non_inferiority
     gap = "P(treated is lower) - 1/2" if asked.metric.is_ranked else "treatment - control"
     level = f"{100.0 * (1.0 - asked.alpha):g} %, at every look"
+    estimate = f"{found.estimate:+.4g}" if found.control.units and found.treatment.units else NO_EFFECT
     limits = f"between {found.lower:+.4g} and {found.upper:+.4g} ({level})"
     said: dict[str, object] = {
-        "effect": f"{found.estimate:+.4g} {gap}, {limits}",
+        "effect": f"{estimate} {gap}, {limits}",
         "evidence": f"E {_evidence(e)}; {_number(e.needed)} is needed to win",
         "path": f"{sparkline(found.path, math.log(e.needed))} log E, left to right",
         "harm": f"E {_evidence(found.harm)}; {_number(found.harm.needed)} means worse",
@@ -239,7 +266,9 @@ def sparkline(path: npt.NDArray[np.float64], needed_log: float) -> str:
 def _arm(found: Analysis, arm: Arm) -> str:
     if arm.mean is None or arm.median is None:
         return "no task"
-    count = f"{arm.tasks} tasks" if found.units == found.tasks else f"{arm.tasks} rows of {arm.units} units"
+    count = counted(arm.tasks, "task")
+    if found.units != found.tasks:
+        count = f"{counted(arm.tasks, 'row')} of {counted(arm.units, 'unit')}"
     ranked = f", median {arm.median:.4g}" if found.question.metric.is_ranked else ""
     return f"{count}, mean {arm.mean:.4g}{ranked}"
 
@@ -252,6 +281,11 @@ def _evidence(evidence: Evidence) -> str:
 def _row(found: Analysis, index: int | None) -> str:
     noun = "task" if found.units == found.tasks else "row"
     return "" if index is None else f"with {noun} {index + 1} of {found.tasks}"
+
+
+def _number_of(log: float) -> str:
+    """Return the positive number of a natural logarithm, as `_number` does."""
+    return _number(math.exp(min(log, LARGEST_LOG)), log)
 
 
 def _number(value: float, log: float | None = None) -> str:

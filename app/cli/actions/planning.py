@@ -10,15 +10,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.cli.actions.analysis import option_refused
-from app.cli.actions.screen import say_item, say_json, say_line
+from app.cli.actions.screen import counted, say_item, say_json, say_line
 from services.domain.bet_refusals import PlanRefusedError
 from services.domain.errors import InvalidValueError
+from services.domain.parameters import PLATFORM_PARAMETERS
 from services.domain.power import Forecast, forecast, smallest_effect
+from services.domain.stream import StreamRule, next_level
 
 TRAFFIC = re.compile(r"(?P<count>\d+(?:\.\d+)?)\s*/\s*(?P<unit>second|minute|hour|day|week)s?")
 SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
 SPANS = (("week", 4 * 604_800), ("day", 2 * 86_400), ("hour", 2 * 3_600), ("minute", 120), ("second", 0))
 SHORT_COUNT = 10
+DEFAULTS = {parameter.name: parameter.default for parameter in PLATFORM_PARAMETERS}
+PROBATION_CAP_TASKS = int(DEFAULTS["sandbox.probation_tasks"])
+MINIMUM_CYCLE_SECONDS = int(DEFAULTS["sandbox.minimum_cycle_seconds"])
+RAMP_TASKS = int(DEFAULTS["sandbox.ramp_tasks"])
 OPTIONS = {
     "base": "--base",
     "effect": "--mde",
@@ -32,8 +38,9 @@ OPTIONS = {
 def show_plan(asked: Mapping[str, Any], limits: Mapping[str, Any], *, as_json: bool) -> int:
     """Print what an improvement costs.
 
-    asked: metric (a Measure), base, effect, alpha, share, confirm_alpha, confirm_share. limits: traffic,
-    cap_tasks, minimum_tasks. Raises InvalidValueError naming the option that is wrong.
+    asked: metric (a Measure), base, effect, alpha, share, confirm_alpha (None: the first level of a new
+    stream), confirm_share. limits: traffic, cap_tasks, minimum_tasks. Raises InvalidValueError naming the
+    option that is wrong.
     """
     per_second, cap, minimum = (
         tasks_per_second(limits["traffic"]),
@@ -42,18 +49,22 @@ def show_plan(asked: Mapping[str, Any], limits: Mapping[str, Any], *, as_json: b
     )
     check_limits(cap, minimum)
     known = {**asked, "metric": asked["metric"].metric}
+    is_first = asked["confirm_alpha"] is None
     try:
+        if is_first:
+            known["confirm_alpha"] = next_level(StreamRule.LORD, asked["alpha"], 1, [])
         found = forecast(**known)
         metric, base, alpha, share = (known[name] for name in ("metric", "base", "alpha", "share"))
         least = None if cap is None else smallest_effect(metric, base, alpha, cap, share)
     except PlanRefusedError as error:
-        raise option_refused(error, OPTIONS) from error
-    plan = as_object(asked, found, per_second, cap, minimum, least)
+        raise option_refused(error, OPTIONS, asked) from error
+    stated = {**asked, "confirm_alpha": known["confirm_alpha"]}
+    plan = as_object(stated, found, per_second, cap, minimum, least)
     if as_json:
         return say_json(plan)
     for line in (sentence(plan, limits["traffic"]), ""):
         say_line(line)
-    return say_item(facts(plan), {}, as_json=False)
+    return say_item(facts(plan, is_first_level=is_first), {}, as_json=False)
 
 
 def tasks_per_second(traffic: str | None) -> float | None:
@@ -86,13 +97,15 @@ def as_object(
     minimum: int,
     least: float | None,
 ) -> dict[str, Any]:
-    """Return the plan as JSON has it; the figures at the top are the trial's."""
+    """Return the plan as JSON has it; the figures at the top are the trial's.
 
-    def seconds(tasks: int) -> float | None:
-        return None if per_second is None else tasks / per_second
-
-    tasks = max(found.trial.tasks, minimum)
-    confirmed = tasks + found.probation.tasks
+    The trial's time is its tasks', and at least the minimum cycle: no win counts before that.
+    """
+    tasks, later = max(found.trial.tasks, minimum), found.probation.tasks
+    trial_seconds = None if per_second is None else max(tasks / per_second, float(MINIMUM_CYCLE_SECONDS))
+    later_seconds = None if per_second is None else later / per_second
+    both = None if trial_seconds is None or later_seconds is None else trial_seconds + later_seconds
+    confirmed = tasks + later
     return {
         "metric": str(asked["metric"]),
         "base": asked["base"],
@@ -102,16 +115,19 @@ def as_object(
         "tasks": tasks,
         "bound_tasks": found.trial.bound_tasks,
         "information_nats": found.trial.information_nats,
-        "seconds": seconds(tasks),
+        "seconds": trial_seconds,
+        "minimum_cycle_seconds": MINIMUM_CYCLE_SECONDS,
         "probation": {
             "alpha": asked["confirm_alpha"],
             "share": asked["confirm_share"],
             "tasks": found.probation.tasks,
             "bound_tasks": found.probation.bound_tasks,
             "information_nats": found.probation.information_nats,
-            "seconds": seconds(found.probation.tasks),
+            "seconds": later_seconds,
+            "cap_tasks": PROBATION_CAP_TASKS,
+            "fits_cap": later <= PROBATION_CAP_TASKS,
         },
-        "confirmed": {"tasks": confirmed, "bound_tasks": found.bound_tasks, "seconds": seconds(confirmed)},
+        "confirmed": {"tasks": confirmed, "bound_tasks": found.bound_tasks, "seconds": both},
         "minimum_tasks": minimum,
         "cap_tasks": cap,
         "fits_cap": None if cap is None else tasks <= cap,
@@ -132,26 +148,45 @@ def sentence(plan: Mapping[str, Any], traffic: str | None) -> str:
         what = f"An improvement from {base:.4g} to {base + mde:.4g}"
     lasting = "" if traffic is None else f", {span(confirmed['seconds'])} at {traffic.strip()}"
     more = f"{plan['probation']['tasks']:,} more to confirm, {confirmed['tasks']:,} in all{lasting}"
-    return f"{what} takes about {plan['tasks']:,} tasks to show and {more}."
+    fits = "" if plan["probation"]["fits_cap"] else _refused(plan["probation"])
+    return f"{what} takes about {counted(plan['tasks'], 'task')} to show and {more}.{fits}"
 
 
-def facts(plan: Mapping[str, Any]) -> dict[str, object]:
+def _refused(probation: Mapping[str, Any]) -> str:
+    cap = counted(probation["cap_tasks"], "task")
+    return f" It would be refused: probation ends after {cap}."
+
+
+def facts(plan: Mapping[str, Any], *, is_first_level: bool) -> dict[str, object]:
     """Return the figures, each with the words that say what it is."""
     probation, confirmed, cap = plan["probation"], plan["confirmed"], plan["cap_tasks"]
+    level = f"{probation['alpha']:.3g}"
     nats = [f"{leg['information_nats']:.3g}" for leg in (plan, probation)]
     said: dict[str, object] = {
         "trial": f"{_leg(plan)}; share {plan['share']:g}, until E is {1.0 / plan['alpha']:,.6g}",
         "probation": (
             f"{_leg(probation)}; share {probation['share']:g}, until E is {1.0 / probation['alpha']:,.6g}"
         ),
+        "level": f"{level}: the first of a new stream" if is_first_level else f"{level}, as given",
         "confirmed": _leg(confirmed),
         "one task tells": f"{nats[0]} nats in the trial, {nats[1]} in probation",
     }
+    if plan["seconds"] is not None:
+        said["time"] = (
+            f"counts the {span(plan['minimum_cycle_seconds'])} that a trial lasts at least "
+            f"(sandbox.minimum_cycle_seconds), not the ramp of its first {RAMP_TASKS} tasks"
+        )
+    if not probation["fits_cap"]:
+        said["probation's cap"] = (
+            f"{counted(probation['cap_tasks'], 'task')} by default (sandbox.probation_tasks): "
+            "it does not fit and would be refused"
+        )
     if cap is not None:
         least = plan["smallest_mde"]
         can = "no improvement at all" if least is None else f"improvements from {least:.3g} upwards"
         fits = "fits" if plan["fits_cap"] else "does not fit: it would be refused"
-        said["cap"] = f"{cap:,} tasks: the trial {fits}; {cap:,} tasks can show {can}"
+        tasks = counted(cap, "task")
+        said["cap"] = f"{tasks}: the trial {fits}; {tasks} can show {can}"
     return said
 
 
@@ -164,4 +199,4 @@ def span(seconds: float) -> str:
 
 def _leg(leg: Mapping[str, Any]) -> str:
     lasting = "" if leg["seconds"] is None else f", {span(leg['seconds'])}"
-    return f"{leg['tasks']:,} tasks{lasting} (information bound {leg['bound_tasks']:,})"
+    return f"{counted(leg['tasks'], 'task')}{lasting} (information bound {leg['bound_tasks']:,})"

@@ -46,6 +46,11 @@ def say_note(line: str) -> None:
     sys.stderr.write(plain(line) + "\n")
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 task", "3,000 tasks"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def say_page(page: Item, columns: Sequence[str], *, as_json: bool) -> int:
     """Print a page of items; what follows it is named on standard error."""
     if as_json:

@@ -13,6 +13,7 @@ import pytest
 from app.cli.actions.analysis import sparkline
 from app.cli.actions.planning import span
 from services.domain.sequential import BetPlan, Record, replay
+from services.domain.stream import StreamRule, next_level
 
 KEYS = [
     "e",
@@ -182,9 +183,11 @@ BAD_INPUT = [
     ("0.5,1,1\n0.5,0,1\n", (), "line 1, column pi: the header must name"),
     (GOOD + "0.5,1\n", (), "line 4: has 2 cells where the header has 3"),
     (GOOD + "0,5,1,1\n", (), "line 4: has 4 cells"),
-    (GOOD + "1,1,1\n", (), "line 4, column pi: must lie strictly between 0 and 1, got 1.0"),
-    (GOOD + "0,1,1\n", (), "line 4, column pi: must lie strictly between 0 and 1, got 0.0"),
-    (GOOD + "nan,1,1\n", (), "line 4, column pi: must lie strictly between 0 and 1, got nan"),
+    (GOOD + "1,1,1\n", (), "line 4, column pi: must lie in [0.000001, 0.999999], got 1.0"),
+    (GOOD + "0,1,1\n", (), "line 4, column pi: must lie in [0.000001, 0.999999], got 0.0"),
+    (GOOD + "1e-320,1,1\n", (), "line 4, column pi: must lie in [0.000001, 0.999999], got 1e-320"),
+    (GOOD + "0.9999999,1,1\n", (), "line 4, column pi: must lie in [0.000001, 0.999999], got 0.9999999"),
+    (GOOD + "nan,1,1\n", (), "line 4, column pi: must lie in [0.000001, 0.999999], got nan"),
     (GOOD + ",1,1\n", (), "line 4, column pi: must be a number such as 0.5, got ''"),
     (GOOD + "0.5,2,1\n", (), "line 4, column arm: must be 0 or control, 1 or treatment, got '2'"),
     (GOOD + "0.5,B,1\n", (), "line 4, column arm: must be 0 or control, 1 or treatment, got 'B'"),
@@ -311,17 +314,46 @@ def test_a_path_is_drawn_between_no_evidence_and_its_mark():
     assert sparkline(np.full(10, 1.5), 3.0) == "▅" * 10
 
 
+def test_a_cap_says_what_e_was_there_and_what_it_came_to_later(analyze, file):
+    even = [(0, 1), (1, 1), (0, 0), (1, 0)] * 15
+    better = [(n % 2, n % 2) for n in range(60)]
+    path = file("pi,arm,outcome\n" + "".join(f"0.5,{arm},{won}\n" for arm, won in even + better))
+    at_cap = analyze(path, "--cap", 60, "--json").json
+    assert (at_cap["verdict"], at_cap["reason"], at_cap["decided_at"]) == ("inconclusive", "cap reached", 59)
+    first = analyze(path, "--cap", 60).out.splitlines()[0]
+    whole = file("pi,arm,outcome\n" + "".join(f"0.5,{arm},{won}\n" for arm, won in even), "early.csv")
+    e = analyze(whole, "--json").json["e"]
+    assert e < 1.0
+    assert at_cap["e"] > 1e5
+    assert first.startswith(f"Not decided within the cap of 60 tasks: E was {e:.3g} there, at its highest ")
+    assert "; with all 120 tasks, which count no more, it is " in first
+
+
+@pytest.mark.parametrize("share", ["0.000001", "0.999999"])
+def test_the_outermost_shares_are_bet_on_without_a_warning(analyze, file, share, recwarn):
+    rows_of_both = "".join(f"{share},{n % 2},{(n // 2) % 2}\n" for n in range(200))
+    ran = analyze(file("pi,arm,outcome\n" + rows_of_both), "--effect", 0.1, "--margin", 0.05, "--json")
+    assert ran.code == 0
+    assert all(math.isfinite(ran.json[name]) for name in ("e", "estimate", "lower", "upper", "srm_e"))
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_planning_says_tasks_time_and_the_bound(plan_of):
     ran = plan_of("--base", 0.67, "--mde", 0.27, "--traffic", "500/day")
     assert ran.code == 0
     assert ran.out.startswith(
-        "An improvement from 0.67 to 0.94 takes about 62 tasks to show and 110 more to confirm"
+        "An improvement from 0.67 to 0.94 takes about 62 tasks to show and 129 more to confirm, 191 in all, "
+        "30 hours at 500/day.\n"
     )
-    assert "trial\t62 tasks, 3 hours (information bound 48); share 0.5, until E is 20\n" in ran.out
+    assert "trial\t62 tasks, 24 hours (information bound 48); share 0.5, until E is 20\n" in ran.out
     assert "0.0628 nats in the trial, 0.0381 in probation" in ran.out
     plan = plan_of("--base", 0.67, "--mde", 0.27, "--traffic", "20 / hours", "--json").json
-    assert (plan["tasks"], plan["bound_tasks"], plan["confirmed"]["tasks"]) == (62, 48, 172)
-    assert plan["seconds"] == pytest.approx(62 * 180)
+    assert (plan["tasks"], plan["bound_tasks"], plan["confirmed"]["tasks"]) == (62, 48, 191)
+    assert plan["seconds"] == plan["minimum_cycle_seconds"] == 86_400
+    assert plan["probation"]["seconds"] == pytest.approx(129 * 180)
+    assert plan["confirmed"]["seconds"] == pytest.approx(86_400 + 129 * 180)
+    slow = plan_of("--base", 0.67, "--mde", 0.27, "--traffic", "1/hour", "--json").json
+    assert slow["seconds"] == pytest.approx(62 * 3_600)
     assert plan["tasks_per_day"] == pytest.approx(480)
 
 
@@ -331,6 +363,27 @@ def test_planning_within_a_cap_says_whether_it_fits_and_what_would(plan_of):
     fitting = plan_of("--base", 0.9, "--mde", small["smallest_mde"], "--cap", 2_000, "--json")
     assert fitting.json["fits_cap"] is True
     assert "does not fit: it would be refused" in plan_of("--base", 0.9, "--mde", 0.03, "--cap", 2_000).out
+
+
+def test_planning_confirms_at_the_first_level_of_a_new_stream_unless_told(plan_of):
+    asked = ("--base", 0.67, "--mde", 0.27)
+    level = next_level(StreamRule.LORD, 0.05, 1, [])
+    assert plan_of(*asked, "--json").json["probation"]["alpha"] == level == pytest.approx(0.00116, abs=1e-5)
+    assert "level\t0.00116: the first of a new stream" in plan_of(*asked).out
+    told = plan_of(*asked, "--confirm-alpha", 0.002)
+    assert "level\t0.002, as given" in told.out
+    assert plan_of(*asked, "--confirm-alpha", 0.002, "--json").json["probation"]["tasks"] == 110
+
+
+def test_planning_says_what_probation_would_refuse(plan_of):
+    small = plan_of("--base", 0.9, "--mde", 0.03, "--cap", 3_000)
+    assert "It would be refused: probation ends after 3,000 tasks." in small.out
+    found = plan_of("--base", 0.9, "--mde", 0.03, "--json").json
+    assert found["probation"]["tasks"] > found["probation"]["cap_tasks"] == 3_000
+    assert found["probation"]["fits_cap"] is False
+    large = plan_of("--base", 0.67, "--mde", 0.27)
+    assert "refused" not in large.out
+    assert plan_of("--base", 0.67, "--mde", 0.27, "--json").json["probation"]["fits_cap"] is True
 
 
 def test_planning_for_a_cost_needs_no_base(plan_of):
@@ -381,3 +434,17 @@ def test_the_group_keeps_its_place_and_loads_no_numbers_for_its_help():
     words = [line.split()[0] for line in run.stdout.partition("Commands:")[2].splitlines() if line.strip()]
     assert words[:4] == ["list", "show", "analyze", "plan"]
     assert run.stdout.splitlines()[-1] == "False"
+
+
+def test_an_effect_needs_both_arms_and_one_task_is_no_tasks(analyze, file):
+    path = file("pi,arm,outcome\n0.5,1,1\n")
+    said = analyze(path).out
+    assert "effect\t– treatment - control, between -1 and +1" in said
+    assert "treatment\t1 task, mean 1\n" in said
+    assert analyze(path, "--json").json["estimate"] is None
+
+
+def test_a_refused_option_names_what_was_given(analyze, plan_of, file):
+    assert "--alpha: must lie strictly between 0 and 1, got 2" in analyze(file(GOOD), "--alpha", 2).err
+    refused = plan_of("--base", 0.5, "--mde", 0.1, "--confirm-share", 1.5)
+    assert "--confirm-share: must lie strictly between 0 and 1, got 1.5" in refused.err

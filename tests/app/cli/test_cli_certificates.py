@@ -14,8 +14,8 @@ ENDS = {
     "rolled_back": "rolled back",
     "ranked": "confirmed",
     "taken_back_by_a_person": "rolled back",
-    "futile": "inconclusive, refused",
-    "aborted": "loss, refused",
+    "futile": "futile",
+    "aborted": "aborted",
     "probation": "in probation",
     "placebo": "placebo: inconclusive",
 }
