@@ -33,6 +33,7 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
             summary="Decides votes that can be decided and expires what never started."),
     CronJob("experiment_evaluation", lambda tx, context: {
                 "placebo": ab_sandbox.start_placebo(tx, context.entropy),
+                "watched": ab_sandbox.watch_promotions(tx, context.entropy),
                 "started": ab_sandbox.start_waiting(tx, context.registry, context.entropy),
                 **ab_sandbox.evaluate_running(tx)},
             every_seconds=MINUTE, budget_seconds=20, priority=5,

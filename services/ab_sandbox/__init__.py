@@ -10,7 +10,7 @@ It never promotes.
 from services.ab_sandbox.evaluation import evaluate, evaluate_running
 from services.ab_sandbox.outcomes import record_outcome
 from services.ab_sandbox.placebos import start_placebo
-from services.ab_sandbox.probation import start_probation
+from services.ab_sandbox.probation import start_probation, watch_promotions
 from services.ab_sandbox.starting import start_experiment, start_waiting
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "start_placebo",
     "start_probation",
     "start_waiting",
+    "watch_promotions",
 ]

@@ -12,7 +12,7 @@ from services.domain import sequential
 from services.domain.bet import BetState, Record
 from services.domain.events import Event, EventType
 from services.domain.ledger_records import records_bytes
-from services.domain.sequential import FUTILE, Decision, Verdict
+from services.domain.sequential import DEADLINE, FUTILE, Decision, Verdict
 from services.domain.states import (
     BETTING_EXPERIMENTS,
     ExperimentKind,
@@ -27,7 +27,6 @@ from services.store.sql import Row
 from services.store.tx import Tx
 
 BATCH = 1_000
-DEADLINE_REASON = "deadline reached"
 STATE_AFTER_TRIAL = {
     Verdict.WIN: ExperimentState.PROVISIONAL,
     Verdict.LOSS: ExperimentState.ABORTED,
@@ -60,7 +59,7 @@ def evaluate(tx: Tx, experiment_id: int) -> bool:
         _move_share(tx, experiment, leg, state)
     decision = sequential.decide(leg.plan, state)
     if decision.verdict is None and tx.now_us >= leg.closes_at_us:
-        decision = Decision(Verdict.INCONCLUSIVE, DEADLINE_REASON)
+        decision = Decision(Verdict.INCONCLUSIVE, DEADLINE)
     if decision.verdict is None:
         return False
     _conclude(tx, experiment, leg, decision)

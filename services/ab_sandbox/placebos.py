@@ -10,13 +10,13 @@ from services.ab_sandbox import plans
 from services.domain import assignment, sequential
 from services.domain.clock import DAY_US, seconds
 from services.domain.ledger_schema import EntryType
+from services.domain.placebo import LONGEST_DAYS
 from services.domain.states import ExperimentKind, ExperimentScope, ExperimentState
 from services.operations import audit_log
 from services.store import sql, tables
 from services.store.tx import Tx
 
 PARAMETER = "placebo"
-LONGEST_DAYS = 30
 SALT_BYTES = 32
 
 

@@ -8,9 +8,7 @@ from services.domain.clock import seconds
 from services.domain.guardrails import Guardrail
 from services.domain.metrics import Metric
 from services.domain.states import ExperimentScope
-from services.domain.stream import StreamRule, next_level
 from services.operations import production_config
-from services.store import governance
 from services.store.sql import Row
 from services.store.tx import Tx
 
@@ -19,7 +17,7 @@ PLACEBO_EFFECT = 0.1
 """What a placebo pretends to expect: the size of change that most proposals state."""
 
 
-def plan_of(tx: Tx, proposal: Row, task_type: str) -> BetPlan:
+def plan_of(tx: Tx, proposal: Row) -> BetPlan:
     """Return the plan of a proposal's trial."""
     metric = Metric(proposal["metric"])
     share = number(tx, "treatment_percent") / PERCENT
@@ -33,7 +31,7 @@ def plan_of(tx: Tx, proposal: Row, task_type: str) -> BetPlan:
         base_rate=None if metric.is_ranked else proposal["base_rate"],
         minimum_tasks=int(number(tx, "minimum_tasks")),
         metric=metric,
-        guardrails=_guardrails(tx, proposal, task_type),
+        guardrails=_guardrails(proposal),
         minimum_per_arm=int(number(tx, "minimum_per_arm")),
         minimum_cycle_us=seconds(number(tx, "minimum_cycle_seconds")),
         ramp_share=ramp if is_ramped else None,
@@ -54,24 +52,13 @@ def placebo_plan(tx: Tx, cap_tasks: int) -> BetPlan:
     )
 
 
-def level_now(tx: Tx, alpha: float) -> tuple[StreamRule, int, float]:
-    """Return rule, position j and level α_j of an experiment that starts now; never above `alpha`."""
-    rule = StreamRule.E_LOND if number(tx, "dependence") else StreamRule.LORD
-    started, known = governance.stream_so_far(tx)
-    return rule, started + 1, min(alpha, next_level(rule, alpha, started + 1, known))
-
-
 def number(tx: Tx, name: str) -> float:
     """Return a setting of the sandbox."""
     return production_config.number(tx, f"sandbox.{name}")
 
 
-def _guardrails(tx: Tx, proposal: Row, task_type: str) -> tuple[Guardrail, ...]:
+def _guardrails(proposal: Row) -> tuple[Guardrail, ...]:
     return tuple(
-        Guardrail(
-            metric := Metric(item["metric"]),
-            float(item["margin"]),
-            governance.ceiling(tx, task_type, metric) if metric.is_ranked else 1.0,
-        )
+        Guardrail(Metric(item["metric"]), float(item["margin"]), float(item["ceiling"]))
         for item in proposal["guardrails"]
     )

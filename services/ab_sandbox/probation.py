@@ -9,16 +9,18 @@ from collections.abc import Callable
 from services.ab_sandbox import plans
 from services.domain import assignment, sequential
 from services.domain.bet import BetPlan, BetState
-from services.domain.clock import seconds
+from services.domain.clock import HOUR_US, seconds
 from services.domain.events import Event, EventType
 from services.domain.ledger_schema import EntryType
 from services.domain.states import ExperimentState
 from services.event_bus import publish
 from services.operations import audit_log
-from services.store import sql, tables
+from services.store import governance, sql, tables
 from services.store.tx import Tx
 
 SALT_BYTES = 32
+UNWATCHED_US = HOUR_US
+"""A promotion that its event has not put on probation by then is put on it by the clock."""
 
 
 def start_probation(tx: Tx, experiment_id: int, entropy: Callable[[int], bytes]) -> bool:
@@ -64,3 +66,12 @@ def start_probation(tx: Tx, experiment_id: int, entropy: Callable[[int], bytes])
     audit_log.append(tx, EntryType.PROBATION_STARTED, {**facts, **commitment})
     publish(tx, Event(EventType.PROBATION_STARTED, f"experiment:{experiment_id}", facts))
     return True
+
+
+def watch_promotions(tx: Tx, entropy: Callable[[int], bytes]) -> int:
+    """Start the probations whose event was lost (a dead letter); return how many.
+
+    No value may stay in production without a watch because one delivery could not be made.
+    """
+    late = governance.unwatched_promotions(tx, tx.now_us - UNWATCHED_US)
+    return sum(start_probation(tx, experiment_id, entropy) for experiment_id in late)

@@ -21,7 +21,7 @@ from services.domain.states import (
     ProposalState,
 )
 from services.event_bus import publish
-from services.operations import audit_log, production_config
+from services.operations import audit_log, levels, production_config
 from services.store import sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
@@ -49,7 +49,7 @@ def start_experiment(
         return None
     if _is_occupied(tx, parameter.name, parameter.layer_name):
         return None
-    plan = plans.plan_of(tx, proposal, parameter.task_type)
+    plan = plans.plan_of(tx, proposal)
     experiment_id = _insert(tx, proposal, (parameter.task_type, parameter.layer_name), plan, entropy)
     where = {"id": proposal_id, "state": ProposalState.PASSED}
     sql.update(tx, tables.proposal, where, state=ProposalState.TESTING)
@@ -88,7 +88,7 @@ def _insert(
     tx: Tx, proposal: Row, place: tuple[str, str], plan: BetPlan, entropy: Callable[[int], bytes]
 ) -> int:
     salt = entropy(SALT_BYTES).hex()
-    rule, position, level = plans.level_now(tx, plan.alpha)
+    rule, position, level = levels.level_now(tx, plan.alpha)
     is_windowed = proposal["scope"] != ExperimentScope.TASK
     window_us = seconds(plans.number(tx, "window_seconds")) if is_windowed else 0
     experiment_id = sql.insert(

@@ -136,9 +136,7 @@ def proof_step(share: float, mean: float, x: float, margin: float) -> float:
     shift = share * (1.0 - share) * margin
     worst = max((1.0 - share) * mean, share * (1.0 - mean)) - shift
     stake = margin / (mean * (1.0 - mean))
-    if worst > 0.0:
-        stake = min(stake, LIMIT_SHARE / worst)
-    return stake * (x + shift)
+    return min(stake, LIMIT_SHARE / worst) * (x + shift)
 
 
 def log_mean_exp(logs: Sequence[float]) -> float:

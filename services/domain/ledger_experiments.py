@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.domain.bet import Verdict
+from services.domain.clock import DAY_US, seconds
 from services.domain.ledger_history import (
     CausalityError,
     ExperimentFacts,
@@ -49,6 +50,7 @@ def experiment_started(history: LedgerHistory, entry: Entry) -> None:
         plan,
         entry.at_us,
         float(payload["confirm_alpha"]) if "confirm_alpha" in payload else None,
+        proposal.terms["cap_days"] * DAY_US if "cap_days" in proposal.terms else None,
     )
     history.running[parameter] = experiment_id
     proposal.state = ProposalState.TESTING
@@ -85,6 +87,7 @@ def trial_evidence(number: int, experiment: ExperimentFacts, entry: Entry) -> Le
         experiment.salt_commitment,
         plan.alpha,
         elapsed_us=entry.at_us - experiment.started_at_us,
+        deadline_us=experiment.deadline_us,
     )
 
 
@@ -100,6 +103,7 @@ def _probation_evidence(
         experiment.plan.alpha,
         elapsed_us=entry.at_us - probation.started_at_us,
         counted=units_of(history.blobs[experiment.records_sha256]),
+        deadline_us=seconds(history.setting("probation_seconds")) if history.format > 1 else None,
     )
 
 
@@ -182,8 +186,6 @@ def rolled_back(history: LedgerHistory, entry: Entry) -> None:
     require_cause(payload["read_back"] == payload["to"], "the value read back is not the value restored")
     number, experiment = _promoted_by(history, payload["promoted_index"])
     if history.format > 1:
-        running = history.running.get(experiment.parameter, number)
-        require_cause(running == number, f"experiment {running} is running on {experiment.parameter}")
         probation = experiment.probation
         is_lost = probation is not None and probation.verdict not in (None, Verdict.WIN)
         require_cause(entry.is_by_person or is_lost, "the platform rolls back only what lost its probation")

@@ -69,6 +69,7 @@ class ExperimentFacts:
     plan: BetPlan
     started_at_us: int
     confirm_alpha: float | None = None
+    deadline_us: int | None = None
     ended: BetState | None = None
     verdict: Verdict | None = None
     records_sha256: str = ""

@@ -21,6 +21,10 @@ SRM_ALPHA: Final = 0.01  # a sample-ratio test must be at least this alert
 HARM_EVIDENCE: Final = 20.0  # E by which harm must stop an experiment
 
 
+FIXED: Final = ("grid", "stated_weight", "base_weight", "is_proof_required")  # of every trial and placebo
+_STANDARD: Final = BetPlan(effect=0.1, cap_tasks=100)
+
+
 def plan_of(payload: Mapping[str, Any]) -> BetPlan:
     """Return the entry's plan; CausalityError when it cannot be bet on."""
     try:
@@ -33,8 +37,8 @@ def check_plan(
     history: LedgerHistory, plan: BetPlan, payload: Mapping[str, Any], terms: Mapping[str, Any]
 ) -> None:
     """Hold a trial's plan and scope to the proposal's `terms`, the rest of it to the settings in force."""
-    asked = [(item["metric"], float(item["margin"])) for item in terms["guardrails"]]
-    planned = [(str(guardrail.metric), guardrail.margin) for guardrail in plan.guardrails]
+    asked = [(item["metric"], float(item["margin"]), float(item["ceiling"])) for item in terms["guardrails"]]
+    planned = [(str(guarded.metric), guarded.margin, guarded.ceiling) for guarded in plan.guardrails]
     agree = {
         "effect": math.isclose(plan.effect, float(terms["expected_effect"])),
         "cap_tasks": plan.cap_tasks == terms["cap_tasks"],
@@ -59,6 +63,7 @@ def check_plan(
             "minimum_cycle_us": seconds(history.setting("minimum_cycle_seconds")),
             "ramp_share": ramp if is_ramped else None,
             "ramp_tasks": int(history.setting("ramp_tasks")),
+            "futility_alpha": _STANDARD.futility_alpha,
         },
     )
 
@@ -68,7 +73,7 @@ def check_placebo_plan(history: LedgerHistory, plan: BetPlan) -> None:
     cap_tasks = int(history.setting("placebo_tasks"))
     minimum = min(cap_tasks, int(history.setting("minimum_tasks")))
     fixed = {"alpha": history.setting("alpha"), "cap_tasks": cap_tasks, "minimum_tasks": minimum}
-    _check_settings(plan, {**_watch(history), **fixed, "minimum_cycle_us": 0})
+    _check_settings(plan, {**_watch(history), **fixed, "minimum_cycle_us": 0, "futility_alpha": None})
 
 
 def _watch(history: LedgerHistory) -> dict[str, float | int]:
@@ -83,6 +88,9 @@ def _check_settings(plan: BetPlan, fixed: Mapping[str, float | int | None]) -> N
             given == value or _is_close(given, value),
             f"the plan's {name} is {given}, the config says {value}",
         )
+    for name in FIXED:
+        given, standard = getattr(plan, name), getattr(_STANDARD, name)
+        require_cause(given == standard, f"the plan's {name} is {given}, the bet's is {standard}")
     require_cause(plan.srm_alpha >= SRM_ALPHA, f"the plan's srm_alpha is under {SRM_ALPHA}")
     require_cause(plan.harm_evidence <= HARM_EVIDENCE, f"the plan's harm_evidence is over {HARM_EVIDENCE:g}")
 

@@ -13,7 +13,17 @@ from typing import Any, Final
 from services.domain.assignment import arm_of, commitment
 from services.domain.canonical import canonical_bytes, parse_canonical
 from services.domain.confidence import confidence_sequence
-from services.domain.sequential import BetPlan, BetState, Record, Replay, Verdict, replay
+from services.domain.sequential import (
+    DEADLINE,
+    BetPlan,
+    BetState,
+    Record,
+    Replay,
+    Verdict,
+    replay,
+    share_now,
+    update,
+)
 from services.domain.states import Leg
 
 TOLERANCE: Final = 1e-9  # relative: `log` may differ in the last digit between C libraries
@@ -21,7 +31,6 @@ CLOCK_SKEW_US: Final = 60_000_000  # by which the clocks of the platform's proce
 REASON_LETTERS: Final = 120  # of a verdict's reason that are kept
 INTERVAL_TOLERANCE: Final = 1e-6  # the limits are found by bisection
 _FIRST_COLUMNS: Final = 6
-_LEFT_OPEN: Final = (Verdict.INCONCLUSIVE, Verdict.INVALID)
 
 
 class EvidenceRefusedError(ValueError):
@@ -33,7 +42,7 @@ class LegEvidence:
     """What a verdict is held to: its leg's plan and first state, the commitment, the interval's level.
 
     elapsed_us: time from the leg's start to its verdict, None when that is not known. counted: the units of
-    the leg before, none of which may be bet on again.
+    the leg before, none of which may be bet on again. deadline_us: time after which an open bet may be ended.
     """
 
     experiment_id: int
@@ -44,6 +53,7 @@ class LegEvidence:
     interval_alpha: float
     elapsed_us: int | None = None
     counted: frozenset[str] = frozenset()
+    deadline_us: int | None = None
 
 
 def records_bytes(experiment_id: int, records: Iterable[Record], leg: Leg = Leg.TRIAL) -> bytes:
@@ -92,7 +102,8 @@ def check_verdict(evidence: LegEvidence, payload: Mapping[str, Any], blob: bytes
     The salt must open the commitment, the blob must hash to `records_sha256` and be of this leg, every
     share must be the plan's in its turn and every arm the one the salt assigns, and the replayed bet must
     end with the last record and give the same verdict, reason, counts, e, e_max, estimate and limits. A bet
-    that the records leave undecided (stopped at its time limit) may only be called inconclusive or invalid.
+    that the records leave undecided (stopped at its time limit) may only be called
+    inconclusive, not before its deadline.
     """
     _check_salt(payload["salt"], evidence.salt_commitment)
     if hashlib.sha256(blob).hexdigest() != payload["records_sha256"]:
@@ -108,7 +119,10 @@ def check_verdict(evidence: LegEvidence, payload: Mapping[str, Any], blob: bytes
         raise EvidenceRefusedError(
             f"the bet ended with record {result.state.next_ordinal - 1}, others follow"
         )
+    _check_ramp(evidence.plan, evidence.state, records)
     _check_outcome(payload, result)
+    if result.decision.verdict is None:
+        _check_deadline(evidence, payload)
     for name, computed in estimate._asdict().items():
         if not math.isclose(float(payload[name]), computed, abs_tol=INTERVAL_TOLERANCE):
             raise EvidenceRefusedError(
@@ -199,10 +213,35 @@ def check_arms(plan: BetPlan, salt: str, records: Iterable[Record]) -> None:
             )
 
 
+def _check_ramp(plan: BetPlan, state: BetState, records: Iterable[Record]) -> None:
+    """Refuse a ramp that ended before any count of its tasks was calm enough."""
+    if plan.ramp_share is None:
+        return
+    for record in records:
+        if record.share != plan.ramp_share:
+            raise EvidenceRefusedError(f"record {record.ordinal} ends a ramp that showed a hint of harm")
+        state = update(plan, state, record)
+        if share_now(plan, state, plan.ramp_share) == plan.treatment_share:
+            return
+
+
+def _check_deadline(evidence: LegEvidence, payload: Mapping[str, Any]) -> None:
+    """Refuse to end an open bet for another reason than its time, or before it."""
+    if payload["reason"] != DEADLINE:
+        raise EvidenceRefusedError(f"the records leave the bet open; only {DEADLINE!a} could have ended it")
+    is_early = (
+        evidence.deadline_us is not None
+        and evidence.elapsed_us is not None
+        and evidence.elapsed_us + CLOCK_SKEW_US < evidence.deadline_us
+    )
+    if is_early:
+        raise EvidenceRefusedError("the verdict ends an open bet before its deadline")
+
+
 def _check_outcome(payload: Mapping[str, Any], result: Replay) -> None:
     stated = Verdict(payload["verdict"])
     verdict = result.decision.verdict
-    if verdict is not stated and (verdict is not None or stated not in _LEFT_OPEN):
+    if stated is not (verdict or Verdict.INCONCLUSIVE):
         raise EvidenceRefusedError(f"the verdict says {stated}, the records give {verdict or 'no verdict'}")
     reason = result.decision.reason[:REASON_LETTERS]
     if verdict is not None and payload["reason"] != reason:

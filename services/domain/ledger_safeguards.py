@@ -9,11 +9,12 @@ from typing import Final
 
 from services.domain.assignment import opens
 from services.domain.bet import Verdict
+from services.domain.clock import DAY_US
 from services.domain.ledger_experiments import replayed, trial_evidence
 from services.domain.ledger_history import CausalityError, ExperimentFacts, LedgerHistory, require_cause
 from services.domain.ledger_plans import PERCENT, check_placebo_plan, plan_of
 from services.domain.ledger_schema import Entry
-from services.domain.placebo import FREEZE_EVIDENCE, excess_evidence
+from services.domain.placebo import FREEZE_EVIDENCE, LONGEST_DAYS, excess_evidence
 
 TOLERANCE: Final = 1e-9
 
@@ -27,7 +28,7 @@ def placebo_started(history: LedgerHistory, entry: Entry) -> None:
     if history.format > 1:
         check_placebo_plan(history, plan)
     history.placebos[payload["experiment_id"]] = ExperimentFacts(
-        0, "", "", "", payload["salt_commitment"], plan, entry.at_us
+        0, "", "", "", payload["salt_commitment"], plan, entry.at_us, deadline_us=LONGEST_DAYS * DAY_US
     )
 
 
@@ -52,9 +53,8 @@ def _least_evidence(history: LedgerHistory) -> float:
     when the last freeze was lifted, and those whose verdict is not written yet, are taken for no wins.
     """
     ends = [(at_us >= history.lifted_at_us, verdict) for at_us, verdict in history.placebo_ends]
-    counted = [(is_new, verdict) for is_new, verdict in ends if verdict is not Verdict.INVALID]
-    wins = sum(is_new and verdict is Verdict.WIN for is_new, verdict in counted)
-    return excess_evidence(wins, len(counted) + _unended(history), history.setting("alpha"))
+    wins = sum(is_new and verdict is Verdict.WIN for is_new, verdict in ends)
+    return excess_evidence(wins, len(ends) + _unended(history), history.setting("alpha"))
 
 
 def _unended(history: LedgerHistory) -> int:
@@ -71,7 +71,7 @@ def frozen(history: LedgerHistory, entry: Entry) -> None:
         open_now = _unended(history)
         most_wins = ends.count(Verdict.WIN) + open_now
         require_cause(wins <= most_wins, f"{wins} placebos cannot have won, at most {most_wins}")
-        most = len(ends) - ends.count(Verdict.INVALID) + open_now
+        most = len(ends) + open_now
         require_cause(wins <= placebos <= most, f"{placebos} placebos cannot have ended, at most {most}")
         computed = excess_evidence(wins, placebos, history.setting("alpha"))
         require_cause(

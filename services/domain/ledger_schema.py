@@ -161,11 +161,16 @@ INTEGERS = Kind("a list of integers", lambda value: isinstance(value, list) and 
 
 
 def _is_guardrail(item: Any) -> bool:
-    return isinstance(item, dict) and NAME.holds(item.get("metric")) and DECIMAL.holds(item.get("margin"))
+    return (
+        isinstance(item, dict)
+        and NAME.holds(item.get("metric"))
+        and DECIMAL.holds(item.get("margin"))
+        and DECIMAL.holds(item.get("ceiling"))
+    )
 
 
 GUARDRAILS = Kind(
-    "a list of {metric, margin} objects, the margin a decimal in a string",
+    "a list of {metric, margin, ceiling} objects, both decimals in strings",
     lambda value: isinstance(value, list) and all(map(_is_guardrail, value)),
 )
 FORMAT = 2
@@ -246,7 +251,7 @@ PAYLOADS: Final[dict[EntryType, dict[str, Kind]]] = {
 }  # fmt: skip
 
 LATER: Final[dict[EntryType, dict[str, Kind]]] = {
-    EntryType.PROPOSAL: {"scope": _one_of(ExperimentScope), "guardrails": GUARDRAILS},
+    EntryType.PROPOSAL: {"scope": _one_of(ExperimentScope), "guardrails": GUARDRAILS, "cap_days": COUNT},
     EntryType.EXPERIMENT_STARTED: {
         "scope": _one_of(ExperimentScope), "window_us": COUNT, "stream_rule": _one_of(StreamRule),
         "stream_position": COUNT, "confirm_alpha": DECIMAL,

@@ -12,6 +12,8 @@ from services.domain.bet_refusals import require
 
 FREEZE_EVIDENCE: Final = 100.0
 """E at which promotion is frozen: a sound instrument is frozen with probability at most 1 %, ever."""
+LONGEST_DAYS: Final = 30
+"""A placebo that has too little traffic ends after this long."""
 ALTERNATIVES: Final = (0.1, 0.2, 0.5)
 """Win rates that the evidence is weighed against, evenly."""
 

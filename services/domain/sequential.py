@@ -36,6 +36,7 @@ from services.domain.guardrails import harm_step, log_mean_exp, update_guardrail
 from services.domain.metrics import mid_rank
 
 __all__ = [
+    "DEADLINE",
     "FUTILE",
     "UNDECIDED",
     "BetPlan",
@@ -62,6 +63,7 @@ SRM_WEIGHT: Final = 100.0  # Beta(50, 50) at equal shares: pseudo-tasks at the p
 RAMP_EVIDENCE: Final = 2.0  # harm E below which the ramp goes on
 PROOF_ALPHA: Final = 0.05  # level at which a guardrail's non-inferiority is proved
 FUTILE: Final = "futile"
+DEADLINE: Final = "deadline reached"  # what the sandbox says of a bet that its time left open
 PROBATION_WEIGHT: Final = 50.0  # pseudo-tasks of the rate that probation expects
 
 

@@ -11,7 +11,7 @@ from services.domain.errors import ConflictError, InvalidValueError, NotFoundErr
 from services.domain.events import Event, EventType
 from services.domain.ledger_schema import EntryType
 from services.domain.parameters import ParameterRegistry
-from services.domain.states import ExperimentState, Leg, ProposalState, ValueSource
+from services.domain.states import LIVE_EXPERIMENTS, ExperimentState, Leg, ProposalState, ValueSource
 from services.event_bus import publish
 from services.evolution_ledger import freezing
 from services.evolution_ledger.verdicts import ended_leg, is_won
@@ -147,11 +147,12 @@ def rollback(tx: Tx, registry: ParameterRegistry, *, parameter: str, reason: str
     if promotion is None:
         msg = f"{name} was never promoted; there is nothing to roll back"
         raise NotFoundError(msg, field="parameter")
-    running = sql.find(tx, tables.experiment, parameter=name, state=ExperimentState.RUNNING)
+    index, facts = promotion
+    live = sql.find_all(tx, tables.experiment, parameter=name, state=list(LIVE_EXPERIMENTS))
+    running = next((row for row in live if row["id"] != facts["experiment_id"]), None)
     if running is not None:
         msg = f"experiment {running['id']} is running on {name}; its tasks would not follow the rollback"
         raise ConflictError(msg, field="parameter", code="experiment_running", experiment_id=running["id"])
-    index, facts = promotion
     experiment = sql.find(tx, tables.experiment, id=facts["experiment_id"])
     receipt = _restore(tx.in_lap(experiment["lap_id"] if experiment else None), name, index, facts, reason)
     where = {"id": facts["experiment_id"], "state": list(UNCONFIRMED), "known_after": None}

@@ -100,7 +100,8 @@ def _leg(tx: Tx, experiment: Row) -> RunningLeg:
 def _place(tx: Tx, experiment: Row, leg: RunningLeg, *, task_id: int, agent_id: int, seed: str) -> Placement:
     """Return the task's unit: itself, or the window of its agent or of the platform that is open now.
 
-    The first task of a window draws its arm; the others share it, whatever the share is by then.
+    The first task of a window draws its arm; the others share it, whatever the share is by then. An award
+    that comes after its window was bet on opens a unit of its own.
     """
     key = str(task_id)
     if experiment["scope"] != ExperimentScope.TASK:
@@ -108,7 +109,7 @@ def _place(tx: Tx, experiment: Row, leg: RunningLeg, *, task_id: int, agent_id: 
         is_agent = experiment["scope"] == ExperimentScope.AGENT
         key = f"agent:{agent_id}:{window}" if is_agent else f"window:{window}"
         opened = config.open_unit(tx, experiment["id"], leg.first_ordinal, key)
-        if opened is not None:
+        if opened is not None and not opened["is_folded"]:
             return Placement(opened["unit"], opened["arm"], opened["share"])
     unit, share = f"{key}:{seed}", experiment["treatment_share"]
     return Placement(unit, assignment.arm_of(leg.salt, unit, share), share)

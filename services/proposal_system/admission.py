@@ -4,6 +4,7 @@ Stands at the door of layer 5. It never weighs whether a change is a good idea; 
 the evidence's to say.
 """
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
@@ -11,9 +12,9 @@ from services.domain import power
 from services.domain.clock import DAY_US, seconds
 from services.domain.errors import InvalidValueError
 from services.domain.metrics import Metric
+from services.domain.sequential import PROOF_ALPHA
 from services.domain.states import ExperimentScope
-from services.domain.stream import StreamRule, next_level
-from services.operations import production_config
+from services.operations import levels, production_config
 from services.store import governance
 from services.store.tx import Tx
 
@@ -80,15 +81,19 @@ def admit(tx: Tx, task_type: str, draft: ProposalDraft) -> Admission:
             f"{task_type} succeeds in {base:.0%} of {ended} recent tasks; a gain of {effect} is not possible"
         )
         raise InvalidValueError(msg, field="body.expected_effect", code="effect_too_large")
-    needed = _needed(tx, metric, base, float(effect))
-    floor = int(production_config.number(tx, "sandbox.minimum_tasks"))
     per_day = _units_per_day(tx, task_type, draft.scope)
+    needed = _needed(tx, metric, base, float(effect), per_day)
+    floor = int(production_config.number(tx, "sandbox.minimum_tasks"))
     if max(needed, floor) > draft.cap_tasks or needed > per_day * draft.cap_days:
         unit = "tasks" if draft.scope is ExperimentScope.TASK else "windows"
         msg = f"{needed} {unit} are needed (at least {floor}); the cap allows {draft.cap_tasks}, "
         msg += f"traffic brings {per_day * draft.cap_days:.0f} in {draft.cap_days} days"
         raise InvalidValueError(msg, field="body.cap_tasks", code="admission_refused", needed_tasks=needed)
-    return Admission(base, effect, needed, metric, _guardrails(tx, metric, draft.guardrails))
+    guardrails = _guardrails(tx, task_type, metric, draft.guardrails)
+    for item in guardrails:
+        if item["metric"] == Metric.SUCCESS:
+            _check_proof(tx, base, needed, per_day, float(item["margin"]))
+    return Admission(base, effect, needed, metric, guardrails)
 
 
 def _units_per_day(tx: Tx, task_type: str, scope: ExperimentScope) -> float:
@@ -103,23 +108,49 @@ def _units_per_day(tx: Tx, task_type: str, scope: ExperimentScope) -> float:
     return min(per_day, windows * agents)
 
 
-def _needed(tx: Tx, metric: Metric, base: float, effect: float) -> int:
+def _needed(tx: Tx, metric: Metric, base: float, effect: float, per_day: float) -> int:
     """Return the tasks of the trial; refuse what probation could not confirm at the stream's level."""
     alpha = production_config.number(tx, "sandbox.alpha")
-    rule = StreamRule.E_LOND if production_config.number(tx, "sandbox.dependence") else StreamRule.LORD
-    started, known = governance.stream_so_far(tx)
-    level = min(alpha, next_level(rule, alpha, started + 1, known))
-    share = 1.0 - production_config.number(tx, "sandbox.probation_percent") / 100
-    cap = int(production_config.number(tx, "sandbox.probation_tasks"))
+    _, _, level = levels.level_now(tx, alpha)
     rate = None if metric.is_ranked else base
+    share, cap = _probation(tx, per_day)
     forecast = power.forecast(metric, rate, effect, alpha=alpha, confirm_alpha=level, confirm_share=share)
     later = forecast.probation.tasks
     if later > cap:
-        msg = f"an effect of {effect:g} would take {later} tasks in probation to be confirmed at "
-        msg += f"level {level:.2g}; {cap} are allowed: only a larger effect can be tried"
+        msg = f"an effect of {effect:g} would take {later} more in probation to be confirmed at "
+        msg += f"level {level:.2g}; cap and traffic allow {cap}: only a larger effect can be tried"
         code = "confirmation_refused"
         raise InvalidValueError(msg, field="body.expected_effect", code=code, needed_tasks=later)
     return forecast.trial.tasks
+
+
+def _probation(tx: Tx, per_day: float) -> tuple[float, int]:
+    """Return the treatment share of probation, and the most units that its cap and its time bring."""
+    share = 1.0 - production_config.number(tx, "sandbox.probation_percent") / 100
+    days = seconds(production_config.number(tx, "sandbox.probation_seconds")) / DAY_US
+    return share, min(int(production_config.number(tx, "sandbox.probation_tasks")), int(per_day * days))
+
+
+def _check_proof(tx: Tx, base: float, needed: int, per_day: float, margin: float) -> None:
+    """Refuse a margin of task success that could not be proved by the end of probation.
+
+    The bet on non-inferiority gathers what a gap of the size of the margin would: first in the trial, then,
+    at a lower rate, in probation.
+    """
+    share, cap = _probation(tx, per_day)
+    below = max(base - margin, 0.0)
+    gap = base - below
+    if gap <= 0.0:
+        return
+    nats = needed * power.information(below, gap) + cap * power.information(below, gap, share)
+    wanted = power.OVERHEAD * power.evidence_nats(PROOF_ALPHA)
+    if nats < wanted:
+        enough = margin * math.sqrt(wanted / nats)
+        msg = f"a margin of {margin:g} in task success could not be proved by the end of probation at a "
+        msg += f"success rate of {base:.0%}; about {enough:.2g} could"
+        raise InvalidValueError(
+            msg, field="body.guardrails", code="guardrail_unprovable", needed_margin=enough
+        )
 
 
 def _metric(name: str, field: str) -> Metric:
@@ -143,7 +174,9 @@ def _effect(text: str, metric: Metric) -> Decimal:
     return effect
 
 
-def _guardrails(tx: Tx, metric: Metric, stated: tuple[tuple[str, str], ...]) -> list[dict[str, str]]:
+def _guardrails(
+    tx: Tx, task_type: str, metric: Metric, stated: tuple[tuple[str, str], ...]
+) -> list[dict[str, str]]:
     """Return the guardrails as they are kept: a change for speed or cost always guards task success."""
     margins: dict[Metric, Decimal] = {}
     for place, (name, text) in enumerate(stated):
@@ -159,7 +192,14 @@ def _guardrails(tx: Tx, metric: Metric, stated: tuple[tuple[str, str], ...]) -> 
     if metric is not Metric.SUCCESS and Metric.SUCCESS not in margins:
         percent = int(production_config.number(tx, "sandbox.guardrail_margin_percent"))
         margins[Metric.SUCCESS] = Decimal(percent) / 100
-    return [{"metric": str(name), "margin": f"{margin:f}"} for name, margin in margins.items()]
+    return [
+        {
+            "metric": str(name),
+            "margin": f"{margin:f}",
+            "ceiling": repr(governance.ceiling(tx, task_type, name) if name.is_ranked else 1.0),
+        }
+        for name, margin in margins.items()
+    ]
 
 
 def _decimal(text: str) -> Decimal:

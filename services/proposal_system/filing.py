@@ -181,6 +181,7 @@ def _record_filing(tx: Tx, proposal_id: int, electors: list[int]) -> None:
             "guardrails": row["guardrails"],
             "expected_effect": row["expected_effect"],
             "cap_tasks": row["cap_tasks"],
+            "cap_days": row["cap_days"],
             "content_hash": row["content_hash"],
             "evidence": row["evidence"],
             "root_cause_sha256": audit_log.keep_blob(tx, "root_cause", row["root_cause"].encode()),

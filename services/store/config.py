@@ -31,11 +31,11 @@ BETTING_ON = (
         experiment.c.state.in_(BETTING_EXPERIMENTS),
         or_(experiment.c.task_type == bindparam("task_type"), experiment.c.kind == ExperimentKind.PLACEBO),
     )
-    .order_by(experiment.c.kind, experiment.c.id)
+    .order_by(experiment.c.id)
     .with_for_update(key_share=True)
 )
 OPEN_UNIT = (
-    select(exposure.c.unit, exposure.c.arm, exposure.c.share)
+    select(exposure.c.unit, exposure.c.arm, exposure.c.share, exposure.c.is_folded)
     .where(
         exposure.c.experiment_id == bindparam("experiment_id"),
         exposure.c.ordinal >= bindparam("first_ordinal"),
@@ -59,7 +59,7 @@ def of_type(tx: Tx, task_type: str) -> list[Row]:
 
 
 def betting_on(tx: Tx, task_type: str) -> list[Row]:
-    """Return the experiments that a user task of this type is assigned in, placebos last, and hold them."""
+    """Return the experiments that a user task of this type is assigned in, and hold them in order of id."""
     return sql.listed(tx, BETTING_ON, task_type=task_type)
 
 

@@ -13,6 +13,7 @@ from services.domain.metrics import Metric
 from services.domain.states import (
     LIVE_PROPOSALS,
     ExperimentKind,
+    ExperimentState,
     ProposalState,
     Standing,
     TaskKind,
@@ -20,7 +21,17 @@ from services.domain.states import (
 )
 from services.store import sql
 from services.store.sql import Row, rows
-from services.store.tables import agent, award, ballot, experiment, exposure, freeze, proposal, task
+from services.store.tables import (
+    agent,
+    award,
+    ballot,
+    experiment,
+    exposure,
+    freeze,
+    parameter_change,
+    proposal,
+    task,
+)
 from services.store.tx import Tx
 
 CEILING_TASKS = 200
@@ -172,6 +183,20 @@ def fold_exposures(tx: Tx, folded: Sequence[Mapping[str, object]]) -> None:
     sql.update_many(tx, exposure, ["id"], [{**row, "is_folded": True} for row in folded])
 
 
+def unwatched_promotions(tx: Tx, before_us: int) -> list[int]:
+    """Return the experiments promoted before an instant whose probation has not begun."""
+    statement = (
+        select(experiment.c.id)
+        .join(parameter_change, parameter_change.c.experiment_id == experiment.c.id)
+        .where(
+            experiment.c.state == ExperimentState.PROVISIONAL,
+            parameter_change.c.changed_at_us <= before_us,
+        )
+        .order_by(experiment.c.id)
+    )
+    return [row["id"] for row in rows(tx, statement)]
+
+
 def stream_so_far(tx: Tx) -> tuple[int, list[int]]:
     """Return how many experiments of the stream have started, and for each confirmation how many had then."""
     statement = select(experiment.c.known_after).where(experiment.c.kind == ExperimentKind.CHANGE)
@@ -180,12 +205,11 @@ def stream_so_far(tx: Tx) -> tuple[int, list[int]]:
 
 
 def placebo_counts(tx: Tx, since_us: int) -> tuple[int, int]:
-    """Return (wins, ends) of the placebos that began at or after an instant, invalid ones aside."""
+    """Return (wins, ends) of the placebos that began at or after an instant; an invalid one is no win."""
     won = func.sum(case((experiment.c.verdict == Verdict.WIN, 1), else_=0))
     statement = select(func.coalesce(won, 0).label("wins"), func.count().label("ended")).where(
         experiment.c.kind == ExperimentKind.PLACEBO,
         experiment.c.verdict.is_not(None),
-        experiment.c.verdict != Verdict.INVALID,
         experiment.c.started_at_us >= since_us,
     )
     row = rows(tx, statement)[0]

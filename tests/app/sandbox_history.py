@@ -115,7 +115,11 @@ class Player:
         """A change tried for speed: treated tasks take half as long; promoted and confirmed."""
         rng = random.Random(9)
         number = self.lab.running(
-            metric="task_duration", expected_effect="0.4", evidence=self.lab.failing(), **changes
+            metric="task_duration",
+            guardrails=(("task_success", "0.12"),),
+            expected_effect="0.4",
+            evidence=self.lab.failing(),
+            **changes,
         )
         for _ in range(150):
             assigned = self.lab.assign_many(12)

@@ -39,6 +39,7 @@ PLAIN_TRIALS = {
     "sandbox.ramp_percent": "50",
     "sandbox.holdout_percent": "0",
     "sandbox.placebo_tasks": "0",
+    "sandbox.probation_tasks": "8000",
 }
 """What tests of other things start from: trials of equal shares at once, no holdout, no placebo."""
 

@@ -205,6 +205,16 @@ def test_rollback_waits_for_the_experiment_that_runs_on_the_parameter(lab):
     assert lab.value().value == "180"
 
 
+def test_rollback_waits_for_a_win_on_the_parameter_that_is_yet_to_be_promoted(lab):
+    lab.confirmed()
+    second = lab.won(to="240", rates=(0.2, 0.98))
+    with pytest.raises(ConflictError) as refused:
+        lab.roll_back()
+    assert refused.value.arguments["experiment_id"] == second["id"]
+    lab.deliver()
+    assert lab.audit().ok
+
+
 def test_racing_rollbacks_leave_exactly_one(lab):
     lab.promoted()
     results = race(*[lab.roll_back] * 4)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.domain.errors import InvalidValueError
 from services.domain.states import ExperimentScope
 from services.store import tables
 from tests.services.test_proposal_system import refusal
@@ -66,18 +67,26 @@ def test_what_probation_could_not_confirm_is_refused_with_the_figure(lab_with):
 @pytest.mark.parametrize("metric", RANKED)
 def test_speed_and_cost_always_guard_success(lab, metric):
     row = lab.row(tables.proposal, id=lab.file(metric=metric, expected_effect="0.2"))
-    assert row["guardrails"] == [{"metric": "task_success", "margin": "0.05"}]
+    assert row["guardrails"] == [{"metric": "task_success", "margin": "0.05", "ceiling": "1.0"}]
     assert row["metric"] == metric
     assert lab.payloads("PROPOSAL")[0]["guardrails"] == row["guardrails"]
 
 
 def test_a_stated_margin_for_success_is_kept(lab):
-    stated = (("task_success", "0.030"), ("task_duration", "1e-1"))
+    stated = (("task_success", "0.080"), ("task_duration", "1e-1"))
     row = lab.row(tables.proposal, id=lab.file(metric="task_cost", guardrails=stated))
-    assert row["guardrails"] == [
-        {"metric": "task_success", "margin": "0.030"},
-        {"metric": "task_duration", "margin": "0.1"},
-    ]
+    success, duration = row["guardrails"]
+    assert success == {"metric": "task_success", "margin": "0.080", "ceiling": "1.0"}
+    assert (duration["metric"], duration["margin"]) == ("task_duration", "0.1")
+
+
+def test_a_margin_of_success_that_cannot_be_proved_is_refused(lab_with):
+    lab = lab_with(probation_tasks="3000")
+    with pytest.raises(InvalidValueError) as refused:
+        lab.file(metric="task_cost")
+    assert (refused.value.code, refused.value.field) == ("guardrail_unprovable", "body.guardrails")
+    assert "at a success rate of 60%; about 0.0" in str(refused.value)
+    assert lab.file(metric="task_cost", guardrails=(("task_success", "0.09"),))
 
 
 def test_success_needs_no_guardrail_and_may_have_two(lab):

@@ -67,7 +67,8 @@ def test_a_promoted_value_goes_to_most_tasks_and_the_rest_stays_on_the_old_one(l
     assert 0.85 * 300 - 25 < treated < 0.85 * 300 + 25
 
 
-def test_the_salt_of_probation_is_fresh_and_secret_until_its_end(lab):
+def test_the_salt_of_probation_is_fresh_and_secret_until_its_end(lab_with):
+    lab = lab_with(probation_tasks="3000")
     experiment = lab.promoted()
     salt = lab.probation(experiment["id"])["salt"]
     assert salt != experiment["salt"]
@@ -164,11 +165,11 @@ def test_a_win_that_is_not_confirmed_at_the_cap_is_rolled_back(lab_with):
 
 
 def test_a_win_that_is_not_confirmed_in_time_is_rolled_back(lab_with):
-    lab = lab_with(probation_seconds="7200")
+    lab = lab_with(probation_seconds="21600")
     before = config(lab)
     experiment = lab.promoted()
     lab.run_experiment(experiment["id"], ALIKE, at_most=20)
-    lab.pass_seconds(7199)
+    lab.pass_seconds(21599)
     assert lab.evaluate()["ended"] == 0
     lab.pass_seconds(1)
     assert lab.evaluate()["ended"] == 1
@@ -290,3 +291,22 @@ def test_another_layer_runs_at_the_same_time_and_the_same_layer_waits_for_the_tr
     lab.deliver()
     assert lab.experiment(first)["state"] == "confirmed"
     assert lab.audit().ok, lab.audit().reason
+
+
+def test_a_promotion_whose_event_was_lost_is_put_on_probation_by_the_clock(lab):
+    experiment = lab.won()
+    with lab.write() as tx:
+        evolution_ledger.record_verdict(tx, experiment["id"])
+        assert evolution_ledger.apply_verdict(tx, experiment["id"])
+    lab.pass_seconds(3599)
+    assert watched(lab) == 0
+    lab.pass_seconds(1)
+    assert watched(lab) == 1
+    assert lab.experiment(experiment["id"])["state"] == "probation"
+    assert watched(lab) == 0
+    assert lab.audit().ok
+
+
+def watched(lab):
+    with lab.write() as tx:
+        return ab_sandbox.watch_promotions(tx, lab.platform.context.entropy)

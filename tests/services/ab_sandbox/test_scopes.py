@@ -1,13 +1,15 @@
 """Scopes: what is randomised is what is bet on, once, when it is over and all of its tasks have resolved."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from services.domain import assignment
 from services.domain.ledger_records import read_records
 from services.domain.states import ExperimentScope, Leg
-from services.store import tables
+from services.operations import assignments
+from services.store import sql, tables
 from tests.services.laboratory import TIMEOUT
 
 HOUR = 3600
@@ -172,3 +174,25 @@ def test_windows_have_no_ramp_and_run_to_a_certified_win(lab_with, scope):
     lab.evaluate()
     assert lab.bet(experiment_id, Leg.PROBATION).next_ordinal == 1
     assert lab.audit().ok, lab.audit().reason
+
+
+@pytest.mark.parametrize("scope", [AGENT, PLATFORM])
+def test_an_award_older_than_its_window_opens_a_unit_of_its_own(lab, scope):
+    experiment_id = lab.running(scope=scope)
+    lab.pass_seconds(1)
+    early = lab.now_us
+    end_all(lab, lab.assign_many(4, agent_id=lab.voters[0]))
+    lab.pass_seconds(HOUR)
+    lab.evaluate()
+    assert lab.bet(experiment_id).next_ordinal == 1
+    late = lab.task()
+    with lab.write() as tx:
+        task = sql.find(tx, tables.task, id=late)
+        of_old = replace(tx, now_us=early)
+        assignments.resolve_for_task(of_old, task, agent_id=lab.voters[0], award_seed=f"{late:032x}")
+    first, second = units(lab, experiment_id)
+    assert first.rsplit(":", 1)[0] == second.rsplit(":", 1)[0]
+    lab.end_many({late: True})
+    lab.evaluate()
+    assert lab.bet(experiment_id).next_ordinal == 2
+    assert [len(rows) for rows in units(lab, experiment_id).values()] == [4, 1]

@@ -29,6 +29,7 @@ SETTINGS = {
     "sandbox.ramp_tasks": "10",
     "sandbox.probation_percent": "15",
     "sandbox.probation_tasks": "400",
+    "sandbox.probation_seconds": "1209600",
     "sandbox.holdout_percent": "3",
     "sandbox.placebo_tasks": "60",
     "sandbox.window_seconds": "3600",

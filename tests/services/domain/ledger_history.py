@@ -139,10 +139,11 @@ def ballot(voter: str, choice: str, text: bytes = TEXTS[1], proposal_id: int = 1
 def proposal(number: int, parameter: str, before: str, after: str, voters: list[str]) -> dict[str, Any]:
     return {
         "proposal_id": number, "proposer": "doc", "parameter": parameter, "from": before, "to": after,
-        "metric": "task_success", "expected_effect": "0.2", "cap_tasks": 400, "content_hash": sha(b"content"),
+        "metric": "task_success", "expected_effect": "0.2", "cap_tasks": 400, "cap_days": 7,
+        "content_hash": sha(b"content"),
         "evidence": [4, 8], "root_cause_sha256": sha(TEXTS[0]), "electorate": voters,
         "opens_at_us": START_US, "closes_at_us": CLOSES_US, "risk": "open", "scope": "task",
-        "guardrails": [{"metric": "task_cost", "margin": "0.4"}],
+        "guardrails": [{"metric": "task_cost", "margin": "0.4", "ceiling": "100.0"}],
     }  # fmt: skip
 
 
@@ -328,7 +329,7 @@ def assert_found(report: AuditReport, index: int, reason: str) -> None:
 def first_steps() -> list[Step]:
     """A history as the first format wrote it: no stream, no legs, records of six columns, no probation."""
     later = {
-        "proposal": ("scope", "guardrails"), "verdict": ("leg",), "genesis": ("format",),
+        "proposal": ("scope", "guardrails", "cap_days"), "verdict": ("leg",), "genesis": ("format",),
         "started": ("scope", "window_us", "stream_rule", "stream_position", "confirm_alpha"),
     }  # fmt: skip
     steps = [step for step in first_lap() if step.name not in ("probation", "held")]

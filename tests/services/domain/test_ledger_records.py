@@ -5,8 +5,14 @@ from typing import Any
 
 import pytest
 
-from services.domain.ledger_records import evidence_text, read_records, records_bytes
-from services.domain.sequential import Record, Verdict
+from services.domain import ledger_records
+from services.domain.ledger_records import (
+    EvidenceRefusedError,
+    evidence_text,
+    read_records,
+    records_bytes,
+)
+from services.domain.sequential import BetPlan, Record, Verdict, start
 from services.domain.states import Leg
 from tests.services.domain.ledger_evidence import HELD, LOST, QUIET, WON, Bet, sha
 from tests.services.domain.ledger_history import (
@@ -145,7 +151,9 @@ def test_an_experiment_stopped_undecided_may_be_called_inconclusive_but_not_a_wi
     stopped = WON.with_records(WON.records[:15])
     edit = {**stopped.figures(), "reason": "deadline reached"}
     ledger = with_blob(stopped.blob, **edit, verdict="inconclusive")
-    assert_found(ledger.audit(), HONEST.index("promoted"), "experiment 1 has inconclusive, not a win")
+    assert_found(ledger.audit(), HONEST.index("verdict"), "ends an open bet before its deadline")
+    other = with_blob(stopped.blob, **{**edit, "reason": "enough"}, verdict="inconclusive").audit()
+    assert_found(other, HONEST.index("verdict"), "only 'deadline reached' could have ended it")
     for verdict in ("win", "loss"):
         report = with_blob(stopped.blob, **edit, verdict=verdict).audit()
         assert_found(report, HONEST.index("verdict"), f"says {verdict}, the records give no verdict")
@@ -181,3 +189,18 @@ def test_records_of_six_columns_read_as_what_was_not_kept_then():
 
 def test_evidence_beyond_doubles_is_written_as_infinity():
     assert (evidence_text(0.0), evidence_text(1e4), evidence_text(-1e4)) == ("1.0", "inf", "0.0")
+
+
+def ramp_records(treated_outcome):
+    """Ten records of a ramp of one half, both arms in turn, then one at the full share."""
+    return [
+        Record(n, f"u{n}", n % 2, 0.5 if n < 10 else 0.6, treated_outcome if n % 2 else 1.0)
+        for n in range(11)
+    ]
+
+
+def test_a_ramp_goes_on_only_from_a_count_without_a_hint_of_harm():
+    plan = BetPlan(effect=0.2, cap_tasks=400, ramp_share=0.5, ramp_tasks=8, treatment_share=0.6)
+    ledger_records._check_ramp(plan, start(plan), ramp_records(1.0))
+    with pytest.raises(EvidenceRefusedError, match="record 10 ends a ramp that showed a hint of harm"):
+        ledger_records._check_ramp(plan, start(plan), ramp_records(0.0))
