@@ -80,7 +80,7 @@ class Player:
         ids["aborted"] = self.trial((0.95, 0.05), to="200", expected_effect="0.12", cap_tasks=900)
         self.days(8)
         ids["probation"] = self.trial(BETTER, to="170")
-        lab.work(30, BETTER, random.Random(3), step=1.0)
+        lab.work(15, BETTER, random.Random(3), step=1.0)
         ids["running"] = lab.running(parameter=PASSAGES, to="4", evidence=lab.failing())
         lab.work(25, ALIKE, random.Random(4), parameter=PASSAGES, step=2.0)
         return ids

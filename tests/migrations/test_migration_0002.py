@@ -106,24 +106,29 @@ def fill(connection, known):
         connection.execute(
             insert(known["experiment"]).values(**row, **defaults(known["experiment"], tuple(row)))
         )
-        for place in range(3):
-            task_id = number * 10 + place
-            task = {"id": task_id, "kind": "user", "type": row["task_type"], "state": "settled"}
-            connection.execute(insert(known["task"]).values(**task, **defaults(known["task"], tuple(task))))
-            exposure = {
-                "id": task_id,
-                "experiment_id": number,
-                "task_id": task_id,
-                "ordinal": place,
-                "unit": "u",
-                "arm": place % 2,
-                "share": 0.4,
-                "outcome": 1.0 if place else None,
-                "is_folded": bool(place),
-            }
-            connection.execute(
-                insert(known["exposure"]).values(**exposure, **defaults(known["exposure"], tuple(exposure)))
-            )
+        expose(connection, known, number, row["task_type"])
+
+
+def expose(connection, known, number, task_type):
+    """Insert three exposures of an experiment, the first of them unresolved."""
+    for place in range(3):
+        task_id = number * 10 + place
+        task = {"id": task_id, "kind": "user", "type": task_type, "state": "settled"}
+        connection.execute(insert(known["task"]).values(**task, **defaults(known["task"], tuple(task))))
+        exposure = {
+            "id": task_id,
+            "experiment_id": number,
+            "task_id": task_id,
+            "ordinal": place,
+            "unit": "u",
+            "arm": place % 2,
+            "share": 0.4,
+            "outcome": 1.0 if place else None,
+            "is_folded": bool(place),
+        }
+        connection.execute(
+            insert(known["exposure"]).values(**exposure, **defaults(known["exposure"], tuple(exposure)))
+        )
 
 
 def defaults(table, given):

@@ -38,7 +38,8 @@ def file_proposal(request: Request, body: NewProposal, gate: Gate) -> Response:
       `margin_out_of_bounds`
     - whether that can be finished: `admission_refused` (the trial's tasks do not fit its cap or the
       traffic), `confirmation_refused` (probation could not confirm so small an effect at the stream's
-      level); both carry `needed_tasks`
+      level); both carry `needed_tasks`; `guardrail_unprovable` (nor prove so small a margin of task
+      success), with `needed_margin`
     - whether it is free (409): `experiment_running`, `proposal_already_live`, `resubmission_cool_off`
 
     A change tried for `task_duration` or `task_cost` always guards task success, by the margin in force

@@ -215,13 +215,18 @@ def filing(world):
 
 def test_a_proposal_states_its_metric_its_scope_and_its_guardrails(world, filing):
     made = filing(
-        metric="task_cost", scope="agent", guardrails=[{"metric": "task_duration", "margin": "0.20"}]
+        metric="task_cost",
+        scope="agent",
+        guardrails=[
+            {"metric": "task_duration", "margin": "0.20"},
+            {"metric": "task_success", "margin": "0.15"},
+        ],
     )
     assert made.status_code == 201, made.text
     shown = world.operator.get(f"/proposals/{made.json()['proposal_id']}").json()
     assert (shown["metric"], shown["scope"]) == ("task_cost", "agent")
     margins = {row["metric"]: Decimal(row["margin"]) for row in shown["guardrails"]}
-    assert margins == {"task_duration": Decimal("0.2"), "task_success": Decimal("0.05")}
+    assert margins == {"task_duration": Decimal("0.2"), "task_success": Decimal("0.15")}
 
 
 @pytest.mark.parametrize(
