@@ -63,8 +63,8 @@ def plot(
 ) -> int:
     """Draw the evidence task by task, as an SVG that stands alone: both legs, their lines, both arms.
 
-    With an ID also an experiment that still runs can be drawn; with a FILE it needs no database. Exits with 1
-    when a FILE does not hold (nothing is drawn), 2 when there is no such experiment or FILE is no certificate.
+    With an ID also an experiment that still runs can be drawn; with a FILE it needs no database. Exits with
+    1 when FILE does not hold (nothing is drawn), 2 when there is no such experiment or FILE is no certificate.
     """
     return int(load("app.cli.actions.plotting:plot")(database, subject, out))
 

@@ -203,18 +203,19 @@ def drawn_legs(experiment: Row) -> list[charts.WealthLeg]:
 
 def experiment_context(experiment: Row) -> Row:
     """Return an experiment (single, with its path) with its charts and its state in words."""
-    number = experiment["experiment_id"]
+    number, drawn = experiment["experiment_id"], drawn_legs(experiment)
     legs = [leg_context(experiment, leg) for leg in (experiment["trial"], experiment["probation"]) if leg]
     return {
         "experiment": experiment,
         "is_placebo": is_placebo(experiment),
         "words": verdict_words(experiment),
         "legs": legs,
+        "has_ramp": any(leg.ramp_tasks for leg in drawn),
         "metric_words": METRIC_WORDS[Metric(experiment["metric"])],
         "unit_words": SCOPE_WORDS[ExperimentScope(experiment["scope"])],
         "level": e_value_words(experiment["confirm_threshold_log_e"]),
         "arms_chart": legs[-1]["arms_chart"],
-        "wealth_chart": charts.wealth_legs(drawn_legs(experiment), title=f"Wealth in experiment {number}"),
+        "wealth_chart": charts.wealth_legs(drawn, title=f"Wealth in experiment {number}"),
     }
 
 
@@ -235,11 +236,15 @@ def holdout_words(holdout: Row) -> str:
     if holdout["difference"] is None:
         return "No task was held out and ended yet: there is nothing to compare."
     limits = f"{points(holdout['lower'])} to {points(holdout['upper'])}"
+    if holdout["lower"] <= 0 <= holdout["upper"]:
+        return (
+            "All promotions since the epoch's start together: no change shown yet "
+            f"({points(holdout['difference'])} of success, {limits})."
+        )
     gained = "gained" if holdout["difference"] >= 0 else "lost"
-    sure = "" if holdout["lower"] > 0 or holdout["upper"] < 0 else ", which includes no change at all"
     return (
         f"All promotions since the epoch's start together have {gained} "
-        f"{points(abs(holdout['difference'])).lstrip('+')} of success ({limits}{sure})."
+        f"{points(abs(holdout['difference'])).lstrip('+')} of success ({limits})."
     )
 
 

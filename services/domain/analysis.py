@@ -187,9 +187,9 @@ def analyze(
 ) -> Analysis:
     """Return what rows in assignment order say: one value per row and column, at least one row.
 
-    shares: π in [10⁻⁶, 1 − 10⁻⁶]; arms: 0 control, 1 treatment; outcomes: in [0, 1], or the raw measure for a ranked
-    metric; strata, units: a name or whole number per row. Raises RecordRefusedError naming the column, with
-    the row where one is to blame: also when rows of one unit differ in arm, share or stratum.
+    shares: π in [10⁻⁶, 1 − 10⁻⁶]; arms: 0 control, 1 treatment; outcomes: in [0, 1], or the raw measure for a
+    ranked metric; strata, units: a name or whole number per row. Raises RecordRefusedError naming the column,
+    with the row where one is to blame: also when rows of one unit differ in arm, share or stratum.
     """
     share, arm, outcome = columns(shares, arms, outcomes, is_ranked=question.metric.is_ranked)
     if not len(share):

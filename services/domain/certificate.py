@@ -340,7 +340,7 @@ def _after_promotion(certificate: Certificate, promoted: CertifiedEntry, legs: S
             raise EvidenceRefusedError(f"entry {confirmed.index} confirms a probation that was not won")
         return "confirmed" if undone is None else "confirmed, later rolled back"
     if undone is None:
-        return "in probation" if second is None else f"probation: {second}"
+        return str(ExperimentState.PROBATION) if second is None else f"probation: {second}"
     if undone.payload["promoted_index"] != promoted.index:
         raise EvidenceRefusedError(f"entry {undone.index} rolls back another promotion")
     if second is Verdict.WIN and undone.actor.startswith("system:"):

@@ -18,24 +18,25 @@ from services.domain.bet import BetPlan, BetState, Record
 from services.domain.certificate import Certificate, Finding, verify_certificate
 from services.domain.errors import InvalidValueError
 from services.domain.metrics import Metric
-from services.domain.sequential import update
-from services.domain.states import ExperimentKind, Leg
+from services.domain.sequential import Verdict, update
+from services.domain.states import ExperimentKind, ExperimentState, Leg
 from services.evolution_ledger.verdicts import leg_start
 from services.store import governance, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
 
 LEAD = {
-    "running": "On trial: not decided yet",
-    "provisional": "Won its trial; the value is being promoted",
-    "probation": "Promoted, in probation: not confirmed yet",
-    "confirmed": "Confirmed: the new value is better, and held in probation",
-    "rolled_back": "Rolled back: the old value is in force again",
-    "refused": "Won its trial and was refused",
-    "aborted": "Stopped: the new value did harm, or the arms had other shares than promised",
-    "futile": "No decision: the stated effect was refuted",
-    "inconclusive": "No decision: its tasks or its time were used up",
+    ExperimentState.RUNNING: "On trial: not decided yet",
+    ExperimentState.PROVISIONAL: "Won its trial; the value is being promoted",
+    ExperimentState.PROBATION: "Promoted, in probation: not confirmed yet",
+    ExperimentState.CONFIRMED: "Confirmed: the new value is better, and held in probation",
+    ExperimentState.ROLLED_BACK: "Rolled back ({reason}): the old value is in force again",
+    ExperimentState.REFUSED: "Won its trial and was refused: the old value stays",
+    ExperimentState.ABORTED: "Stopped ({reason}): the old value stays",
+    ExperimentState.FUTILE: "No decision (the stated effect was refuted): the old value stays",
+    ExperimentState.INCONCLUSIVE: "No decision ({reason}): the old value stays",
 }
+TAKEN_BACK = "taken back after its win"
 ARMS = {
     Metric.SUCCESS: "success so far",
     Metric.DURATION: "mean seconds so far",
@@ -44,12 +45,14 @@ ARMS = {
 
 
 class Story(NamedTuple):
-    """One leg as it is replayed: its plan, its records, the bet before each and after the last."""
+    """One leg as it is replayed: plan, records, the bet before each and after the last, verdict and reason."""
 
     leg: Leg
     plan: BetPlan
     records: Sequence[Record]
     states: Sequence[BetState]
+    verdict: str | None
+    reason: str | None
 
 
 def plot(database: str | None, subject: str, out: str) -> int:
@@ -72,9 +75,22 @@ def _of_certificate(certificate: Certificate, finding: Finding) -> Poster:
     started = certificate.entries[0].payload
     is_placebo = certificate.kind is ExperimentKind.PLACEBO
     change = None if is_placebo else (started["parameter"], started["control"], started["treatment"])
-    stories = [Story(leg.leg, leg.plan, leg.records, leg.states) for leg in finding.legs]
-    outcome = finding.outcome[:1].upper() + finding.outcome[1:]
-    return _poster(certificate.experiment_id, change, outcome, stories)
+    stories = [
+        Story(leg.leg, leg.plan, leg.records, leg.states, leg.payload["verdict"], leg.payload["reason"])
+        for leg in finding.legs
+    ]
+    state = None if is_placebo else _state_of(finding.outcome, stories)
+    return _poster(certificate.experiment_id, change, state, stories)
+
+
+def _state_of(outcome: str, stories: Sequence[Story]) -> ExperimentState:
+    """Return the state that a certificate's outcome means; a verdict comes before the entry it leads to."""
+    if outcome.startswith("probation: "):
+        is_won = stories[-1].verdict == Verdict.WIN
+        return ExperimentState.CONFIRMED if is_won else ExperimentState.ROLLED_BACK
+    if "rolled back" in outcome:
+        return ExperimentState.ROLLED_BACK
+    return ExperimentState(outcome)
 
 
 def _of_number(database: str | None, experiment_id: int) -> Poster:
@@ -89,7 +105,9 @@ def _of_number(database: str | None, experiment_id: int) -> Poster:
             stories.append(_story(tx, experiment, later, None, Leg.PROBATION))
     change = (experiment["parameter"], experiment["control_value"], experiment["treatment_value"])
     is_placebo = experiment["kind"] == ExperimentKind.PLACEBO
-    return _poster(experiment_id, None if is_placebo else change, LEAD[experiment["state"]], stories)
+    if is_placebo:
+        return _poster(experiment_id, None, None, stories)
+    return _poster(experiment_id, change, ExperimentState(experiment["state"]), stories)
 
 
 def _story(tx: Tx, experiment: Row, row: Row, later: Row | None, leg: Leg) -> Story:
@@ -111,23 +129,37 @@ def _story(tx: Tx, experiment: Row, row: Row, later: Row | None, leg: Leg) -> St
     states = [state]
     for record in records:
         states.append(update(plan, states[-1], record))
-    return Story(leg, plan, records, states)
+    return Story(leg, plan, records, states, row["verdict"], row["reason"])
 
 
 def _poster(
-    number: int, change: tuple[str, str, str] | None, outcome: str, stories: Sequence[Story]
+    number: int,
+    change: tuple[str, str, str] | None,
+    state: ExperimentState | None,
+    stories: Sequence[Story],
 ) -> Poster:
+    """Return what the picture says; a placebo has neither a change nor a state that says anything."""
     heading = f"Experiment {number}: both arms alike (a placebo)"
     if change is not None:
         heading = f"Experiment {number}: {change[0]} {change[1]} → {change[2]}"
     metric = stories[0].plan.metric
     return Poster(
         plain(heading),
-        plain(f"{outcome}. {_counts(stories)}"),
+        plain(f"{_lead(state, stories[-1])}. {_counts(stories)}"),
         [_drawn(story) for story in stories],
         ARMS[metric],
         is_share=metric is Metric.SUCCESS,
     )
+
+
+def _lead(state: ExperimentState | None, last: Story) -> str:
+    """Return how the experiment stands, with the reason that its last verdict gives."""
+    if state is None:
+        if last.verdict is None:
+            return "A placebo, not decided yet: it should not win"
+        return f"A placebo, {last.verdict} ({last.reason})"
+    is_taken_back = state is ExperimentState.ROLLED_BACK and last.verdict in (None, Verdict.WIN)
+    return LEAD[state].format(reason=TAKEN_BACK if is_taken_back else last.reason)
 
 
 def _counts(stories: Sequence[Story]) -> str:

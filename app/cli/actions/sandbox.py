@@ -86,11 +86,15 @@ def _holdout(holdout: JsonObject | None) -> str:
     )
     if holdout["difference"] is None:
         return f"{said}; nothing to compare yet"
+    gap = f"{PERCENT * holdout['difference']:+.1f}"
+    limits = f"{PERCENT * holdout['lower']:+.1f} to {PERCENT * holdout['upper']:+.1f}"
+    found = f"{gap} points ({limits})"
+    if holdout["lower"] <= 0 <= holdout["upper"]:
+        found = f"no change shown yet ({gap} points, {limits})"
     return (
         f"{said}; success {_percent(holdout['holdout']['rate'])} of {holdout['holdout']['tasks']} held out, "
-        f"{_percent(holdout['rest']['rate'])} of {holdout['rest']['tasks']} others: "
-        f"{PERCENT * holdout['difference']:+.1f} points "
-        f"({PERCENT * holdout['lower']:+.1f} to {PERCENT * holdout['upper']:+.1f})"
+        f"{_percent(holdout['rest']['rate'])} of {holdout['rest']['tasks']} others: {found}, "
+        "weighted by task type; types without a held-out task left out"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from markupsafe import Markup
 
 from app.web.charts.svg import attribute, label, line, tag
-from app.web.charts.wealth import Panels, WealthLeg, has_rug, in_words, panels
+from app.web.charts.wealth import Panels, WealthLeg, has_harm_line, has_rug, in_words, panels
 
 WIDTH: Final = 960.0
 HEIGHT: Final = 640.0
@@ -93,11 +93,12 @@ def poster(shown: Poster) -> Markup:
 def _legend(shown: Poster) -> list[Markup]:
     """Return what each stroke and ground means, for those that are drawn."""
     legs = shown.legs
-    entries = [("path", "E against “no better”")]
+    entries = [("path", "E of better")]
     if any(point.harm_log is not None for leg in legs for point in leg.path):
         entries.append(("path harm", "E of harm"))
+    entries += [("limit", "harm line, 20")] if any(has_harm_line(leg) for leg in legs) else []
     entries += [
-        ("threshold", "line that decides"),
+        ("threshold", "deciding line"),
         ("mean treatment", "new value"),
         ("mean control", "old value"),
     ]

@@ -17,8 +17,10 @@ DRAWN_POINTS: Final = 800
 RUG_TASKS: Final = 260
 RUG_HEIGHT: Final = 46.0
 HARM_LINE: Final = math.log10(20)
+HARM_LINE_APART: Final = 0.01
+"""log10 E that the line of harm keeps from the one that decides, to be drawn beside it."""
 LOWEST: Final = -6.0
-"""log10 E below which a path runs along the floor of its panel."""
+"""log10 E below which the scale does not reach: the path runs along the floor, the line of harm breaks."""
 LARGEST_POWER: Final = 300.0
 LABEL_WIDTH: Final = 110.0
 """Room that a line's label takes."""
@@ -114,12 +116,12 @@ def _placed(legs: Sequence[WealthLeg]) -> Iterator[tuple[WealthLeg, int]]:
 
 
 def _heights(legs: Sequence[WealthLeg], at: Panels) -> Scale:
-    """Return the scale of log10 E: all paths and lines fit; harm runs along the floor where it vanishes."""
+    """Return the scale of log10 E: all paths and lines fit, down to 10 to the power of LOWEST."""
     logs = [0.0, *(_power(point.log_e) for leg in legs for point in leg.path)]
     logs += [_power(leg.threshold_log_e) for leg in legs]
     harms = [_power(point.harm_log) for leg in legs for point in leg.path if point.harm_log is not None]
     if harms:
-        logs += [HARM_LINE, max(harms)]
+        logs += [HARM_LINE, min(harms), max(harms)]
     low, high = max(LOWEST, min(*logs, -0.3)), max(logs)
     margin = 0.08 * (high - low)
     return Scale(low - margin, high + margin, at.bottom, at.top)
@@ -158,15 +160,35 @@ def _leg(leg: WealthLeg, start: int, across: Scale, up: Scale, at: Panels) -> li
         label(last - 8 if is_late else first + 8, up(threshold) - 7, words, "label strong", _anchor(is_late)),
     ]
     harm = [
-        (across(start + n + 1), max(up.end, min(up.start, up(_power(point.harm_log)))))
+        (across(start + n + 1), max(up.end, up(_power(point.harm_log))))
         for n, point in enumerate(leg.path)
         if point.harm_log is not None
     ]
     if harm:
-        if threshold > HARM_LINE + 0.01:
+        if has_harm_line(leg):
             parts.insert(0, line(first, up(HARM_LINE), last, up(HARM_LINE), "limit"))
-        parts.append(polyline(thinned([(first, up(0.0)), *harm]), "path harm"))
+        parts += [polyline(thinned(run), "path harm") for run in _above([(first, up(0.0)), *harm], up.start)]
     return parts
+
+
+def has_harm_line(leg: WealthLeg) -> bool:
+    """Tell whether harm has a line of its own, apart from the one that decides."""
+    has_harm = any(point.harm_log is not None for point in leg.path)
+    return has_harm and _power(leg.threshold_log_e) > HARM_LINE + HARM_LINE_APART
+
+
+def _above(points: Sequence[tuple[float, float]], floor: float) -> list[list[tuple[float, float]]]:
+    """Return the stretches of a line that are above a floor, each drawn down to it where it leaves."""
+    runs: list[list[tuple[float, float]]] = []
+    was_above = False
+    for (x, y), (_, after) in zip(points, [*points[1:], points[-1]], strict=True):
+        is_above = y <= floor
+        if is_above or was_above or after <= floor:
+            if not (is_above or was_above) or not runs:
+                runs.append([])
+            runs[-1].append((x, min(y, floor)))
+        was_above = is_above
+    return [run for run in runs if len(run) > 1]
 
 
 def _is_freer_at_its_end(leg: WealthLeg, first: float, last: float, at: Panels) -> bool:

@@ -16,7 +16,7 @@ ENDS = {
     "taken_back_by_a_person": "rolled back",
     "futile": "futile",
     "aborted": "aborted",
-    "probation": "in probation",
+    "probation": "probation",
     "placebo": "placebo: inconclusive",
 }
 SHADES = {"confirmed": 2, "rolled_back": 2, "ranked": 2, "probation": 2, "taken_back_by_a_person": 1}
@@ -174,6 +174,33 @@ def test_a_plot_of_the_certificate_draws_the_same_paths_as_that_of_the_number(
         for tree in (of_file, of_number)
     ]
     assert lines[0] == lines[1] != []
+
+
+LEADS = {
+    "confirmed": "Confirmed: the new value is better, and held in probation. Trial: ",
+    "rolled_back": "Rolled back (",
+    "taken_back_by_a_person": "Rolled back (taken back after its win): the old value is in force again. ",
+    "futile": "No decision (the stated effect was refuted): the old value stays. Trial: ",
+    "aborted": "Stopped (harm shown): the old value stays. Trial: ",
+    "placebo": "A placebo, inconclusive (cap reached). Trial: ",
+}
+
+
+@pytest.mark.parametrize("name", LEADS)
+def test_a_plot_says_the_reason_alike_from_the_number_and_the_file(
+    in_history, nacre, kept_history, tmp_path, name
+):
+    number, file = kept_history.ids[name], tmp_path / "certificate.json"
+    assert in_history("experiment", "export", number, "--out", file).code == 0
+    plots = (nacre("experiment", "plot", file), in_history("experiment", "plot", number))
+    said = [
+        next(element.text for element in ET.fromstring(ran.out).iter() if element.get("class") == "lead")
+        for ran in plots
+    ]
+    assert said[0].startswith(LEADS[name])
+    if name != "taken_back_by_a_person":  # the certificate has no leg without a verdict
+        assert said[0] == said[1]
+    assert said[1].startswith(LEADS[name])
 
 
 def test_a_listing_shows_the_leg_that_counts_now(in_history, kept_history):

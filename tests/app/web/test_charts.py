@@ -140,12 +140,34 @@ def test_many_tasks_are_drawn_as_each_arms_success_so_far():
     assert drawn_points(control)[-1][1] == pytest.approx((top + bottom) / 2, abs=0.2)
 
 
-def test_harm_is_drawn_leg_by_leg_and_stays_inside_its_panel():
+def test_harm_is_drawn_leg_by_leg_and_breaks_below_its_panel():
     tree = parsed(wealth_legs(two_legs(harm=-60.0), title="Wealth"))
     harms = of_class(tree, "path harm")
-    assert len(harms) == 2
+    assert [len(drawn_points(line)) for line in harms] == [2, 2], "down to the floor, and no further"
     floor = max(y for line in harms for _, y in drawn_points(line))
     assert floor <= number(of_class(tree, "band probation")[0], "y")[0] + 198 + 0.05
+
+
+def test_harm_that_fits_is_never_flat_on_the_floor():
+    falling = [PathPoint(n, 0.01 * n, n % 2, 1.0, -0.05 * n) for n in range(100)]
+    tree = parsed(wealth_legs([WealthLeg(falling, LINE, "trial")], title="Wealth"))
+    (harm,) = of_class(tree, "path harm")
+    heights = [y for _, y in drawn_points(harm)]
+    assert len(heights) == 101
+    assert all(later > earlier for earlier, later in itertools.pairwise(heights[1:]))
+
+
+def test_a_line_of_harm_that_comes_back_is_drawn_again():
+    logs = [0.0] * 10 + [-30.0] * 10 + [0.0] * 10
+    path = [PathPoint(n, 0.0, n % 2, 1.0, log) for n, log in enumerate(logs)]
+    tree = parsed(wealth_legs([WealthLeg(path, LINE, "trial")], title="Wealth"))
+    assert [len(drawn_points(line)) for line in of_class(tree, "path harm")] == [12, 11]
+
+
+@pytest.mark.parametrize(("harm", "entries"), [(None, 0), (-1.0, 1)])
+def test_the_legend_names_the_line_of_harm_where_it_is_drawn(harm, entries):
+    text = str(poster(Poster("Experiment 5", "Lead", two_legs(harm=harm), "success so far", True)))
+    assert text.count("harm line, 20") == entries
 
 
 def test_a_poster_stands_alone_in_light_and_dark():

@@ -228,8 +228,11 @@ def test_the_holdout_says_whether_no_change_at_all_is_possible():
     holdout = MARKET.sandbox_state(None, None)["holdout"]
     assert "gained 17.0 pts" in holdout_words(holdout)
     assert "no change" not in holdout_words(holdout)
-    assert "no change" in holdout_words({**holdout, "lower": -0.1})
-    assert "lost 5.0 pts" in holdout_words({**holdout, "difference": -0.05, "lower": -0.2})
+    open_yet = holdout_words({**holdout, "lower": -0.1})
+    assert "no change shown yet (+17.0 pts of success, −10.0 pts to +28.1 pts)" in open_yet
+    assert "gained" not in open_yet
+    lost = holdout_words({**holdout, "difference": -0.05, "lower": -0.2, "upper": -0.01})
+    assert "lost 5.0 pts" in lost
     assert "nothing to compare" in holdout_words({**holdout, "difference": None})
 
 
