@@ -64,7 +64,8 @@ def plot(
     """Draw the evidence task by task, as an SVG that stands alone: both legs, their lines, both arms.
 
     With an ID also an experiment that still runs can be drawn; with a FILE it needs no database. Exits with
-    1 when FILE does not hold (nothing is drawn), 2 when there is no such experiment or FILE is no certificate.
+    1 when FILE does not hold (nothing is drawn), 2 when there is no such experiment or FILE is not a
+    certificate.
     """
     return int(load("app.cli.actions.plotting:plot")(database, subject, out))
 

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any
 
-from scipy.special import betaincinv
-
 from app.simulation.proposers import Idea
 from app.simulation.scenario_world import ScenarioWorld
 from app.simulation.scenarios import LAPS, Scenario
 from services import evolution_ledger
 from services.domain.clock import DAY_US
 from services.domain.ledger_schema import EntryType
+from services.domain.placebo import exact_interval
 from services.domain.states import DeliveryState, ExperimentKind, TickState
 from services.operations import production_config
 from services.store import sql, tables
@@ -43,12 +42,9 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Return Clopper & Pearson's bounds (1934): quantiles of Beta(k, n−k+1) and Beta(k+1, n−k)."""
-        tail = (1.0 - COVERAGE) / 2
-        lower = betaincinv(self.count, self.of - self.count + 1, tail) if self.count else 0.0
-        is_all = self.count == self.of
-        upper = 1.0 if is_all else betaincinv(self.count + 1, self.of - self.count, 1.0 - tail)
-        return float(lower), float(upper)
+        """Return the bounds of the exact interval (Clopper & Pearson 1934)."""
+        found = exact_interval(self.count, self.of, 1.0 - COVERAGE)
+        return found.lower, found.upper
 
     def to_payload(self) -> dict[str, object]:
         """Return the JSON object of the rate."""

@@ -94,11 +94,6 @@ def tasks_needed(base: float, effect: float, alpha: float, share: float = 0.5) -
     return _cost(information(base, effect, share), evidence_nats(alpha)).tasks
 
 
-def ranked_tasks_needed(gap: float, alpha: float, share: float = 0.5) -> int:
-    """Return the tasks (both arms) to expect before a gap of mean ranks is proved at level `alpha`."""
-    return _cost(rank_information(gap, share), evidence_nats(alpha)).tasks
-
-
 def forecast(
     metric: Metric,
     base: float | None,

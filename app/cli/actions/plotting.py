@@ -45,7 +45,7 @@ ARMS = {
 
 
 class Story(NamedTuple):
-    """One leg as it is replayed: plan, records, the bet before each and after the last, verdict and reason."""
+    """One leg as it is replayed: plan, records, the bet before each and after the last, what it ended in."""
 
     leg: Leg
     plan: BetPlan

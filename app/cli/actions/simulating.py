@@ -18,6 +18,10 @@ from app.simulation.report import is_sound
 from app.simulation.scenarios import LAPS, SCENARIOS, Scenario
 from services.domain.errors import InvalidValueError
 
+DAY_SECONDS = 86_400
+MINUTES_UNTIL = 3_570  # from here on a rounded number of minutes is an hour
+LONG_DAYS = 100
+
 Tell = Callable[[runner.Progress], None]
 
 
@@ -34,7 +38,7 @@ def simulate(
     """Run a scenario and print its report; return 0 when it is sound, else 1."""
     scenario = SCENARIOS[name].with_count(_count(SCENARIOS[name], laps, proposals))
     kept = None if keep is None else _new_file(keep)
-    with _shown_progress(is_quiet=is_quiet) as tell:
+    with _shown_progress(scenario, is_quiet=is_quiet) as tell:
         report = runner.simulate(scenario, seed, keep=kept, on_progress=tell)
     if as_json:
         say_json(report)
@@ -63,7 +67,7 @@ def _new_file(name: str) -> Path:
 
 
 @contextmanager
-def _shown_progress(*, is_quiet: bool) -> Iterator[Tell | None]:
+def _shown_progress(scenario: Scenario, *, is_quiet: bool) -> Iterator[Tell | None]:
     """Yield what to tell the progress to; None where nobody looks."""
     if is_quiet or not sys.stderr.isatty():
         yield None
@@ -76,7 +80,9 @@ def _shown_progress(*, is_quiet: bool) -> Iterator[Tell | None]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        shown = progress.add_task("simulating", total=None, counted="", tasks=0, speed=0.0)
+        shown = progress.add_task(
+            "simulating", total=scenario.count, counted=scenario.counted, tasks=0, speed=0.0
+        )
 
         def tell(found: runner.Progress) -> None:
             progress.update(
@@ -119,7 +125,7 @@ def facts_of(report: Mapping[str, Any]) -> dict[str, Any]:
         facts["placebos that won"] = _rate(report["placebos"]["promoted"])
     if report["levels"]:
         facts["levels of the stream"] = ", ".join(f"{name} {a:.2g}" for name, a in report["levels"].items())
-    facts["tasks"] = f"{tasks['ended']:,} in {time['virtual_days']:.3g} virtual days"
+    facts["tasks"] = f"{tasks['ended']:,} in {_lasting(time['virtual_days'] * DAY_SECONDS)} of virtual time"
     facts["agents suspended"] = str(tasks["suspended_agents"])
     facts["speed"] = (
         f"{time['tasks_per_second']:,.0f} simulated tasks per second "
@@ -132,6 +138,16 @@ def facts_of(report: Mapping[str, Any]) -> dict[str, Any]:
         for name, found in experiments["verdicts"].items()
     ]
     return {name: value for name, value in facts.items() if value not in ("0", [])}
+
+
+def _lasting(seconds: float) -> str:
+    """Return a duration in its two largest units: "20 min", "3 h 5 min", "12 d 4 h"."""
+    minutes, hours, days = (round(seconds / unit) for unit in (60, 3_600, DAY_SECONDS))
+    if seconds < MINUTES_UNTIL:
+        return f"{seconds:.0f} s" if not minutes else f"{minutes} min"
+    if seconds < DAY_SECONDS:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{hours // 24:,} d {hours % 24} h" if days < LONG_DAYS else f"{days:,} d"
 
 
 def _parts(total: int, parts: Mapping[str, int]) -> str:

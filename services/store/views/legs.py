@@ -125,11 +125,6 @@ def leg_of(row: Row, experiment_id: int, name: Leg, arms: Arms) -> JsonObject:
     }
 
 
-def _futility(plan: Mapping[str, Any], state: Mapping[str, Any]) -> float | None:
-    """Return the evidence against the stated effect, None where the plan has no futility."""
-    return None if plan.get("futility_alpha") is None else e_value(decimal(state, "futility_log", 0.0))
-
-
 def _ended_us(row: Row, counts: Sequence[ArmCounts]) -> int | None:
     """Return when a leg ended: a won trial's experiment goes on, so it ended with its last counted task."""
     last_us = [arm.last_us for arm in counts if arm.last_us is not None]

@@ -15,7 +15,6 @@ from services.domain.power import (
     forecast,
     information,
     rank_information,
-    ranked_tasks_needed,
     smallest_effect,
     tasks_needed,
 )
@@ -56,8 +55,6 @@ def test_an_uneven_share_costs_what_was_measured():
 def test_ranks_need_tasks_by_the_square_of_the_gap():
     assert rank_information(0.2) == pytest.approx(6 * 0.25 * 0.04)
     assert rank_information(0.1, 0.85) == pytest.approx(6 * 0.1275 * 0.01)
-    assert ranked_tasks_needed(0.2, 0.05) == math.ceil(1.3 * math.log(20) / 0.06)
-    assert ranked_tasks_needed(0.1, 0.05) == pytest.approx(4 * ranked_tasks_needed(0.2, 0.05), abs=4)
 
 
 @pytest.mark.parametrize("metric", [Metric.SUCCESS, Metric.COST])
