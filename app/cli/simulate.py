@@ -82,6 +82,21 @@ def simulate(
 ) -> int:
     """Run the real platform on a virtual clock with seeded agents, and count what it promotes.
 
+    null: no parameter does anything; anomalies open laps (100 laps)
+
+    stream: proposals of which 10 % are truly better (1,000 proposals)
+
+    drift: useless changes while success drifts from 60 to 90 % and the share ramps (100 proposals)
+
+    slow-failure: longer time limits that cure nothing and make failures resolve later (60 proposals)
+
+    unlike-agents: useless changes on 12 agents of very different ability (100 proposals)
+
+    harm: changes that take success from 90 to 75 % (50 proposals)
+
+    In brackets is how many are run unless --laps or --proposals says otherwise. About 300 simulated tasks run
+    in a second of a common processor core, and an experiment takes a few hundred of them.
+
     Same scenario, same seed, same ledger root. Exits with 1 if the run did not end, its ledger does not
     verify, or an event or a job was lost on the way.
     """

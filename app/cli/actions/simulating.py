@@ -125,7 +125,7 @@ def facts_of(report: Mapping[str, Any]) -> dict[str, Any]:
         facts["placebos that won"] = _rate(report["placebos"]["promoted"])
     if report["levels"]:
         facts["levels of the stream"] = ", ".join(f"{name} {a:.2g}" for name, a in report["levels"].items())
-    facts["tasks"] = f"{tasks['ended']:,} in {_lasting(time['virtual_days'] * DAY_SECONDS)} of virtual time"
+    facts["tasks"] = f"{tasks['ended']:,} in {lasting(time['virtual_days'] * DAY_SECONDS)} of virtual time"
     facts["agents suspended"] = str(tasks["suspended_agents"])
     facts["speed"] = (
         f"{time['tasks_per_second']:,.0f} simulated tasks per second "
@@ -140,7 +140,7 @@ def facts_of(report: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value not in ("0", [])}
 
 
-def _lasting(seconds: float) -> str:
+def lasting(seconds: float) -> str:
     """Return a duration in its two largest units: "20 min", "3 h 5 min", "12 d 4 h"."""
     minutes, hours, days = (round(seconds / unit) for unit in (60, 3_600, DAY_SECONDS))
     if seconds < MINUTES_UNTIL:

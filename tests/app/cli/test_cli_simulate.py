@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 
+from app.cli.actions.simulating import lasting
 from app.cli.simulate import ScenarioName
 from app.simulation.scenarios import SCENARIOS
 
@@ -19,6 +20,22 @@ RATE = {"count", "of", "share", "lower", "upper"}
 
 def test_command_names_the_scenarios_there_are():
     assert [str(name) for name in ScenarioName] == list(SCENARIOS)
+
+
+def test_help_says_what_each_scenario_is_and_its_default_count(nacre):
+    said = [" ".join(part.split()) for part in nacre("simulate", "--help").out.split("\n\n")]
+    for name, scenario in SCENARIOS.items():
+        (part,) = [part for part in said if part.startswith(f"{name}: ")]
+        assert part.endswith(f"({scenario.count:,} {scenario.counted})")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(12, "12 s"), (1_200, "20 min"), (3_599, "1 h 0 min"), (11_100, "3 h 5 min"), (1_051_200, "12 d 4 h"),
+     (8_640_000, "100 d")],
+)  # fmt: skip
+def test_virtual_time_is_told_as_a_duration(seconds, said):
+    assert lasting(seconds) == said
 
 
 def test_report_as_json_and_the_database_it_speaks_of(nacre, tmp_path):
