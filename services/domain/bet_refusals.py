@@ -8,16 +8,24 @@ class RecordRefusedError(ValueError):
     """A record that may not be counted; `field` names the offending field and the state is unchanged."""
 
     def __init__(self, field_name: str, message: str) -> None:
-        super().__init__(f"{field_name}: {message}")
+        super().__init__(field_name, message)
         self.field = field_name
+
+    def __str__(self) -> str:
+        """Return `field: message`."""
+        return f"{self.args[0]}: {self.args[1]}"
 
 
 class PlanRefusedError(ValueError):
     """A plan (or its payload) that cannot be bet on; `field` names the offending field."""
 
     def __init__(self, field_name: str, message: str) -> None:
-        super().__init__(f"{field_name}: {message}")
+        super().__init__(field_name, message)
         self.field = field_name
+
+    def __str__(self) -> str:
+        """Return `field: message`."""
+        return f"{self.args[0]}: {self.args[1]}"
 
 
 def require(name: str, holds: bool, message: str) -> None:  # noqa: FBT001  a condition is what it checks

@@ -66,7 +66,7 @@ def gap_interval(plan: BetPlan, share: Floats, mean: Floats, x: Floats, alpha: f
 
 
 def _moments(plan: BetPlan, records: Iterable[Record]) -> npt.NDArray[np.float64]:
-    """Return one row (π, m, (A − π)(Y − m)) per record, m as the verdict's bet had it."""
+    """Return one row (π, m, (A − π)(Y − m)) per record, m as the bet had it (ranks start afresh in a leg)."""
     rows: list[tuple[float, float, float]] = []
     strata: dict[str, tuple[int, float]] = {}
     past: list[float] = []

@@ -107,7 +107,7 @@ def start_probation(
         treatment_share=share,
         cap_tasks=cap_tasks,
         minimum_tasks=min(plan.minimum_tasks, cap_tasks),
-        base_rate=(1.0 - share) * rates[0] + share * rates[1],
+        base_rate=min(1.0, (1.0 - share) * rates[0] + share * rates[1]),
         base_weight=PROBATION_WEIGHT,
         futility_alpha=None,
         is_proof_required=True,

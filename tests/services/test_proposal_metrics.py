@@ -80,6 +80,13 @@ def test_a_stated_margin_for_success_is_kept(lab):
     assert (duration["metric"], duration["margin"]) == ("task_duration", "0.1")
 
 
+def test_a_confirmation_that_the_time_of_probation_has_no_tasks_for_is_refused(lab_with):
+    lab = lab_with(probation_seconds="3600")
+    with pytest.raises(InvalidValueError) as refused:
+        lab.file()
+    assert refused.value.code == "confirmation_refused"
+
+
 def test_a_margin_of_success_that_cannot_be_proved_is_refused(lab_with):
     lab = lab_with(probation_tasks="3000")
     with pytest.raises(InvalidValueError) as refused:

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from services.domain import ledger_records
+from services.domain.assignment import arm_of
 from services.domain.ledger_records import (
     EvidenceRefusedError,
+    LegEvidence,
+    check_verdict,
     evidence_text,
     read_records,
     records_bytes,
@@ -204,3 +207,21 @@ def test_a_ramp_goes_on_only_from_a_count_without_a_hint_of_harm():
     ledger_records._check_ramp(plan, start(plan), ramp_records(1.0))
     with pytest.raises(EvidenceRefusedError, match="record 10 ends a ramp that showed a hint of harm"):
         ledger_records._check_ramp(plan, start(plan), ramp_records(0.0))
+
+
+def test_a_verdict_over_a_ramp_that_ended_in_harm_does_not_stand():
+    plan = replace(
+        WON.plan, ramp_tasks=1, ramp_share=0.5, treatment_share=0.6, guardrails=(), harm_evidence=1e9
+    )
+    records = [
+        Record(n, unit, arm, share, 1.0 - arm)
+        for n, unit, share in [(n, f"u{n}", 0.5 if n < 30 else 0.6) for n in range(60)]
+        for arm in [arm_of(WON.salt, unit, share)]
+    ]
+    while records and records[0].arm == 0:  # the first task shows the harm
+        records = [replace(record, ordinal=n) for n, record in enumerate(records[1:])]
+    bet = replace(WON, plan=plan, state=start(plan), records=records[:50])
+    told = {**bet.figures(), "verdict": "inconclusive", "reason": "deadline reached"}
+    evidence = LegEvidence(1, Leg.TRIAL, plan, start(plan), bet.commitment, 0.05)
+    with pytest.raises(EvidenceRefusedError, match="ends a ramp that showed a hint of harm"):
+        check_verdict(evidence, told, bet.blob)

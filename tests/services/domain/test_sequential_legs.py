@@ -359,3 +359,13 @@ def test_a_later_field_that_is_there_is_checked(name, value):
     with pytest.raises(PlanRefusedError) as refused:
         BetPlan.from_payload({**payload, name: value})
     assert refused.value.field == name
+
+
+@pytest.mark.parametrize("share", [0.85, 0.86, 0.87, 0.88, 0.89, 0.9])
+def test_probation_starts_where_every_task_has_succeeded(share):
+    plan = BetPlan(effect=0.3, cap_tasks=100, base_rate=0.5)
+    state = replace(start(plan), next_ordinal=60, assigned=(30, 30), successes=(30.0, 30.0))
+    for rates in ((1.0, 1.0), (0.1, 1.0), (1.0 - 2**-53, 1.0)):
+        sure = replace(state, successes=(30 * rates[0], 30 * rates[1]))
+        later, _ = start_probation(plan, sure, alpha=0.001, share=share, cap_tasks=100)
+        assert 0.0 <= later.base_rate <= 1.0
