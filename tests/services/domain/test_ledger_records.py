@@ -210,9 +210,8 @@ def test_a_ramp_goes_on_only_from_a_count_without_a_hint_of_harm():
 
 
 def test_a_verdict_over_a_ramp_that_ended_in_harm_does_not_stand():
-    plan = replace(
-        WON.plan, ramp_tasks=1, ramp_share=0.5, treatment_share=0.6, guardrails=(), harm_evidence=1e9
-    )
+    ramp = {"ramp_tasks": 1, "ramp_share": 0.5, "treatment_share": 0.6}
+    plan = replace(WON.plan, **ramp, guardrails=(), harm_evidence=1e99, futility_alpha=None)
     records = [
         Record(n, unit, arm, share, 1.0 - arm)
         for n, unit, share in [(n, f"u{n}", 0.5 if n < 30 else 0.6) for n in range(60)]
