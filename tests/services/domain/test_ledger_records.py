@@ -210,16 +210,14 @@ def test_a_ramp_goes_on_only_from_a_count_without_a_hint_of_harm():
 
 
 def test_a_verdict_over_a_ramp_that_ended_in_harm_does_not_stand():
-    ramp = {"ramp_tasks": 1, "ramp_share": 0.5, "treatment_share": 0.6}
+    ramp = {"ramp_tasks": 20, "ramp_share": 0.5, "treatment_share": 0.6}
     plan = replace(WON.plan, **ramp, guardrails=(), harm_evidence=1e99, futility_alpha=None)
     records = [
         Record(n, unit, arm, share, 1.0 - arm)
         for n, unit, share in [(n, f"u{n}", 0.5 if n < 30 else 0.6) for n in range(60)]
         for arm in [arm_of(WON.salt, unit, share)]
     ]
-    while records and records[0].arm == 0:  # the first task shows the harm
-        records = [replace(record, ordinal=n) for n, record in enumerate(records[1:])]
-    bet = replace(WON, plan=plan, state=start(plan), records=records[:50])
+    bet = replace(WON, plan=plan, state=start(plan), records=records)
     told = {**bet.figures(), "verdict": "inconclusive", "reason": "deadline reached"}
     evidence = LegEvidence(1, Leg.TRIAL, plan, start(plan), bet.commitment, 0.05)
     with pytest.raises(EvidenceRefusedError, match="ends a ramp that showed a hint of harm"):
