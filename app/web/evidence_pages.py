@@ -94,9 +94,9 @@ def verdict_words(experiment: Row) -> str:
 def leg_words(leg: Row, metric: str) -> str:
     """Return in words how one leg stands or ended."""
     e_value, line = e_value_words(leg["log_e"]), e_value_words(leg["threshold_log_e"])
-    units = f"{leg['units']:,}"
+    units = f"{leg['units']:,} task" + ("" if leg["units"] == 1 else "s")
     if leg["verdict"] is None:
-        return f"E = {e_value} after {units} tasks in order of assignment; the line is {line}."
+        return f"E = {e_value} after {units} in order of assignment; the line is {line}."
     effect = ""
     if leg["estimate"] is not None:
         limits = (leg["lower"], leg["upper"])
@@ -104,7 +104,7 @@ def leg_words(leg: Row, metric: str) -> str:
     said = ENDS[Verdict(leg["verdict"])]
     if leg["verdict"] != Verdict.WIN and leg["reason"]:
         said = f"{said.removesuffix('.')} ({leg['reason']})."
-    return f"{said} E = {e_value} after {units} tasks, line {line}.{effect}"
+    return f"{said} E = {e_value} after {units}, line {line}.{effect}"
 
 
 def effect_words(estimate: float, limits: tuple[float, float], metric: str) -> str:

@@ -82,9 +82,9 @@ def in_words(legs: Sequence[WealthLeg]) -> str:
     said = []
     for leg in legs:
         last = leg.path[-1].log_e if leg.path else 0.0
-        name = f"{leg.name}: " if leg.name else ""
+        name, noun = f"{leg.name}: " if leg.name else "", "task" if len(leg.path) == 1 else "tasks"
         said.append(
-            f"{name}{len(leg.path)} tasks folded; E ended at {_e_text(last)}, "
+            f"{name}{len(leg.path)} {noun} folded; E ended at {_e_text(last)}, "
             f"the line that decides stands at {_e_text(leg.threshold_log_e)}."
         )
     return " ".join(said)

@@ -177,9 +177,9 @@ def test_a_plot_of_the_certificate_draws_the_same_paths_as_that_of_the_number(
 
 
 LEADS = {
-    "confirmed": "Confirmed: the new value is better, and held in probation. Trial: ",
+    "confirmed": "Confirmed: better, and held in probation. Trial: ",
     "rolled_back": "Rolled back (",
-    "taken_back_by_a_person": "Rolled back (taken back after its win): the old value is in force again. ",
+    "taken_back_by_a_person": "Rolled back (taken back after its win). Trial: ",
     "futile": "No decision (the stated effect was refuted): the old value stays. Trial: ",
     "aborted": "Stopped (harm shown): the old value stays. Trial: ",
     "placebo": "A placebo, inconclusive (cap reached). Trial: ",
