@@ -60,7 +60,7 @@ class Panels(NamedTuple):
     numbers: float
 
 
-INLINE: Final = Panels(LEFT, WIDTH - RIGHT, 16, 214, 232, 278, 298)
+INLINE: Final = Panels(LEFT, WIDTH - RIGHT, 16, 210, 232, 288, 316)
 
 
 def wealth_path(path: Sequence[PathPoint], threshold_log_e: float, *, title: str) -> Markup:
@@ -73,7 +73,7 @@ def wealth_path(path: Sequence[PathPoint], threshold_log_e: float, *, title: str
 
 def wealth_legs(legs: Sequence[WealthLeg], *, title: str) -> Markup:
     """Draw the legs one after the other, each with its own line; the wealth goes on from leg to leg."""
-    box = (0, 0, WIDTH, 308)
+    box = (0, 0, WIDTH, 326)
     return picture("wealth", box, title, in_words(legs), *panels(legs, INLINE, is_share=True))
 
 
