@@ -45,9 +45,9 @@ class Clock:
     confirmations: list[int] = field(default_factory=list)
 
     def known(self) -> list[int]:
-        """Return, per confirmation known now, how many trials had begun when it became known."""
+        """Return, per confirmation known now, how many trials before the one that begins had begun then."""
         return [
-            int(np.searchsorted(self.starts, at, side="right"))
+            int(np.searchsorted(self.starts[:-1], at, side="right"))
             for at in sorted(self.confirmations)
             if at <= self.now
         ]
