@@ -163,6 +163,8 @@ class Proposers:
         is_unseen = len(self.fleet.ended.get(seat.kind, ())) < WARM_UP_TASKS
         if is_early or is_unseen or not self._free_parameters(seat):
             return False
+        if self.laps is not None:  # an investigation that was won is filed from, the last ones too
+            return True
         self.is_exhausted = self.is_exhausted or len(self.filed) == self.proposals
         return not self.is_exhausted
 

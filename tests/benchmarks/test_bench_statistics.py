@@ -115,10 +115,11 @@ def test_a_small_stream_is_judged_by_every_rule():
 
 
 def test_a_confirmation_is_known_only_once_it_is_there():
-    clock = stream.Clock(now=100, starts=[0, 40, 90], confirmations=[60, 101])
+    clock = stream.Clock(now=100, starts=[0, 40, 90, 100], confirmations=[60, 101])
     assert clock.known() == [2]
     clock.now = 101
-    assert clock.known() == [2, 3]
+    clock.starts.append(101)
+    assert clock.known() == [2, 4], "of the trials before the one that begins"
 
 
 def test_one_record_per_unit():

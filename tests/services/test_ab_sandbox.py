@@ -7,10 +7,10 @@ import pytest
 
 from app.bootstrap import open_platform
 from services import ab_sandbox
-from services.ab_sandbox.evaluation import DEADLINE_REASON
 from services.domain import assignment, sequential
 from services.domain.bet import BetPlan
 from services.domain.clock import DAY_US
+from services.domain.sequential import DEADLINE
 from services.domain.states import Scope
 from services.store import sql, tables, views
 from tests.services.laboratory import TIMEOUT
@@ -202,7 +202,7 @@ def test_experiment_ends_at_its_deadline(lab):
     lab.platform.store.clock.advance(1)
     assert lab.evaluate() == {"running": 1, "ended": 1}
     found = lab.row(tables.experiment, id=experiment_id)
-    assert (found["verdict"], found["reason"]) == ("inconclusive", DEADLINE_REASON)
+    assert (found["verdict"], found["reason"]) == ("inconclusive", DEADLINE)
     assert lab.row(tables.exposure, task_id=unresolved)["outcome"] == 0.0
     lab.deliver()
     assert lab.types()[-2:] == ["VERDICT", "REFUSED"]
