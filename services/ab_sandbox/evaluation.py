@@ -156,11 +156,12 @@ def _conclude(tx: Tx, experiment: Row, leg: RunningLeg, decision: Decision) -> N
 
 def state_after(kind: str, leg: Leg, decision: Decision) -> ExperimentState:
     """Return the state that a decided leg leads to."""
-    verdict = Verdict(decision.verdict) if decision.verdict else Verdict.INCONCLUSIVE
+    verdict = decision.verdict
     if leg is Leg.PROBATION:
         return ExperimentState.CONFIRMED if verdict is Verdict.WIN else ExperimentState.ROLLED_BACK
     if kind == ExperimentKind.PLACEBO and verdict is Verdict.WIN:
         return ExperimentState.REFUSED
     if decision.reason == FUTILE:
         return ExperimentState.FUTILE
+    assert verdict is not None  # noqa: S101 (only decided legs lead anywhere)
     return STATE_AFTER_TRIAL[verdict]

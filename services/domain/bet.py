@@ -15,6 +15,7 @@ from services.domain.bet_refusals import PlanRefusedError, RecordRefusedError, r
 from services.domain.guardrails import (
     LIMIT_SHARE,
     MEAN_FLOOR,
+    PROOF_FRACTIONS,
     Guardrail,
     GuardrailState,
     start_guardrail,
@@ -38,7 +39,6 @@ __all__ = [
 ]
 
 STRATUM_WEIGHT: Final = 3.0  # pseudo-tasks with which a stratum's mean is shrunk to the pooled mean
-FUTILITY_FRACTIONS: Final = (1.0, 0.5)  # of λ = MDE/(m(1 - m))
 
 
 class Verdict(StrEnum):
@@ -123,6 +123,15 @@ class BetPlan:
     def spread(self, mean: float) -> float:
         """Return the variance with which the stated effect is staked: m(1 − m), 1/12 for ranks."""
         return RANK_VARIANCE if self.metric.is_ranked else mean * (1.0 - mean)
+
+    def first_difference(self, other: "BetPlan") -> str | None:
+        """Return the name of the first field in which the plans differ beyond rounding, None when in none."""
+        for name in self.__dataclass_fields__:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            is_close = isinstance(mine, float) and isinstance(theirs, float) and math.isclose(mine, theirs)
+            if mine != theirs and not is_close:
+                return name
+        return None
 
     def to_payload(self) -> dict[str, Any]:
         """Return the plan without floats: decimals as `repr` strings, for canonical JSON."""
@@ -254,7 +263,7 @@ _LATER: Final = frozenset(
 def start_state(plan: BetPlan) -> BetState:
     """Return the state before the first task: every wealth is 1."""
     zeros = (0.0,) * len(plan.grid)
-    futility = (0.0,) * len(FUTILITY_FRACTIONS)
+    futility = (0.0,) * len(PROOF_FRACTIONS)
     guardrails = tuple(start_guardrail(plan.grid) for _ in plan.guardrails)
     return BetState(0, (0, 0), (0.0, 0.0), (0.0, *zeros), zeros, futility, guardrails=guardrails)
 

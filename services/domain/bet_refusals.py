@@ -4,8 +4,8 @@ Stands under everything that bets. It never mends a value and never lets one thr
 """
 
 
-class RecordRefusedError(ValueError):
-    """A record that may not be counted; `field` names the offending field and the state is unchanged."""
+class FieldRefusedError(ValueError):
+    """A value that may not be used; `field` names the offending field."""
 
     def __init__(self, field_name: str, message: str) -> None:
         super().__init__(field_name, message)
@@ -16,16 +16,12 @@ class RecordRefusedError(ValueError):
         return f"{self.args[0]}: {self.args[1]}"
 
 
-class PlanRefusedError(ValueError):
-    """A plan (or its payload) that cannot be bet on; `field` names the offending field."""
+class RecordRefusedError(FieldRefusedError):
+    """A record that may not be counted; the state is unchanged."""
 
-    def __init__(self, field_name: str, message: str) -> None:
-        super().__init__(field_name, message)
-        self.field = field_name
 
-    def __str__(self) -> str:
-        """Return `field: message`."""
-        return f"{self.args[0]}: {self.args[1]}"
+class PlanRefusedError(FieldRefusedError):
+    """A plan (or its payload) that cannot be bet on."""
 
 
 def require(name: str, holds: bool, message: str) -> None:  # noqa: FBT001  a condition is what it checks

@@ -225,11 +225,10 @@ def _probation(certificate: Certificate, started: CertifiedEntry, trial: LegFind
         share=stated.treatment_share,
         cap_tasks=stated.cap_tasks,
     )
-    for name in stated.__dataclass_fields__:
+    name = stated.first_difference(plan)
+    if name is not None:
         given, computed = getattr(stated, name), getattr(plan, name)
-        is_close = isinstance(given, float) and isinstance(computed, float) and math.isclose(given, computed)
-        if given != computed and not is_close:
-            raise EvidenceRefusedError(f"the probation's {name} is {given!r}, the trial gives {computed!r}")
+        raise EvidenceRefusedError(f"the probation's {name} is {given!r}, the trial gives {computed!r}")
     evidence = LegEvidence(
         certificate.experiment_id,
         Leg.PROBATION,

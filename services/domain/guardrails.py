@@ -16,7 +16,7 @@ from services.domain.metrics import Metric, winsorised
 
 MEAN_FLOOR: Final = 1e-6
 LIMIT_SHARE: Final = 0.98
-PROOF_FRACTIONS: Final = (1.0, 0.5)  # of λ = margin/(m(1 − m))
+PROOF_FRACTIONS: Final = (1.0, 0.5)  # of λ = margin/(m(1 − m)); futility, its mirror image, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def update_guardrail(
             for c, log in zip(grid, state.harm_logs, strict=True)
         ]
     )
-    proof = proof_step(share, mean, x, guardrail.margin)
+    proof = proof_step(share, mean, x, guardrail.margin, mean * (1.0 - mean))
     proof_logs = tuple(
         [log + math.log1p(c * proof) for c, log in zip(PROOF_FRACTIONS, state.proof_logs, strict=True)]
     )
@@ -131,12 +131,17 @@ def harm_step(share: float, mean: float, x: float) -> float:
     return -min(mean / (1.0 - share), (1.0 - mean) / share) * x / (mean * (1.0 - mean))
 
 
-def proof_step(share: float, mean: float, x: float, margin: float) -> float:
-    """Return λ[x + π(1 − π)·margin] with λ = margin/(m(1 − m)), cut so that 1 + λ[…] stays positive."""
+def proof_step(share: float, mean: float, x: float, margin: float, spread: float) -> float:
+    """Return λ[x + π(1 − π)·margin] with λ = margin/spread, cut so that 1 + λ[…] stays positive.
+
+    With the arms swapped (1 − π for π, −x for x) it is the step of futility, whose margin is the effect.
+    """
     shift = share * (1.0 - share) * margin
     worst = max((1.0 - share) * mean, share * (1.0 - mean)) - shift
-    stake = margin / (mean * (1.0 - mean))
-    return min(stake, LIMIT_SHARE / worst) * (x + shift)
+    stake = margin / spread
+    if worst > 0.0:  # not where a margin of 1 leaves nothing to lose
+        stake = min(stake, LIMIT_SHARE / worst)
+    return stake * (x + shift)
 
 
 def log_mean_exp(logs: Sequence[float]) -> float:

@@ -126,12 +126,10 @@ def probation_of(
     plan, state = start_probation(
         trial, ended, alpha=alpha, share=stated.treatment_share, cap_tasks=stated.cap_tasks
     )
-    for name in stated.__dataclass_fields__:
+    name = stated.first_difference(plan)
+    if name is not None:
         given, computed = getattr(stated, name), getattr(plan, name)
-        require_cause(
-            given == computed or _is_close(given, computed),
-            f"the probation's {name} is {given!r}, the trial gives {computed!r}",
-        )
+        raise CausalityError(f"the probation's {name} is {given!r}, the trial gives {computed!r}")
     return plan, state
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from services.domain.bet import (
-    FUTILITY_FRACTIONS,
     LIMIT_SHARE,
     STRATUM_WEIGHT,
     BetPlan,
@@ -164,12 +163,8 @@ def harm_log(plan: BetPlan, share: Floats, m: Floats, x: Floats) -> Floats:
 
 
 def futility_log(plan: BetPlan, share: Floats, m: Floats, x: Floats) -> Floats:
-    """Return log E of "the effect is smaller than stated" after each task."""
-    shift = share * (1.0 - share) * plan.effect
-    worst = np.maximum((1.0 - share) * (1.0 - m), share * m) - shift
-    miss = _admissible(plan.effect / spread(plan, m), worst) * (shift - x)
-    logs = [np.cumsum(np.log1p(c * miss)) for c in FUTILITY_FRACTIONS]
-    return mixed(logs, 1.0 / len(logs))
+    """Return log E of "the effect is smaller than stated" after each task: non-inferiority, arms swapped."""
+    return non_inferiority_log(plan, plan.effect, 1.0 - share, m, -x)
 
 
 def non_inferiority_log(plan: BetPlan, margin: float, share: Floats, m: Floats, x: Floats) -> Floats:

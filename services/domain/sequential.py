@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from services.domain.bet import (
-    FUTILITY_FRACTIONS,
     LIMIT_SHARE,
     UNDECIDED,
     BetPlan,
@@ -32,7 +31,7 @@ from services.domain.bet import (
     start_state,
 )
 from services.domain.confidence import Estimate, confidence_sequence
-from services.domain.guardrails import harm_step, log_mean_exp, update_guardrail
+from services.domain.guardrails import PROOF_FRACTIONS, harm_step, log_mean_exp, proof_step, update_guardrail
 from services.domain.metrics import mid_rank
 
 __all__ = [
@@ -238,14 +237,9 @@ def _bets(
     )
     loss = harm_step(share, mean, x)
     harm_logs = tuple([log + log1p(c * loss) for c, log in zip(plan.grid, state.harm_logs, strict=True)])
-    shift = share * other * plan.effect
-    worst = max(other * (1.0 - mean), share * mean) - shift
-    step = plan.effect / plan.spread(mean)
-    if worst > 0.0:
-        step = min(step, LIMIT_SHARE / worst)
-    miss = step * (shift - x)
+    miss = proof_step(other, mean, -x, plan.effect, plan.spread(mean))
     futility_logs = tuple(
-        [log + log1p(c * miss) for c, log in zip(FUTILITY_FRACTIONS, state.futility_logs, strict=True)]
+        [log + log1p(c * miss) for c, log in zip(PROOF_FRACTIONS, state.futility_logs, strict=True)]
     )
     return e_logs, harm_logs, futility_logs
 

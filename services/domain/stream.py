@@ -1,7 +1,7 @@
 """The stream of experiments: which level α_j an experiment is confirmed at, fixed when it starts.
 
 Stands between the sandbox's trial (provisional at E ≥ 20) and the confirmation (E ≥ 1/α_j). Testing each
-experiment at 0.05 by itself makes 20 % of the confirmed changes of a stream false when one in ten is truly
+experiment at 0.05 by itself makes 30 % of the confirmed changes of a stream false when one in ten is truly
 better; these rules bound that share over an endless stream. A level depends only on decisions that were
 known at the start, is written to the ledger, and never changes. It never looks at evidence.
 

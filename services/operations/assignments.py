@@ -36,7 +36,7 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
-class RunningLeg:
+class LegInForce:
     """What assignment needs of a leg; `version` is that of the value in force while it runs."""
 
     salt: str
@@ -87,17 +87,17 @@ def _held_out(tx: Tx, unit: str, values: dict[str, EffectiveValue]) -> dict[str,
     }
 
 
-def _leg(tx: Tx, experiment: Row) -> RunningLeg:
+def _leg(tx: Tx, experiment: Row) -> LegInForce:
     """Return the leg of an experiment that tasks are assigned in now."""
     version = experiment["control_version"]
     if experiment["state"] == ExperimentState.RUNNING:
-        return RunningLeg(experiment["salt"], 0, experiment["started_at_us"], version)
+        return LegInForce(experiment["salt"], 0, experiment["started_at_us"], version)
     row = sql.find(tx, tables.probation, experiment_id=experiment["id"])
     assert row is not None  # noqa: S101 (the state says so; both are written together)
-    return RunningLeg(row["salt"], row["first_ordinal"], row["started_at_us"], version + 1)
+    return LegInForce(row["salt"], row["first_ordinal"], row["started_at_us"], version + 1)
 
 
-def _place(tx: Tx, experiment: Row, leg: RunningLeg, *, task_id: int, agent_id: int, seed: str) -> Placement:
+def _place(tx: Tx, experiment: Row, leg: LegInForce, *, task_id: int, agent_id: int, seed: str) -> Placement:
     """Return the task's unit: itself, or the window of its agent or of the platform that is open now.
 
     The first task of a window draws its arm; the others share it, whatever the share is by then. An award

@@ -83,7 +83,10 @@ def test_the_bets_are_fair_at_the_edge_of_what_they_doubt(share):
             hit = rate if score else 1 - rate
             low = rate - margin * arm
             alike += chance * hit * harm_step(share, mean, x)
-            worse += chance * (low if score else 1 - low) * proof_step(share, mean, x, margin)
+            falls = low if score else 1 - low
+            worse += chance * falls * proof_step(share, mean, x, margin, mean * (1 - mean))
+                chance * (low if score else 1 - low) * proof_step(share, mean, x, margin, mean * (1 - mean))
+            )
     assert alike == pytest.approx(0.0, abs=1e-12)
     assert worse == pytest.approx(0.0, abs=1e-12)
 
@@ -97,7 +100,7 @@ def test_every_wealth_stays_positive(rows, margin):
     state = fold(Guardrail(Metric.SUCCESS, margin), rows)
     assert all(math.isfinite(log) for log in (*state.harm_logs, *state.proof_logs, state.harm_log))
     assert GuardrailState.from_payload(state.to_payload()) == state
-    assert proof_step(0.5, 0.5, -0.25, margin) >= -LIMIT_SHARE - 1e-9
+    assert proof_step(0.5, 0.5, -0.25, margin, 0.25) >= -LIMIT_SHARE - 1e-9
 
 
 def test_no_proof_comes_before_evidence():
