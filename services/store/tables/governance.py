@@ -4,6 +4,8 @@ Migrations build exactly this (`alembic check` is the drift gate). It never hold
 one module per aggregate, decisions in `services.domain`.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -113,6 +115,26 @@ ballot = Table(
     UniqueConstraint("proposal_id", "agent_id"),
 )
 
+
+def leg_columns() -> list[Column[Any]]:
+    """Return the columns of one leg of an experiment; trial and probation are kept alike."""
+    return [
+        Column("plan", JSON, nullable=False),
+        Column("salt", String(64), nullable=False),
+        Column("salt_commitment", String(64), nullable=False),
+        Column("bet_state", JSON, nullable=False),
+        Column("verdict", String(16), nullable=True),
+        Column("reason", String(120), nullable=True),
+        Column("estimate", Float, nullable=True),
+        Column("lower", Float, nullable=True),
+        Column("upper", Float, nullable=True),
+        Column("records_sha256", String(64), nullable=True),
+        instant("started_at_us"),
+        instant("closes_at_us"),
+        instant("ended_at_us", nullable=True),
+    ]
+
+
 experiment = Table(
     "experiment",
     metadata,
@@ -129,25 +151,13 @@ experiment = Table(
     Column("treatment_value", Text, nullable=False),
     Column("control_version", Integer, nullable=False),
     Column("state", String(16), nullable=False),
-    Column("verdict", String(16), nullable=True),
-    Column("reason", String(120), nullable=True),
-    Column("plan", JSON, nullable=False),
-    Column("salt", String(64), nullable=False),
-    Column("salt_commitment", String(64), nullable=False),
     Column("assigned_count", Integer, nullable=False),
     Column("treatment_share", Float, nullable=False, server_default=text("0.5")),
     Column("stream_position", Integer, nullable=True),
     Column("confirm_alpha", Float, nullable=True),
     Column("known_after", Integer, nullable=True),
-    Column("bet_state", JSON, nullable=False),
     Column("maximum_wait_us", BigInteger, nullable=False),
-    Column("estimate", Float, nullable=True),
-    Column("lower", Float, nullable=True),
-    Column("upper", Float, nullable=True),
-    Column("records_sha256", String(64), nullable=True),
-    instant("started_at_us"),
-    instant("closes_at_us"),
-    instant("ended_at_us", nullable=True),
+    *leg_columns(),
     UniqueConstraint("proposal_id"),
     Index(
         "uq_experiment_running",
@@ -162,20 +172,8 @@ probation = Table(
     "probation",
     metadata,
     Column("experiment_id", Identity64, ForeignKey("experiment.id"), primary_key=True),
-    Column("plan", JSON, nullable=False),
-    Column("salt", String(64), nullable=False),
-    Column("salt_commitment", String(64), nullable=False),
     Column("first_ordinal", Integer, nullable=False),
-    Column("bet_state", JSON, nullable=False),
-    Column("verdict", String(16), nullable=True),
-    Column("reason", String(120), nullable=True),
-    Column("estimate", Float, nullable=True),
-    Column("lower", Float, nullable=True),
-    Column("upper", Float, nullable=True),
-    Column("records_sha256", String(64), nullable=True),
-    instant("started_at_us"),
-    instant("closes_at_us"),
-    instant("ended_at_us", nullable=True),
+    *leg_columns(),
 )
 
 epoch = Table(
