@@ -85,8 +85,6 @@ def test_the_bets_are_fair_at_the_edge_of_what_they_doubt(share):
             alike += chance * hit * harm_step(share, mean, x)
             falls = low if score else 1 - low
             worse += chance * falls * proof_step(share, mean, x, margin, mean * (1 - mean))
-                chance * (low if score else 1 - low) * proof_step(share, mean, x, margin, mean * (1 - mean))
-            )
     assert alike == pytest.approx(0.0, abs=1e-12)
     assert worse == pytest.approx(0.0, abs=1e-12)
 

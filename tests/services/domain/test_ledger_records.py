@@ -8,6 +8,7 @@ import pytest
 from services.domain import ledger_records
 from services.domain.assignment import arm_of
 from services.domain.ledger_records import (
+    CLOCK_SKEW_US,
     EvidenceRefusedError,
     LegEvidence,
     check_verdict,
@@ -28,6 +29,8 @@ from tests.services.domain.ledger_history import (
 )
 
 VERDICTS = {"verdict": WON, "held": HELD, "placebo_verdict_10": QUIET}
+
+WEEK_US = 7 * 86_400_000_000
 
 
 def with_blob(blob: bytes, name: str = "verdict", **edit: Any) -> Ledger:
@@ -155,6 +158,11 @@ def test_an_experiment_stopped_undecided_may_be_called_inconclusive_but_not_a_wi
     edit = {**stopped.figures(), "reason": "deadline reached"}
     ledger = with_blob(stopped.blob, **edit, verdict="inconclusive")
     assert_found(ledger.audit(), HONEST.index("verdict"), "ends an open bet before its deadline")
+    told = {**edit, "verdict": "inconclusive"}
+    timed = LegEvidence(1, Leg.TRIAL, WON.plan, WON.state, WON.commitment, 0.05, deadline_us=WEEK_US)
+    check_verdict(replace(timed, elapsed_us=WEEK_US), told, stopped.blob)
+    with pytest.raises(EvidenceRefusedError, match="before its deadline"):
+        check_verdict(replace(timed, elapsed_us=WEEK_US - 2 * CLOCK_SKEW_US), told, stopped.blob)
     other = with_blob(stopped.blob, **{**edit, "reason": "enough"}, verdict="inconclusive").audit()
     assert_found(other, HONEST.index("verdict"), "only 'deadline reached' could have ended it")
     for verdict in ("win", "loss"):
