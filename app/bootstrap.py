@@ -19,7 +19,7 @@ from cron_registry import CRON_JOBS
 from services import event_bus, evolution_ledger, loop
 from services.cron_runner import CronJob, CronRunner
 from services.domain.clock import Clock, WallClock
-from services.domain.parameters import PLATFORM_PARAMETERS, Parameter, ParameterRegistry, Risk
+from services.domain.parameters import PLATFORM_PARAMETERS, Parameter, ParameterRegistry, Risk, task_policy
 from services.event_bus import Dispatcher, Subscriber
 from services.loop import LoopContext
 from services.operations import agent_registry, production_config
@@ -92,7 +92,8 @@ def open_platform(
 def build_registry(types: Mapping[str, TaskType], values: Mapping[str, str]) -> ParameterRegistry:
     """Return the platform's parameters and those of every task type, with other starting values."""
     of_types = [_parameter(kind, spec) for kind in types.values() for spec in kind.parameters]
-    registry = ParameterRegistry([*PLATFORM_PARAMETERS, *of_types])
+    policies = [parameter for kind in types.values() for parameter in task_policy(kind.name, kind.name)]
+    registry = ParameterRegistry([*PLATFORM_PARAMETERS, *of_types, *policies])
     return registry.with_defaults(values)
 
 

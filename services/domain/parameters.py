@@ -56,6 +56,24 @@ class Parameter:
         return self.name.split(".", 1)[0]
 
 
+def task_policy(task_type: str, owner: str) -> tuple["Parameter", ...]:
+    """Return the settings that the market keeps for every task type: its award rule and its retries."""
+    return (
+        Parameter(f"{task_type}.award_rule", "0", "0", "5", "5", "rule", owner, Risk.OPEN,
+                  "How bids are ranked and paid: 0 cooled draw, second score; 1 guarded (low quantile), "
+                  "second score; 2 cooled draw, first price; 3 greedy reputation, first price; "
+                  "4 lowest price; 5 first come.",
+                  is_whole=True, layer=f"{task_type}.allocation"),
+        Parameter(f"{task_type}.maximum_attempts", "2", "1", "5", "5", "attempts", owner, Risk.GATED,
+                  "Attempts that a task may have in all.", is_whole=True),
+        Parameter(f"{task_type}.retry_failures", "0", "0", "1", "2", "0 or 1", owner, Risk.GATED,
+                  "Whether work that failed or was not verified goes to the next-best bid, as silence does.",
+                  is_whole=True),
+        Parameter(f"{task_type}.retry_wait_seconds", "0", "0", "3600", "3600", "seconds", owner, Risk.GATED,
+                  "How long a task waits before it goes to the next-best bid."),
+    )  # fmt: skip
+
+
 RETIRED_NAMES: frozenset[str] = frozenset()
 """Names that were once parameters; they are never registered again."""
 
@@ -68,8 +86,33 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               "Divides how widely the award rule's draw spreads: higher explores less."),
     Parameter("market.stake_percent", "5", "0", "50", "2", "percent", "platform", Risk.FIXED,
               "Share of the reserve price that a winner stakes and loses when it fails.", is_whole=True),
-    Parameter("market.maximum_attempts", "2", "1", "5", "2", "attempts", "platform", Risk.GATED,
-              "How many leases a task may have when its agents fall silent.", is_whole=True),
+    Parameter("market.maximum_attempts", "5", "1", "5", "5", "attempts", "platform", Risk.GATED,
+              "Most attempts that any task may have; each type has its own number below it.", is_whole=True),
+    Parameter("market.heartbeat_seconds", "300", "1", "86400", "2", "seconds", "platform", Risk.GATED,
+              "A lease whose holder is silent for this long is taken over by the next-best bid."),
+    Parameter("market.deadline_grace_seconds", "60", "0", "3600", "2", "seconds", "platform", Risk.FIXED,
+              "Work that was leased in time may end this long after the task's deadline."),
+    Parameter("market.entry_percent", "10", "0", "100", "2", "percent", "platform", Risk.FIXED,
+              "Share of the last 100 awards that may go to unproven agents while a proven one is better.",
+              is_whole=True),
+    Parameter("market.entry_jobs", "5", "1", "100", "2", "jobs", "platform", Risk.FIXED,
+              "An agent is unproven for its first so many jobs.", is_whole=True),
+    Parameter("market.counterparty_jobs", "2", "1", "1000", "2", "jobs", "platform", Risk.FIXED,
+              "Evidence that an agent earns with one requester counts for at most so many jobs of a type."),
+    Parameter("market.guard_quantile", "0.1", "0.01", "0.5", "2", "probability", "platform", Risk.GATED,
+              "Guarded task types judge an agent by this quantile of its record instead of a draw."),
+    Parameter("market.cancel_percent", "10", "0", "100", "2", "percent", "platform", Risk.FIXED,
+              "Share of the price that a requester pays when it takes an awarded task back.", is_whole=True),
+    Parameter("market.open_bids_per_agent", "500", "1", "100000", "2", "bids", "platform", Risk.FIXED,
+              "Bids that one agent may have on tasks that still take bids.", is_whole=True),
+    Parameter("market.crash_limit", "12", "2", "1000", "2", "crashes", "platform", Risk.FIXED,
+              "So many crashes in a row suspend an agent at once.", is_whole=True),
+    Parameter("market.suspension_seconds", "86400", "0", "31536000", "2", "seconds", "platform", Risk.FIXED,
+              "A suspended agent may come back by a new stake after this long."),
+    Parameter("market.reinstatement_microcredits", "1000000", "0", "1000000000000", "2", "microcredits",
+              "platform", Risk.FIXED,
+              "The new stake with which a suspended agent comes back; lost if it is suspended again.",
+              is_whole=True),
     Parameter("market.lease_grace_seconds", "1", "0.1", "60", "2", "seconds", "platform", Risk.FIXED,
               "Added to the time allowed before a silent lease is taken away."),
     Parameter("observatory.success_line_percent", "70", "1", "99", "2", "percent", "platform", Risk.FIXED,
@@ -137,6 +180,7 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               is_whole=True),
     Parameter("investigation.timeout_seconds", "1800", "10", "86400", "2", "seconds", "platform", Risk.GATED,
               "Time an agent has for an investigation once it holds the lease."),
+    *task_policy("investigation", "platform"),
     Parameter("investigation.deadline_seconds", "86400", "60", "2592000", "2", "seconds", "platform",
               Risk.GATED, "An investigation that nothing has decided ends after this long."),
     Parameter("investigation.reserve_price_microcredits", "5000000", "1000", "1000000000", "2",

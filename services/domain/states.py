@@ -78,7 +78,22 @@ class Standing(StrEnum):
     FULL = "full"
     """A record of verified work."""
     SUSPENDED = "suspended"
-    """Shown by its record to succeed too rarely; an operator reinstates it."""
+    """Shown by its record to succeed too rarely; an operator, or a new stake after a while, reinstates it."""
+
+
+class OutcomeKind(StrEnum):
+    """One entry of an agent's record, in the order in which they happened; its standing is their fold."""
+
+    VERIFIED = "verified"
+    """The platform's verifier agreed."""
+    FAILED = "failed"
+    """Reported as failed, or refused by the verifier."""
+    CRASHED = "crashed"
+    """Fell silent: a lapsed lease, or an award it never took up."""
+    SUSPENDED = "suspended"
+    """An operator took its standing away."""
+    REINSTATED = "reinstated"
+    """Back on probation, by an operator's act or by a new stake after the cool-down."""
 
 
 class EpisodeState(StrEnum):

@@ -1,4 +1,4 @@
-"""Money in double entry: every transfer debits one account and credits another by the same micro-credits.
+"""Money in double entry: every transfer debits one account and credits another by the same amount.
 
 Stands under the market (L4). Holds are two-phase: money is held in escrow first and each hold is resolved
 exactly once (paid, returned or forfeited). The treasury may go below zero: what it is short of is what was
@@ -31,7 +31,7 @@ def open_account(tx: Tx, owner: str, *, is_overdraft_allowed: bool = False) -> N
             tx,
             tables.account,
             owner=owner,
-            balance_microcredits=0,
+            balance=0,
             is_overdraft_allowed=is_overdraft_allowed,
         )
 
@@ -39,7 +39,7 @@ def open_account(tx: Tx, owner: str, *, is_overdraft_allowed: bool = False) -> N
 def balance_microcredits(tx: Tx, owner: str) -> int:
     """Return the balance of an account; 0 when it was never opened."""
     row = sql.find(tx, tables.account, owner=owner)
-    return 0 if row is None else int(row["balance_microcredits"])
+    return 0 if row is None else int(row["balance"])
 
 
 def balances_microcredits(tx: Tx, owners: Collection[str]) -> dict[str, int]:
@@ -59,7 +59,7 @@ def take_turn(tx: Tx) -> None:
 def move(
     tx: Tx, *, kind: str, debit: str, credit: str, amount_microcredits: int, task_id: int | None = None
 ) -> int | None:
-    """Move money and write both journal entries; return the transfer's id (None for nothing to move).
+    """Move money and write the transfer; return the transfer's id (None for nothing to move).
 
     Raises InsufficientFundsError when the debited account would fall under zero.
     """
@@ -112,7 +112,7 @@ def hold(
         purpose=purpose,
         attempt_number=attempt_number,
         source_account_id=account_id,
-        amount_microcredits=amount_microcredits,
+        amount=amount_microcredits,
         state=EscrowState.HELD,
     )
 

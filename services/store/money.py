@@ -1,15 +1,15 @@
-"""Queries of the accounts: guarded debits, credits, and the two journal entries of a transfer.
+"""Queries of the accounts: guarded debits, credits, and transfers, each with both its sides.
 
 Stands under `services.operations.accounts`. It never moves one side alone without its caller's transaction.
 """
 
 from collections.abc import Collection
 
-from sqlalchemy import BindParameter, bindparam, func, or_, select
+from sqlalchemy import BindParameter, bindparam, case, func, or_, select
 
 from services.domain.states import EscrowState
 from services.store import sql
-from services.store.tables import account, escrow, journal_entry, transfer
+from services.store.tables import account, escrow, transfer
 from services.store.tx import Tx
 
 OWNER: BindParameter[str] = bindparam("account_owner")
@@ -19,18 +19,18 @@ TAKE = (
     account.update()
     .where(
         account.c.owner == OWNER,
-        or_(account.c.is_overdraft_allowed, account.c.balance_microcredits >= AMOUNT),
+        or_(account.c.is_overdraft_allowed, account.c.balance >= AMOUNT),
     )
-    .values(balance_microcredits=account.c.balance_microcredits - AMOUNT)
+    .values(balance=account.c.balance - AMOUNT)
     .returning(account.c.id)
 )
 GIVE = (
     account.update()
     .where(account.c.owner == OWNER)
-    .values(balance_microcredits=account.c.balance_microcredits + AMOUNT)
+    .values(balance=account.c.balance + AMOUNT)
     .returning(account.c.id)
 )
-BALANCES = select(account.c.owner, account.c.balance_microcredits).where(
+BALANCES = select(account.c.owner, account.c.balance).where(
     account.c.owner.in_(bindparam("owners", expanding=True))
 )
 RESOLVE = (
@@ -43,7 +43,7 @@ RESOLVE = (
     )
     .values(state=bindparam("resolved_state"))
     .returning(
-        escrow.c.amount_microcredits,
+        escrow.c.amount,
         select(account.c.owner)
         .where(account.c.id == escrow.c.source_account_id)
         .correlate(escrow)
@@ -51,20 +51,20 @@ RESOLVE = (
         .label("source"),
     )
 )
-UNBALANCED = (
-    select(journal_entry.c.transfer_id)
-    .group_by(journal_entry.c.transfer_id)
-    .having(func.sum(journal_entry.c.amount_microcredits) != 0)
-)
+BOOKED = select(
+    func.coalesce(
+        func.sum(
+            case((transfer.c.credit_account_id == account.c.id, transfer.c.amount), else_=-transfer.c.amount)
+        ),
+        0,
+    )
+).where(or_(transfer.c.credit_account_id == account.c.id, transfer.c.debit_account_id == account.c.id))
 MISSTATED = (
     select(account.c.owner)
-    .join(journal_entry, journal_entry.c.account_id == account.c.id, isouter=True)
-    .group_by(account.c.id, account.c.owner, account.c.balance_microcredits)
-    .having(func.coalesce(func.sum(journal_entry.c.amount_microcredits), 0) != account.c.balance_microcredits)
+    .where(account.c.balance != BOOKED.correlate(account).scalar_subquery())
+    .order_by(account.c.id)
 )
-HELD = select(func.coalesce(func.sum(escrow.c.amount_microcredits), 0)).where(
-    escrow.c.state == EscrowState.HELD
-)
+HELD = select(func.coalesce(func.sum(escrow.c.amount), 0)).where(escrow.c.state == EscrowState.HELD)
 
 
 def take(tx: Tx, owner: str, amount_microcredits: int) -> int | None:
@@ -91,27 +91,17 @@ def record(
     amount_microcredits: int,
     task_id: int | None,
 ) -> int:
-    """Write the transfer with its two journal entries and return its id."""
-    transfer_id = sql.insert(
+    """Write the transfer, which names both its sides, and return its id."""
+    return sql.insert(
         tx,
         transfer,
         kind=kind,
         task_id=task_id,
         debit_account_id=debit_account_id,
         credit_account_id=credit_account_id,
-        amount_microcredits=amount_microcredits,
+        amount=amount_microcredits,
         created_at_us=tx.now_us,
     )
-    sides = ((debit_account_id, -amount_microcredits), (credit_account_id, amount_microcredits))
-    sql.insert_many(
-        tx,
-        journal_entry,
-        [
-            {"transfer_id": transfer_id, "account_id": account_id, "amount_microcredits": amount}
-            for account_id, amount in sides
-        ],
-    )
-    return transfer_id
 
 
 def resolve(
@@ -126,22 +116,17 @@ def resolve(
         of_attempt_number=attempt_number,
         resolved_state=state,
     )
-    return None if row is None else (int(row["amount_microcredits"]), str(row["source"]))
+    return None if row is None else (int(row["amount"]), str(row["source"]))
 
 
 def balances(tx: Tx, owners: Collection[str]) -> dict[str, int]:
     """Return the balances of accounts in micro-credits, by owner; those never opened are left out."""
     found = sql.listed(tx, BALANCES, owners=list(owners))
-    return {row["owner"]: int(row["balance_microcredits"]) for row in found}
-
-
-def unbalanced_transfers(tx: Tx) -> list[int]:
-    """Return the transfers whose journal entries do not sum to zero (invariant M1: none)."""
-    return [row["transfer_id"] for row in sql.listed(tx, UNBALANCED)]
+    return {row["owner"]: int(row["balance"]) for row in found}
 
 
 def misstated_accounts(tx: Tx) -> list[str]:
-    """Return the accounts whose balance is not the sum of their journal entries (none, ever)."""
+    """Return the accounts whose balance is not the sum of their transfers (invariant M2: none)."""
     return [row["owner"] for row in sql.listed(tx, MISSTATED)]
 
 

@@ -163,7 +163,7 @@ def everything(engine):
 def test_ended_experiments_get_the_state_that_their_verdict_meant(lived):
     url, engine = lived
     before = everything(engine)
-    migrate.upgrade(url)
+    migrate.upgrade(url, "0002")
     after = everything(engine)
     assert {row["id"]: row["state"] for row in after["experiment"]} == OF_STATE
     for table in ("proposal", "experiment", "task", "exposure", "agent"):
@@ -183,7 +183,7 @@ def test_ended_experiments_get_the_state_that_their_verdict_meant(lived):
 
 def test_plans_and_bets_of_before_are_read_as_they_were_meant(lived):
     url, engine = lived
-    migrate.upgrade(url)
+    migrate.upgrade(url, "0002")
     for row in everything(engine)["experiment"]:
         assert BetPlan.from_payload(row["plan"]) == PLAN
         assert BetState.from_payload(row["bet_state"]) == start(PLAN)
@@ -191,7 +191,7 @@ def test_plans_and_bets_of_before_are_read_as_they_were_meant(lived):
 
 def test_references_hold_after_the_tables_were_built_anew(lived):
     url, engine = lived
-    migrate.upgrade(url)
+    migrate.upgrade(url, "0002")
     known = tables_of(engine)
     for name, target in (("exposure", "experiment"), ("experiment", "proposal"), ("probation", "experiment")):
         found = {key["referred_table"] for key in inspect(engine).get_foreign_keys(name)}
@@ -208,7 +208,7 @@ def test_references_hold_after_the_tables_were_built_anew(lived):
 @pytest.mark.parametrize("state", ["running", "provisional", "probation"])
 def test_one_live_experiment_per_parameter(lived, state):
     url, engine = lived
-    migrate.upgrade(url)
+    migrate.upgrade(url, "0002")
     experiment = tables_of(engine)["experiment"]
     with engine.begin() as connection:
         connection.execute(update(experiment).where(experiment.c.id == 7).values(state=state))
@@ -221,11 +221,11 @@ def test_one_live_experiment_per_parameter(lived, state):
 def test_down_gives_the_old_rows_back_and_up_again_the_new_ones(lived):
     url, engine = lived
     before = everything(engine)
-    migrate.upgrade(url)
+    migrate.upgrade(url, "0002")
     after = everything(engine)
     migrate.downgrade(url, "0001")
     assert everything(engine) == before
-    migrate.upgrade(url)
+    migrate.upgrade(url, "0002")
     assert everything(engine) == after
     migrate.check_drift(url)
 
@@ -233,7 +233,7 @@ def test_down_gives_the_old_rows_back_and_up_again_the_new_ones(lived):
 def test_the_way_down_takes_placebos_and_probations_along(lived):
     url, engine = lived
     before = everything(engine)
-    migrate.upgrade(url)
+    migrate.upgrade(url, "0002")
     known, upgraded = tables_of(engine), everything(engine)
     with engine.begin() as connection:
         placebo = next(row for row in upgraded["experiment"] if row["id"] == 1)

@@ -8,6 +8,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Float,
     ForeignKey,
@@ -21,6 +22,12 @@ from sqlalchemy import (
 
 from services.store.tables.columns import Identity64, identity, instant, metadata, reference
 
+
+def _while_in(name: str, condition: str, *columns: str) -> Index:
+    """Return an index over the rows that the condition holds for, and over no others."""
+    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
 agent = Table(
     "agent",
     metadata,
@@ -33,9 +40,17 @@ agent = Table(
     Column("is_vouched", Boolean, nullable=False),
     Column("settled_jobs", Integer, nullable=False, server_default=text("0")),
     Column("verified_jobs", Integer, nullable=False, server_default=text("0")),
-    Column("standing_log_e", Float, nullable=False, server_default=text("0")),
+    Column("success_weight", Float, nullable=False, server_default=text("0")),
+    Column("failure_weight", Float, nullable=False, server_default=text("0")),
+    Column("trial_successes", Integer, nullable=False, server_default=text("0")),
+    Column("trial_failures", Integer, nullable=False, server_default=text("0")),
+    Column("consecutive_crashes", Integer, nullable=False, server_default=text("0")),
+    Column("forecasts", Integer, nullable=False, server_default=text("0")),
+    Column("brier_sum", Float, nullable=False, server_default=text("0")),
+    Column("open_bids", Integer, nullable=False, server_default=text("0")),
     instant("registered_at_us"),
     instant("last_active_at_us"),
+    instant("suspended_at_us", nullable=True),
 )
 
 agent_record = Table(
@@ -49,12 +64,46 @@ agent_record = Table(
     Column("verified", Integer, nullable=False),
 )
 
+agent_counterparty = Table(
+    "agent_counterparty",
+    metadata,
+    Column("agent_id", Identity64, ForeignKey("agent.id"), primary_key=True),
+    Column("task_type", String(64), primary_key=True),
+    Column("requester_id", Identity64, ForeignKey("agent.id"), primary_key=True),
+    Column("weight", Float, nullable=False),
+    Column("at_job", Integer, nullable=False),
+)
+
+agent_outcome = Table(
+    "agent_outcome",
+    metadata,
+    identity(),
+    reference("agent.id", "agent_id"),
+    Column("kind", String(16), nullable=False),
+    reference("task.id", "task_id", nullable=True),
+    Column("attempt_number", Integer, nullable=True),
+    Column("task_type", String(64), nullable=True),
+    reference("agent.id", "requester_id", nullable=True),
+    Column("confidence_percent", Integer, nullable=True),
+    instant("recorded_at_us"),
+    Index("ix_agent_outcome_agent", "agent_id", "id"),
+)
+
+entrant_record = Table(
+    "entrant_record",
+    metadata,
+    identity(),
+    Column("successes", Float, nullable=False),
+    Column("failures", Float, nullable=False),
+)
+
 account = Table(
     "account",
     metadata,
     identity(),
     Column("owner", String(80), nullable=False, unique=True),
-    Column("balance_microcredits", BigInteger, nullable=False),
+    Column("unit", String(16), nullable=False, server_default=text("'microcredits'")),
+    Column("balance", BigInteger, nullable=False),
     Column("is_overdraft_allowed", Boolean, nullable=False),
 )
 
@@ -66,17 +115,10 @@ transfer = Table(
     reference("task.id", "task_id", nullable=True, index=True),
     reference("account.id", "debit_account_id", index=True),
     reference("account.id", "credit_account_id", index=True),
-    Column("amount_microcredits", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
     instant("created_at_us"),
-)
-
-journal_entry = Table(
-    "journal_entry",
-    metadata,
-    identity(),
-    reference("transfer.id", "transfer_id", index=True),
-    reference("account.id", "account_id", index=True),
-    Column("amount_microcredits", BigInteger, nullable=False),
+    CheckConstraint("amount > 0", name="amount_positive"),
+    CheckConstraint("debit_account_id <> credit_account_id", name="two_accounts"),
 )
 
 escrow = Table(
@@ -87,7 +129,7 @@ escrow = Table(
     Column("purpose", String(16), nullable=False),
     Column("attempt_number", Integer, nullable=False),
     reference("account.id", "source_account_id"),
-    Column("amount_microcredits", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
     Column("state", String(16), nullable=False),
     UniqueConstraint("task_id", "purpose", "attempt_number"),
 )
@@ -126,10 +168,16 @@ task = Table(
     Column("end_reason", String(64), nullable=True),
     Column("duration_us", BigInteger, nullable=True),
     Column("paid_microcredits", BigInteger, nullable=True),
-    Index("ix_task_open", "state", "bids_close_at_us"),
+    reference("task.id", "retry_of_id", nullable=True),
+    Column("workflow", String(80), nullable=True),
+    _while_in("ix_task_open", "state = 'bidding'", "id"),
+    _while_in("ix_task_open_type", "state = 'bidding'", "type", "id"),
+    _while_in("ix_task_window", "state = 'bidding'", "bids_close_at_us", "id"),
+    _while_in("ix_task_awarded_agent", "state = 'awarded'", "awarded_agent_id", "id"),
+    _while_in("ix_task_awarded_at", "state = 'awarded'", "awarded_at_us"),
+    _while_in("ix_task_deadline", "ended_at_us IS NULL", "deadline_at_us"),
     Index("ix_task_ended", "ended_at_us"),
-    Index("ix_task_type_state", "type", "state", "id"),
-    Index("ix_task_awarded_agent", "awarded_agent_id", "state"),
+    Index("ix_task_type", "type", "id"),
 )
 
 bid = Table(
@@ -142,6 +190,7 @@ bid = Table(
     Column("confidence_percent", Integer, nullable=True),
     instant("placed_at_us"),
     UniqueConstraint("task_id", "agent_id"),
+    Index("ix_bid_agent", "agent_id", "id"),
 )
 
 award = Table(
@@ -156,6 +205,7 @@ award = Table(
     Column("price_microcredits", BigInteger, nullable=False),
     Column("stake_microcredits", BigInteger, nullable=False),
     Column("inputs", JSON, nullable=False),
+    Column("is_unproven", Boolean, nullable=False, server_default=text("false")),
     instant("awarded_at_us"),
     UniqueConstraint("task_id", "attempt_number"),
 )
@@ -169,6 +219,7 @@ attempt = Table(
     Column("number", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     instant("leased_at_us"),
+    instant("allowed_until_us"),
     instant("expires_at_us"),
     instant("heartbeat_at_us"),
     instant("submitted_at_us", nullable=True),
@@ -177,7 +228,7 @@ attempt = Table(
     Column("verification", JSON, nullable=True),
     Column("reason", String(64), nullable=True),
     UniqueConstraint("task_id", "number"),
-    Index("ix_attempt_state_expires", "state", "expires_at_us"),
+    _while_in("ix_attempt_leased", "state = 'leased'", "expires_at_us"),
 )
 
 late_result = Table(

@@ -33,8 +33,8 @@ def get_agent(tx: Tx, agent_id: int) -> JsonObject | None:
 def _agents(tx: Tx, found: Sequence[Row]) -> list[JsonObject]:
     ids = [row["id"] for row in found]
     owners = {f"agent:{agent_id}": agent_id for agent_id in ids}
-    statement = select(account.c.owner, account.c.balance_microcredits).where(account.c.owner.in_(owners))
-    balances = {owners[row["owner"]]: row["balance_microcredits"] for row in rows(tx, statement)}
+    statement = select(account.c.owner, account.c.balance).where(account.c.owner.in_(owners))
+    balances = {owners[row["owner"]]: row["balance"] for row in rows(tx, statement)}
     records = _records(tx, ids)
     return [
         {

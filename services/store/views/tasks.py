@@ -123,7 +123,7 @@ def list_transfers(tx: Tx, task_id: int) -> list[JsonObject]:
             "kind": row["kind"],
             "debit": row["debit"],
             "credit": row["credit"],
-            "amount_microcredits": row["amount_microcredits"],
+            "amount_microcredits": row["amount"],
             "created_at": at(row["created_at_us"]),
         }
         for row in rows(tx, statement)
