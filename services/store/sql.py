@@ -118,18 +118,29 @@ def update(tx: Tx, table: Table, where: Mapping[str, object], **values: object) 
     )
 
 
-def update_many(tx: Tx, table: Table, key: Sequence[str], rows: Sequence[Mapping[str, object]]) -> int:
+def update_many(
+    tx: Tx,
+    table: Table,
+    key: Sequence[str],
+    rows: Sequence[Mapping[str, object]],
+    expected: Mapping[str, object] | None = None,
+) -> int:
     """Update many rows in one statement and return how many there were.
 
     Each of `rows` holds the columns of `key`, which say what row is meant (never null), and those to set; all
-    hold the same. Nothing happens for an empty sequence.
+    hold the same. Rows that are not as `expected` (a value by column) stay as they are and do not count.
+    Nothing happens for an empty sequence.
     """
     if not rows:
         return 0
-    shape = tuple((name, "eq") for name in key)
+    guard, guarded, sizes = _taken(expected or {})
+    shape = (*((name, "eq") for name in key), *guard)
     names = tuple(name for name in rows[0] if name not in key)
-    given = [{WHERE + name if name in key else name: value for name, value in row.items()} for row in rows]
-    return prepared.run_many(tx.connection, _compiled(tx, _update(table, shape, names), ()), given)
+    given = [
+        {**guarded, **{WHERE + name if name in key else name: value for name, value in row.items()}}
+        for row in rows
+    ]
+    return prepared.run_many(tx.connection, _compiled(tx, _update(table, shape, names), sizes), given)
 
 
 def rows(tx: Tx, statement: Select[*tuple[Any, ...]]) -> list[Row]:
