@@ -125,12 +125,14 @@ class Dispatcher:
 
     def start(self) -> None:
         """Start the thread."""
-        self.store.on_published = self._wake.set
+        self.store.listeners.append(self._wake.set)
         self._thread = threading.Thread(target=self._run, name="event-bus", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End after the delivery under way."""
+        if self._wake.set in self.store.listeners:
+            self.store.listeners.remove(self._wake.set)
         self._is_stopping.set()
         self._wake.set()
         if self._thread is not None:

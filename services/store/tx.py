@@ -28,7 +28,10 @@ REARMED_AT = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Tx:
-    """A transaction: its connection, its single instant, who acts, and the lap it belongs to."""
+    """A transaction: its connection, its single instant, who acts, and the lap it belongs to.
+
+    `published` collects the ids of its events; `reserved` the last id reserved in each table (SQLite only).
+    """
 
     connection: Connection
     now_us: int
@@ -36,6 +39,7 @@ class Tx:
     lap: int | None
     routes: Mapping[str, tuple[str, ...]]
     published: list[int] = field(default_factory=list)
+    reserved: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_postgresql(self) -> bool:
@@ -55,7 +59,7 @@ class Store:
         self.clock = clock
         self.routes: Mapping[str, tuple[str, ...]] = routes or {}
         self.engine: Engine = open_engine(url)
-        self.on_published: Callable[[], None] = lambda: None
+        self.listeners: list[Callable[[], None]] = []
 
     @contextmanager
     def write(self, *, actor: str, lap: int | None = None, budget_us: int | None = None) -> Iterator[Tx]:
@@ -82,6 +86,11 @@ class Store:
             with connection.begin() as transaction:
                 yield Tx(connection, self.clock.now_us(), actor, None, {})
                 transaction.rollback()
+
+    def on_published(self) -> None:
+        """Wake everybody in `listeners`; called after each commit that published."""
+        for wake in tuple(self.listeners):
+            wake()
 
     def close(self) -> None:
         """Return every connection to the system."""

@@ -103,7 +103,7 @@ def test_a_writer_after_a_reader_sees_what_others_commit(store):
 
 def test_waking_happens_after_the_commit_and_only_when_something_was_published(store):
     seen = []
-    store.on_published = lambda: seen.append(keys(store))
+    store.listeners.append(lambda: seen.append(keys(store)))
     with store.write(actor="test") as tx:
         sql.insert(tx, tables.deployment, key="quiet", value="1")
     with store.write(actor="test") as tx:
