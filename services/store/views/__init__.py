@@ -5,6 +5,8 @@ API; lists come as keyset pages, and what does not exist is None. They never wri
 """
 
 from services.store.views.agents import get_agent, list_agents
+from services.store.views.bids import list_bids
+from services.store.views.directory import leaderboard, list_directory
 from services.store.views.experiments import get_experiment, list_experiments
 from services.store.views.laps import get_lap, list_laps
 from services.store.views.ledger import get_entry, list_entries
@@ -39,8 +41,11 @@ __all__ = [
     "get_proposal",
     "get_task",
     "latest_ticks",
+    "leaderboard",
     "list_agents",
+    "list_bids",
     "list_dead_letters",
+    "list_directory",
     "list_entries",
     "list_episodes",
     "list_experiments",
