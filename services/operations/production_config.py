@@ -6,7 +6,7 @@ with its source. Changes are compare-and-set against the version that was tested
 carries the hash of the whole config before and after, so that config = fold(ledger). It never chooses one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.domain.canonical import digest_hex
@@ -111,6 +111,17 @@ def effective(tx: Tx, name: str) -> EffectiveValue:
 def number(tx: Tx, name: str) -> float:
     """Return the production value of a parameter as a number."""
     return float(effective(tx, name).value)
+
+
+def numbers(tx: Tx, names: Sequence[str]) -> dict[str, float]:
+    """Return the production values of several parameters as numbers, by name, in one statement."""
+    rows = sql.find_all(tx, tables.parameter, order_by="name", name=tuple(names))
+    found = {row["name"]: float(row["value"]) for row in rows}
+    missing = [name for name in names if name not in found]
+    if missing:
+        msg = f"there is no parameter {missing[0]!r}"
+        raise NotFoundError(msg, field="parameter")
+    return found
 
 
 def of_type(tx: Tx, task_type: str) -> dict[str, EffectiveValue]:

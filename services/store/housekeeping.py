@@ -3,7 +3,7 @@
 Stands under the cron jobs. It never touches tasks, money or the ledger.
 """
 
-from sqlalchemy import bindparam, delete, exists, func, select
+from sqlalchemy import ScalarSelect, Table, and_, bindparam, delete, exists, func, select
 
 from services.domain.states import DeliveryState, Standing, TaskKind, TickState
 from services.store import sql
@@ -66,19 +66,31 @@ def close_abandoned_ticks(tx: Tx, job: str, started_before_us: int) -> int:
 
 
 def prune(tx: Tx, *, ticks_before_us: int, keys_before_us: int, events_before_us: int) -> dict[str, int]:
-    """Delete old ended ticks, idempotency keys, and events that were delivered to all; return how many."""
+    """Delete old ended ticks, idempotency keys, and events that were delivered to all; return how many.
+
+    The newest tick, delivery and event stay, so that no id is ever given twice (see `sql.reserve_ids`).
+    """
     ticks = delete(cron_tick).where(
-        cron_tick.c.due_at_us < ticks_before_us, cron_tick.c.state != TickState.RUNNING
+        cron_tick.c.due_at_us < ticks_before_us,
+        cron_tick.c.state != TickState.RUNNING,
+        cron_tick.c.id < _newest(cron_tick),
     )
     keys = delete(idempotency).where(idempotency.c.created_at_us < keys_before_us)
     deliveries = delete(delivery).where(
-        delivery.c.state == DeliveryState.DELIVERED, delivery.c.delivered_at_us < events_before_us
+        delivery.c.state == DeliveryState.DELIVERED,
+        delivery.c.delivered_at_us < events_before_us,
+        delivery.c.id < _newest(delivery),
     )
     is_wanted = exists().where(delivery.c.event_id == event.c.id)
-    events = delete(event).where(event.c.published_at_us < events_before_us, ~is_wanted)
+    is_old = and_(event.c.published_at_us < events_before_us, event.c.id < _newest(event))
+    events = delete(event).where(is_old, ~is_wanted)
     return {
         "ticks": tx.connection.execute(ticks).rowcount,
         "idempotency_keys": tx.connection.execute(keys).rowcount,
         "deliveries": tx.connection.execute(deliveries).rowcount,
         "events": tx.connection.execute(events).rowcount,
     }
+
+
+def _newest(table: Table) -> ScalarSelect[int]:
+    return select(func.max(table.c.id)).scalar_subquery()

@@ -152,7 +152,21 @@ def count_rows(connection: Connection, prepared: Prepared, values: Mapping[str, 
 
 def run_many(connection: Connection, prepared: Prepared, rows: Sequence[Mapping[str, Any]]) -> int:
     """Run the statement once for each of `rows` in one call; return how many rows it changed."""
-    return _run(connection, prepared, [prepared.bound(row) for row in rows], _row_count, is_many=True)
+    bound = [prepared.bound(row) for row in rows]
+    return _run(connection, prepared, bound, _row_count, _execute_many, is_many=True)
+
+
+def run_each(connection: Connection, prepared: Prepared, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Run the statement for one row after the other; return how many rows each run changed."""
+    counts: list[int] = []
+
+    def execute(cursor: DBAPICursor, text: str, bound: Any) -> None:
+        for values in bound:
+            cursor.execute(text, values)
+            counts.append(cursor.rowcount)
+
+    bound = [prepared.bound(row) for row in rows]
+    return _run(connection, prepared, bound, lambda _prepared, _cursor: counts, execute, is_many=True)
 
 
 def inserted(connection: Connection, prepared: Prepared, values: Mapping[str, Any]) -> int | None:
@@ -182,11 +196,20 @@ def _inserted_number(_prepared: Prepared, cursor: Any) -> int | None:
     return int(cursor.fetchone()[0] if cursor.description else getattr(cursor, "lastrowid", 0))
 
 
+def _execute(cursor: DBAPICursor, text: str, bound: Any) -> None:
+    cursor.execute(text, bound)
+
+
+def _execute_many(cursor: DBAPICursor, text: str, bound: Any) -> None:
+    cursor.executemany(text, bound)
+
+
 def _run(
     connection: Connection,
     prepared: Prepared,
     bound: Any,
     take: Callable[[Prepared, DBAPICursor], T],
+    execute: Callable[[DBAPICursor, str, Any], object] = _execute,
     *,
     is_many: bool = False,
 ) -> T:
@@ -199,7 +222,7 @@ def _run(
     try:
         for tell in connection.dispatch.before_cursor_execute:
             text, bound = tell(connection, cursor, text, bound, None, is_many)
-        (cursor.executemany if is_many else cursor.execute)(text, bound)
+        execute(cursor, text, bound)
         for tell in connection.dispatch.after_cursor_execute:
             tell(connection, cursor, text, bound, None, is_many)
         return take(prepared, cursor)

@@ -1,8 +1,10 @@
-"""The row operations every query module shares: insert, find, list, and the guarded update.
+"""The row operations every query module shares: insert, find, list, and the guarded update; one row or many.
 
 Stands in the store. A guarded update names the state it expects and is judged by its row count, so that two
 racing writers cannot both win. Statements are built and compiled once per shape and then reused (see
-`services.store.prepared`). It never builds a query from text that came from outside.
+`services.store.prepared`); many rows are one statement on either engine: on SQLite the driver runs it for
+each, on PostgreSQL they travel as one parameter (see `services.store.rowsets`). It never builds a query from
+text that came from outside.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,11 +12,11 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Insert, Select, Table, Update, bindparam, select
+from sqlalchemy import BigInteger, ColumnElement, Insert, Select, Table, Update, bindparam, cast, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.domain.errors import ConflictError
-from services.store import prepared
+from services.store import prepared, rowsets
 from services.store.prepared import Prepared, Row, Sizes, Statement
 from services.store.tx import Tx
 
@@ -26,8 +28,10 @@ __all__ = [
     "first",
     "insert",
     "insert_many",
+    "insert_many_unique",
     "insert_unique",
     "listed",
+    "reserve_ids",
     "rows",
     "update",
     "update_many",
@@ -64,6 +68,8 @@ def insert_unique(tx: Tx, table: Table, refusal: ConflictError, **values: object
 def _insert(tx: Tx, table: Table, values: Mapping[str, object], *, is_unique_kept: bool) -> int | None:
     """Insert one row; return its first primary key (0 for no number), or None when it was there already."""
     key = next(iter(table.primary_key)).name
+    if table.name in tx.reserved and key not in values:
+        values = {key: reserve_ids(tx, table, 1)[0], **values}
     names = tuple(values)
     dialect = tx.connection.dialect
     engine = dialect.name if is_unique_kept else None
@@ -75,12 +81,72 @@ def _insert(tx: Tx, table: Table, values: Mapping[str, object], *, is_unique_kep
     return given if isinstance(given, int) else 0
 
 
+def reserve_ids(tx: Tx, table: Table, count: int) -> list[int]:
+    """Return `count` new ids of a table, ascending, for rows that this transaction is about to insert.
+
+    PostgreSQL takes them from the table's own sequence. SQLite, where this transaction is the only writer,
+    goes on after the newest row and after what it reserved before; its later inserts into the table do so
+    too. An id is never given twice as long as the newest row of a table is never deleted alone, which
+    `services.store.housekeeping` keeps to.
+    """
+    if tx.is_postgresql:
+        found = prepared.fetch_all(tx.connection, _compiled(tx, _next_ids(table), ()), {"count": count})
+        return sorted(row["id"] for row in found)
+    last = max(value(tx, _newest_id(table)) or 0, tx.reserved.get(table.name, 0))
+    tx.reserved[table.name] = last + count
+    return list(range(last + 1, last + count + 1))
+
+
 def insert_many(tx: Tx, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
     """Insert many rows, all with the same columns, in one statement; nothing happens for none."""
-    if rows:
-        statement = _insertion(table, None, is_asked=False)
-        compiled = prepared.prepare(tx.connection.dialect, statement, (), tuple(rows[0]))
-        prepared.run_many(tx.connection, compiled, rows)
+    if not rows:
+        return
+    dialect = tx.connection.dialect
+    if tx.is_postgresql:
+        names = tuple(rows[0])
+        compiled = prepared.prepare(dialect, _insertion_of_all(table, names))
+        prepared.count_rows(tx.connection, compiled, rowsets.folded(dialect, table, names, rows))
+        return
+    rows = _numbered(tx, table, rows)
+    compiled = prepared.prepare(dialect, _insertion(table, None, is_asked=False), (), tuple(rows[0]))
+    prepared.run_many(tx.connection, compiled, rows)
+
+
+def insert_many_unique(
+    tx: Tx, table: Table, rows: Sequence[Mapping[str, object]], key: Sequence[str]
+) -> list[bool]:
+    """Insert those of many rows that no unique rule refuses; return for each whether it was inserted.
+
+    All rows have the same columns; those of `key` (never null) tell them apart. Of two rows with one key the
+    first is inserted. Any other broken rule is an IntegrityError.
+    """
+    if not rows:
+        return []
+    dialect = tx.connection.dialect
+    if not tx.is_postgresql:
+        rows = _numbered(tx, table, rows)
+        statement = _insertion(table, dialect.name, is_asked=False)
+        compiled = prepared.prepare(dialect, statement, (), tuple(rows[0]))
+        return [count == 1 for count in prepared.run_each(tx.connection, compiled, rows)]
+    names = tuple(rows[0])
+    compiled = prepared.prepare(dialect, _insertion_of_new(table, names, tuple(key)))
+    found = prepared.fetch_all(tx.connection, compiled, rowsets.folded(dialect, table, names, rows))
+    new = {tuple(row.values()) for row in found}
+    answers = []
+    for row in rows:
+        identity = tuple(row[name] for name in key)
+        answers.append(identity in new)
+        new.discard(identity)
+    return answers
+
+
+def _numbered(tx: Tx, table: Table, rows: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
+    """Give ids to rows of a table in which this transaction (SQLite's) has reserved ids before."""
+    key = next(iter(table.primary_key)).name
+    if table.name not in tx.reserved or key in rows[0]:
+        return rows
+    numbers = reserve_ids(tx, table, len(rows))
+    return [{key: number, **row} for number, row in zip(numbers, rows, strict=True)]
 
 
 def find(tx: Tx, table: Table, *, lock: bool = False, **where: Any) -> Row | None:
@@ -123,24 +189,33 @@ def update_many(
     table: Table,
     key: Sequence[str],
     rows: Sequence[Mapping[str, object]],
+    /,
     expected: Mapping[str, object] | None = None,
+    **values: object,
 ) -> int:
     """Update many rows in one statement and return how many there were.
 
-    Each of `rows` holds the columns of `key`, which say what row is meant (never null), and those to set; all
-    hold the same. Rows that are not as `expected` (a value by column) stay as they are and do not count.
-    Nothing happens for an empty sequence.
+    Each of `rows` holds the columns of `key` (never null), which say what row is meant and what it must be
+    like, and those to set; all hold the same columns, and no two mean the same row. Rows that are not as
+    `expected` (a value, null or a collection by column, none of `key`) stay as they are and do not count.
+    `values` are set in every row. Nothing happens for an empty sequence.
     """
     if not rows:
         return 0
-    guard, guarded, sizes = _taken(expected or {})
-    shape = (*((name, "eq") for name in key), *guard)
+    shape, shared, sizes = _taken(expected or {})
+    shared.update(values)
     names = tuple(name for name in rows[0] if name not in key)
+    dialect = tx.connection.dialect
+    if tx.is_postgresql:
+        statement = _update_of_all(table, tuple(key), names, shape, tuple(values))
+        shared.update(rowsets.folded(dialect, table, (*key, *names), rows))
+        return prepared.count_rows(tx.connection, _compiled(tx, statement, sizes), shared)
+    statement = _update(table, (*((name, "eq") for name in key), *shape), (*names, *values))
     given = [
-        {**guarded, **{WHERE + name if name in key else name: value for name, value in row.items()}}
+        {**shared, **{WHERE + name if name in key else name: value for name, value in row.items()}}
         for row in rows
     ]
-    return prepared.run_many(tx.connection, _compiled(tx, _update(table, shape, names), sizes), given)
+    return prepared.run_many(tx.connection, _compiled(tx, statement, sizes), given)
 
 
 def rows(tx: Tx, statement: Select[*tuple[Any, ...]]) -> list[Row]:
@@ -233,6 +308,44 @@ def _select(
 def _update(table: Table, shape: Shape, names: tuple[str, ...]) -> Update:
     changes = {name: bindparam(name, type_=table.c[name].type) for name in names}
     return table.update().where(*_conditions(table, shape)).values(changes)
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _update_of_all(
+    table: Table, key: tuple[str, ...], names: tuple[str, ...], shape: Shape, shared: tuple[str, ...]
+) -> Update:
+    """Return an update of every row that is given; see `update_many`."""
+    relation = rowsets.given(table, (*key, *names))
+    changes = {name: rowsets.value_of(table, relation, name) for name in names}
+    changes |= {name: bindparam(name, type_=table.c[name].type) for name in shared}
+    matches = [table.c[name] == relation.c[name] for name in key]
+    return table.update().where(*matches, *_conditions(table, shape)).values(changes)
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _next_ids(table: Table) -> Select[*tuple[Any, ...]]:
+    """Return the next ids of a table's sequence, `count` of them."""
+    key = next(iter(table.primary_key)).name
+    sequence = select(func.pg_get_serial_sequence(table.name, key)).scalar_subquery()
+    number = func.nextval(cast(sequence, postgresql.REGCLASS), type_=BigInteger()).label("id")
+    return select(number).select_from(func.generate_series(1, bindparam("count", type_=BigInteger())))
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _newest_id(table: Table) -> Select[*tuple[Any, ...]]:
+    return select(func.max(next(iter(table.primary_key))))
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _insertion_of_all(table: Table, names: tuple[str, ...]) -> Insert:
+    return table.insert().from_select(names, rowsets.values_of(table, names)).inline()
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _insertion_of_new(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> Insert:
+    """Return an insert of every row that is given and not there already, which tells the keys of the new."""
+    statement = postgresql.insert(table).from_select(names, rowsets.values_of(table, names))
+    return statement.on_conflict_do_nothing().returning(*[table.c[name] for name in key]).inline()
 
 
 @lru_cache(maxsize=STATEMENTS_KEPT)
