@@ -3,6 +3,7 @@
 It never holds behaviour; see `services.store` for the queries.
 """
 
+from services.store.tables.budgets import budget, budget_hold, budget_limit
 from services.store.tables.columns import metadata
 from services.store.tables.governance import (
     ballot,
@@ -61,6 +62,9 @@ __all__ = [
     "ballot",
     "bid",
     "blob",
+    "budget",
+    "budget_hold",
+    "budget_limit",
     "cron_tick",
     "delivery",
     "deployment",

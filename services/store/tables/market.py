@@ -23,9 +23,10 @@ from sqlalchemy import (
 from services.store.tables.columns import Identity64, identity, instant, metadata, reference
 
 
-def _while_in(name: str, condition: str, *columns: str) -> Index:
+def _while_in(name: str, condition: str, *columns: str, unique: bool = False) -> Index:
     """Return an index over the rows that the condition holds for, and over no others."""
-    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
+    where = text(condition)
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 agent = Table(
@@ -116,6 +117,7 @@ transfer = Table(
     reference("account.id", "debit_account_id", index=True),
     reference("account.id", "credit_account_id", index=True),
     Column("amount", BigInteger, nullable=False),
+    reference("budget_hold.id", "budget_hold_id", nullable=True),
     instant("created_at_us"),
     CheckConstraint("amount > 0", name="amount_positive"),
     CheckConstraint("debit_account_id <> credit_account_id", name="two_accounts"),
@@ -125,13 +127,22 @@ escrow = Table(
     "escrow",
     metadata,
     identity(),
-    reference("task.id", "task_id"),
+    reference("task.id", "task_id", nullable=True),
     Column("purpose", String(16), nullable=False),
     Column("attempt_number", Integer, nullable=False),
     reference("account.id", "source_account_id"),
     Column("amount", BigInteger, nullable=False),
     Column("state", String(16), nullable=False),
+    reference("budget_hold.id", "budget_hold_id", nullable=True),
     UniqueConstraint("task_id", "purpose", "attempt_number"),
+    CheckConstraint("(task_id IS NULL) <> (budget_hold_id IS NULL)", name="one_cause"),
+    _while_in(
+        "ix_escrow_budget_hold",
+        "budget_hold_id IS NOT NULL",
+        "budget_hold_id",
+        "source_account_id",
+        unique=True,
+    ),
 )
 
 lap = Table(
@@ -176,6 +187,7 @@ task = Table(
     _while_in("ix_task_awarded_agent", "state = 'awarded'", "awarded_agent_id", "id"),
     _while_in("ix_task_awarded_at", "state = 'awarded'", "awarded_at_us"),
     _while_in("ix_task_deadline", "ended_at_us IS NULL", "deadline_at_us"),
+    _while_in("ix_task_workflow", "workflow IS NOT NULL", "workflow", "id"),
     Index("ix_task_ended", "ended_at_us"),
     Index("ix_task_type", "type", "id"),
 )
