@@ -74,6 +74,41 @@ def task_policy(task_type: str, owner: str) -> tuple["Parameter", ...]:
     )  # fmt: skip
 
 
+BUDGET_UNITS = ("tokens", "milliseconds", "microcredits")
+BUDGET_DEFAULTS = {
+    "task": (50_000, 3_600_000, 5_000_000),
+    "agent": (200_000, 14_400_000, 100_000_000_000),
+    "workflow": (500_000, 28_800_000, 10_000_000_000),
+    "day": (2_000_000, 86_400_000, 1_000_000_000_000),
+}
+"""What a budget holds where no operator has set a limit, in the order of the units.
+
+Small enough that nothing unattended gets expensive: a day's tokens are worth some 30 dollars at the price of
+good models (15 dollars per million written), an agent's a tenth of that, a task's a quarter of an agent's; a
+day's computing time is one processor around the clock, an agent's four hours of it, a task's one. Money stays
+on the platform: an agent spends at most what an operator grants by vouching for it, a workflow a tenth of
+that, the platform what ten such agents may, and a task's own sub-contracts what an investigation may cost.
+"""
+_BUDGET_SUBJECTS = {
+    "task": "one task may use in its whole life, its retries included",
+    "agent": "one agent may use in a UTC day",
+    "workflow": "all tasks of one workflow may use in a UTC day",
+    "day": "the whole platform may use in a UTC day",
+}
+BUDGET_PARAMETERS: tuple[Parameter, ...] = (
+    *(
+        Parameter(
+            f"budget.{scope}_{unit}", str(amount), "0", "1000000000000000", "2", unit, "platform", Risk.FIXED,
+            f"What {_BUDGET_SUBJECTS[scope]} where no operator has set a limit.", is_whole=True,
+        )
+        for scope, amounts in BUDGET_DEFAULTS.items()
+        for unit, amount in zip(BUDGET_UNITS, amounts, strict=True)
+    ),
+    Parameter("budget.hold_seconds", "900", "1", "86400", "2", "seconds", "platform", Risk.FIXED,
+              "A budget hold that names no time limit of its own expires after this long."),
+)  # fmt: skip
+
+
 RETIRED_NAMES: frozenset[str] = frozenset()
 """Names that were once parameters; they are never registered again."""
 
@@ -185,6 +220,7 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               Risk.GATED, "An investigation that nothing has decided ends after this long."),
     Parameter("investigation.reserve_price_microcredits", "5000000", "1000", "1000000000", "2",
               "microcredits", "platform", Risk.GATED, "Most that an investigation pays.", is_whole=True),
+    *BUDGET_PARAMETERS,
 )  # fmt: skip
 
 

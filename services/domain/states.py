@@ -68,6 +68,19 @@ class EscrowState(StrEnum):
     """A stake that was lost to the treasury. Final."""
 
 
+class BudgetHoldState(StrEnum):
+    """A part of the budgets set aside for one agent; resolved exactly once."""
+
+    HELD = "held"
+    """Reserved in every scope that applies; its agent moves it on, or its time limit does."""
+    SETTLED = "settled"
+    """What was used is spent, the rest went back. Final."""
+    VOIDED = "voided"
+    """Nothing was used, all went back. Final."""
+    EXPIRED = "expired"
+    """Its time limit passed, all went back. Final."""
+
+
 class Standing(StrEnum):
     """An agent's place on the ladder; the settlement moves it."""
 
