@@ -28,7 +28,8 @@ POSTING = "app.cli.actions.posting"
 tasks = group("task", "Post tasks, list them, show one's whole life, take one back.")
 agents = group("agent", "Register agents and see who they are.")
 task_types = group("task-type", "What can be asked for.")
-GROUPS = (tasks, agents, task_types)
+market = group("market", "Whether the market's books and rules hold.")
+GROUPS = (tasks, agents, task_types, market)
 
 PRICE_HIGHEST_MICROCREDITS = 10**15
 DEADLINE_HIGHEST_SECONDS = 30 * 86_400
@@ -179,3 +180,9 @@ def show_task_type(
 ) -> int:
     """Show one task type: parameters, the schema of its payload, and an example."""
     return int(load("app.cli.actions.task_types:show_one")(name, as_json=as_json))
+
+
+@market.command("check", **examples("nacre market check", "nacre market check --json"))
+def check_market(database: Database = None, as_json: AsJson = False) -> int:
+    """Recount every invariant of the market from its rows; exit code 1 names those that do not hold."""
+    return int(load("app.cli.actions.checking:check")(database, as_json=as_json))

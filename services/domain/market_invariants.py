@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.domain.clock import to_rfc3339
-from services.domain.states import TASK_ENDS, AttemptState, EndReason, EscrowState, OutcomeKind, TaskKind, TaskState
+from services.domain.states import (
+    TASK_ENDS,
+    AttemptState,
+    EndReason,
+    EscrowState,
+    OutcomeKind,
+    TaskKind,
+    TaskState,
+)
 
 Row = Mapping[str, Any]
 
