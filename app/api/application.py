@@ -13,13 +13,16 @@ from app.api.middleware import BodyLimit, RequestFrame
 from app.api.platform import ApiPlatform
 from app.api.routers import (
     agents,
+    directory,
     evidence,
+    failed_work,
     health,
     ledger,
     operations,
     parameters,
     proposals,
     sandbox,
+    standing,
     tasks,
     work,
 )
@@ -54,6 +57,23 @@ TAGS = [
 ]
 
 
+ROUTED = (
+    agents,
+    directory,
+    standing,
+    tasks,
+    work,
+    proposals,
+    evidence,
+    sandbox,
+    parameters,
+    ledger,
+    operations,
+    failed_work,
+)
+"""The modules whose routes stand under the prefix, in the order of the OpenAPI document."""
+
+
 def build_api(platform: ApiPlatform) -> FastAPI:
     """Return the API over `platform`; whoever serves it closes the platform afterwards."""
     app: FastAPI = FastAPIOffline(
@@ -72,7 +92,7 @@ def build_api(platform: ApiPlatform) -> FastAPI:
     app.add_middleware(ErrorBoundary)
     app.add_middleware(RequestFrame)
     api = APIRouter(prefix=PREFIX, dependencies=[Depends(authenticated)])
-    for module in (agents, tasks, work, proposals, evidence, sandbox, parameters, ledger, operations):
+    for module in ROUTED:
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.domain.clock import SECOND_US
-from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError, NotFoundError
-from services.domain.ledger_schema import EntryType
+from services.domain.errors import ConflictError, ForbiddenError, NotFoundError
 from services.domain.states import Scope, Standing
-from services.operations import accounts, audit_log
+from services.operations import accounts
 from services.store import sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
@@ -85,9 +84,9 @@ def authenticate(tx: Tx, key_hash: str) -> Principal | None:
     return Principal(row["id"], row["name"], scopes, Standing(row["standing"]))
 
 
-def get(tx: Tx, agent_id: int) -> Row:
+def get(tx: Tx, agent_id: int, *, lock: bool = False) -> Row:
     """Return the agent's row; raise NotFoundError when there is none."""
-    row = sql.find(tx, tables.agent, id=agent_id)
+    row = sql.find(tx, tables.agent, lock=lock, id=agent_id)
     if row is None:
         msg = f"there is no agent {agent_id}"
         raise NotFoundError(msg, field="agent_id")
@@ -103,20 +102,3 @@ def is_stale(row: Row, now_us: int) -> bool:
 def touch(tx: Tx, agent_id: int) -> None:
     """Record that the agent was active now."""
     sql.update(tx, tables.agent, {"id": agent_id}, last_active_at_us=tx.now_us)
-
-
-def reinstate(tx: Tx, agent_id: int, *, reason: str) -> None:
-    """Put a suspended agent back on probation, an operator's recorded act; its e-process starts anew.
-
-    Raises ConflictError when the agent is not suspended, InvalidValueError without a reason.
-    """
-    row = get(tx, agent_id)
-    if not reason.strip():
-        msg = "a reinstatement needs a reason"
-        raise InvalidValueError(msg, field="body.reason", code="reason_missing")
-    where = {"id": agent_id, "standing": Standing.SUSPENDED}
-    if not sql.update(tx, tables.agent, where, standing=Standing.PROBATION, standing_log_e=0.0):
-        msg = f"agent {agent_id} is {row['standing']}, not suspended"
-        raise ConflictError(msg, field="agent_id", standing=row["standing"])
-    facts = {"agent": f"agent:{agent_id}", "from": str(Standing.SUSPENDED), "to": str(Standing.PROBATION)}
-    audit_log.append(tx, EntryType.STANDING, {**facts, "reason": reason[:500]})

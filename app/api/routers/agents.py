@@ -15,12 +15,12 @@ from fastapi import APIRouter, Request, Response
 from app.api import examples
 from app.api.answers import Id, JsonObject, PageAsked, answer, described, found, page_of
 from app.api.authentication import CallerNow
-from app.api.bodies import NewAgent, Reinstatement, WorkQuery
+from app.api.bodies import NewAgent, WorkQuery
 from app.api.idempotency import Gate
 from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
 from services import meta_task_market
-from services.domain.states import Scope, Standing
+from services.domain.states import Scope
 from services.operations import agent_registry
 from services.store import views
 from services.store.tx import Tx
@@ -99,19 +99,3 @@ def ask_for_work(request: Request, caller: CallerNow, body: WorkQuery) -> Respon
             agent_registry.touch(tx, agent_id)
     open_tasks = cast(list[JsonObject], work["open"])
     return answer({**work, "open": [{**item, "has_bid": False} for item in open_tasks]})
-
-
-@router.post(
-    "/agents/{agent_id}/reinstate",
-    summary="Put a suspended agent back on probation",
-    **described({"agent_id": 7, "standing": "probation"}, 400, 403, 404, 409),
-)
-def reinstate(agent_id: Id, body: Reinstatement, gate: Gate) -> Response:
-    """End a suspension; the act and its reason go into the ledger. Only the operator can."""
-    gate.caller.require_operator()
-
-    def act(tx: Tx) -> JsonObject:
-        agent_registry.reinstate(tx, agent_id, reason=body.reason)
-        return {"agent_id": agent_id, "standing": str(Standing.PROBATION)}
-
-    return gate.run(act)

@@ -18,7 +18,7 @@ from app.keys import new_agent_key
 from services import event_bus, evolution_ledger
 from services.domain.errors import ConflictError, InvalidValueError
 from services.domain.states import DeliveryState, Scope, Standing
-from services.operations import agent_registry, review_queue
+from services.operations import agent_registry, review_queue, standing
 from services.store import migrate, views
 
 OPERATOR = "operator"
@@ -92,7 +92,7 @@ def register_agent(
 def reinstate_agent(database: str | None, agent_id: int, *, reason: str, as_json: bool) -> int:
     """Put a suspended agent back on probation."""
     with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
-        agent_registry.reinstate(tx, agent_id, reason=reason)
+        standing.reinstate(tx, agent_id, reason=reason)
     answer = {"agent_id": agent_id, "standing": str(Standing.PROBATION)}
     return say_item(answer, {}, as_json=as_json)
 

@@ -8,6 +8,7 @@ from services.store.views.agents import get_agent, list_agents
 from services.store.views.bids import list_bids
 from services.store.views.directory import leaderboard, list_directory
 from services.store.views.experiments import get_experiment, list_experiments
+from services.store.views.failed_work import list_failed_work
 from services.store.views.laps import get_lap, list_laps
 from services.store.views.ledger import get_entry, list_entries
 from services.store.views.observations import get_episode, list_episodes, list_snapshots
@@ -23,6 +24,7 @@ from services.store.views.proposals import get_proposal, list_proposals
 from services.store.views.pulse import pulse
 from services.store.views.sandbox import sandbox_state
 from services.store.views.stages import StageName, StageState
+from services.store.views.standing import get_standing, ladder
 from services.store.views.tasks import get_task, list_tasks
 
 __all__ = [
@@ -39,7 +41,9 @@ __all__ = [
     "get_lap",
     "get_parameter",
     "get_proposal",
+    "get_standing",
     "get_task",
+    "ladder",
     "latest_ticks",
     "leaderboard",
     "list_agents",
@@ -49,6 +53,7 @@ __all__ = [
     "list_entries",
     "list_episodes",
     "list_experiments",
+    "list_failed_work",
     "list_laps",
     "list_parameters",
     "list_proposals",

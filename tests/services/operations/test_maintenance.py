@@ -4,7 +4,7 @@ import pytest
 
 from services.domain.errors import ConflictError, InvalidValueError
 from services.domain.states import EndReason, Standing, TickState
-from services.operations import agent_registry, maintenance, review_queue
+from services.operations import maintenance, review_queue, standing
 from services.store import sql, tables
 
 DAY_SECONDS = 24 * 3600
@@ -34,13 +34,13 @@ def test_a_suspended_agent_is_queued_for_a_person_once_and_can_be_reinstated(mar
     assert (item["kind"], item["closed_at_us"]) == ("agent_suspended", None)
     assert item["context"]["agent"] == f"agent:{worker}"
     with market.write() as tx, pytest.raises(InvalidValueError, match="needs a reason"):
-        agent_registry.reinstate(tx, worker, reason=" ")
+        standing.reinstate(tx, worker, reason=" ")
     with market.write() as tx:
-        agent_registry.reinstate(tx, worker, reason="the source was down")
+        standing.reinstate(tx, worker, reason="the source was down")
     row = market.row(tables.agent, id=worker)
     assert (row["standing"], row["standing_log_e"]) == (Standing.PROBATION, 0.0)
     with market.write() as tx, pytest.raises(ConflictError, match="not suspended"):
-        agent_registry.reinstate(tx, worker, reason="again")
+        standing.reinstate(tx, worker, reason="again")
 
 
 def test_the_books_are_audited_and_a_difference_goes_to_a_person(market, requester, worker):
