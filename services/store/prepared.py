@@ -5,25 +5,38 @@ converted; connection, transaction, events and the kinds of errors stay SQLAlche
 of its own, never begins, commits or rolls back anything, and runs nothing outside a transaction.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Delete, Insert, Select, Update
+from sqlalchemy import JSON, Connection, Delete, Insert, Select, Update
 from sqlalchemy.engine.interfaces import DBAPICursor, Dialect
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, StatementError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
-Row: TypeAlias = Mapping[str, Any]
-"""One row as a read-only mapping from column name to value."""
+from services.store.values import Convert, Reading, Row, binder, row_maker
+
+__all__ = [
+    "Prepared",
+    "Row",
+    "Sizes",
+    "Statement",
+    "count_rows",
+    "fetch_all",
+    "fetch_first",
+    "inserted",
+    "padded",
+    "prepare",
+    "refusal",
+    "run_each",
+    "run_many",
+]
 
 Statement: TypeAlias = Select[*tuple[Any, ...]] | Insert | Update | Delete
 Sizes: TypeAlias = tuple[tuple[str, int], ...]
 """How many values each list parameter has."""
 
-Convert: TypeAlias = Callable[[Any], Any]
 T = TypeVar("T")
 
 STATEMENTS_KEPT = 2_048
@@ -34,7 +47,7 @@ PADDED_UP_TO = 1_024
 class Prepared:
     """One statement for one dialect: its SQL, how parameters go in, and how rows come out."""
 
-    __slots__ = ("_columns", "_constants", "_lists", "_names", "_results", "_slots", "dialect", "text")
+    __slots__ = ("_columns", "_lists", "_make", "bind", "dialect", "text")
 
     def __init__(
         self, dialect: Dialect, statement: Statement, sizes: Sizes, names: tuple[str, ...] | None
@@ -52,8 +65,7 @@ class Prepared:
         self.text: Final = state.statement
         self._lists: Final = {name: state.parameter_expansion[name] for name, _ in sizes}
         self._columns: Final = tuple(column.type for column in statement.exported_columns)
-        self._names: tuple[str, ...] = ()
-        self._results: tuple[tuple[int, Convert], ...] | None = None
+        self._make: Callable[[Sequence[Any]], Row] | None = None
         given_later: dict[str, str] = {}
         converts: dict[str, Convert | None] = {}
         for bind, name in compiled.bind_names.items():
@@ -68,28 +80,36 @@ class Prepared:
         }
         is_positional = state.positiontup is not None
         order = list(state.parameters) if state.positiontup is None else state.positiontup
-        self._constants: Final = [constants[name] for name in order] if is_positional else constants
-        self._slots: Final = tuple(
+        slots = [
             (place if is_positional else name, given_later[name], converts.get(name))
             for place, name in enumerate(order)
             if name in given_later
-        )
+        ]
+        start = [constants[name] for name in order] if is_positional else constants
+        self.bind: Final = binder(start, slots)
 
     def bound(self, values: Mapping[str, Any]) -> Any:
         """Return the driver's parameters: the statement's own constants, and `values` converted by type.
 
         Raises StatementError for a value that is missing or cannot be converted.
         """
-        bound: Any = self._constants.copy()
         try:
-            if self._lists:
-                values = {**values, **dict(self._spread(values))}
-            for place, name, convert in self._slots:
-                bound[place] = values[name] if convert is None else convert(values[name])
+            return self.bind({**values, **dict(self._spread(values))} if self._lists else values)
         except (KeyError, TypeError, ValueError) as error:
-            msg = f"a value is missing or cannot be stored: {error!r}"
-            raise StatementError(msg, self.text, None, error) from error
-        return bound
+            raise self._refused(error) from error
+
+    def bound_all(self, rows: Iterable[Mapping[str, Any]]) -> list[Any]:
+        """Return the driver's parameters for each of many rows; as `bound`."""
+        if self._lists:
+            return [self.bound(row) for row in rows]
+        try:
+            return list(map(self.bind, rows))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> StatementError:
+        msg = f"a value is missing or cannot be stored: {error!r}"
+        return StatementError(msg, self.text, None, error)
 
     def _spread(self, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         """Give every value of a list the name that it has in the compiled statement."""
@@ -98,25 +118,22 @@ class Prepared:
 
     def row(self, cursor: DBAPICursor, found: Sequence[Any]) -> Row:
         """Return one row of the cursor as a mapping, its values converted by the columns' types."""
-        results = self._results
-        if results is None:
-            results = self._describe(cursor)
-        if results:
-            found = list(found)
-            for place, convert in results:
-                found[place] = convert(found[place])
-        return MappingProxyType(dict(zip(self._names, found, strict=True)))
+        return (self._make or self._described(cursor))(found)
 
-    def _describe(self, cursor: DBAPICursor) -> tuple[tuple[int, Convert], ...]:
+    def rows(self, cursor: DBAPICursor) -> list[Row]:
+        """Return every row of the cursor."""
+        make = self._make or self._described(cursor)
+        return list(map(make, cursor.fetchall()))
+
+    def _described(self, cursor: DBAPICursor) -> Callable[[Sequence[Any]], Row]:
         """Learn names and conversions of the columns from the first result; they stay the same."""
         described = cursor.description or ()
-        converts = [
-            _result_convert(self.dialect, kind, column[1])
+        columns = [
+            Reading(str(column[0]), _result_convert(self.dialect, kind, column[1]), isinstance(kind, JSON))
             for kind, column in zip(self._columns, described, strict=True)
         ]
-        self._names = tuple(str(column[0]) for column in described)
-        self._results = tuple((place, found) for place, found in enumerate(converts) if found is not None)
-        return self._results
+        self._make = row_maker(columns)
+        return self._make
 
 
 @lru_cache(maxsize=STATEMENTS_KEPT)
@@ -152,7 +169,7 @@ def count_rows(connection: Connection, prepared: Prepared, values: Mapping[str, 
 
 def run_many(connection: Connection, prepared: Prepared, rows: Sequence[Mapping[str, Any]]) -> int:
     """Run the statement once for each of `rows` in one call; return how many rows it changed."""
-    bound = [prepared.bound(row) for row in rows]
+    bound = prepared.bound_all(rows)
     return _run(connection, prepared, bound, _row_count, _execute_many, is_many=True)
 
 
@@ -165,7 +182,7 @@ def run_each(connection: Connection, prepared: Prepared, rows: Sequence[Mapping[
             cursor.execute(text, values)
             counts.append(cursor.rowcount)
 
-    bound = [prepared.bound(row) for row in rows]
+    bound = prepared.bound_all(rows)
     return _run(connection, prepared, bound, lambda _prepared, _cursor: counts, execute, is_many=True)
 
 
@@ -178,7 +195,7 @@ def inserted(connection: Connection, prepared: Prepared, values: Mapping[str, An
 
 
 def _all_rows(prepared: Prepared, cursor: DBAPICursor) -> list[Row]:
-    return [prepared.row(cursor, found) for found in cursor.fetchall()]
+    return prepared.rows(cursor)
 
 
 def _first_row(prepared: Prepared, cursor: DBAPICursor) -> Row | None:
@@ -219,12 +236,15 @@ def _run(
         raise InvalidRequestError(msg)
     text = prepared.text
     cursor = connection.connection.cursor()
+    before, after = connection.dispatch.before_cursor_execute, connection.dispatch.after_cursor_execute
     try:
-        for tell in connection.dispatch.before_cursor_execute:
-            text, bound = tell(connection, cursor, text, bound, None, is_many)
+        if before:
+            for tell in before:
+                text, bound = tell(connection, cursor, text, bound, None, is_many)
         execute(cursor, text, bound)
-        for tell in connection.dispatch.after_cursor_execute:
-            tell(connection, cursor, text, bound, None, is_many)
+        if after:
+            for tell in after:
+                tell(connection, cursor, text, bound, None, is_many)
         return take(prepared, cursor)
     except connection.dialect.loaded_dbapi.Error as error:
         raise refusal(connection, cursor, error, text, bound, is_many=is_many) from error

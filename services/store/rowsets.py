@@ -9,8 +9,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
@@ -28,10 +27,10 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import StatementError
 from sqlalchemy.sql.selectable import Select
 
+from services.store.values import Convert, taker
+
 ROWS: Final = "rows_"
 """Name of the parameter that holds all rows."""
-
-Convert: TypeAlias = Callable[[Any], Any]
 
 
 @lru_cache(maxsize=1_024)
@@ -73,7 +72,7 @@ def _folder(dialect: Dialect, table: Table, names: tuple[str, ...]) -> Callable[
             converts.append((name, _json_text(dialect, kind)))
         elif isinstance(kind, LargeBinary):
             converts.append((name, _hexadecimal))
-    taken = _only(names[0]) if len(names) == 1 else itemgetter(*names)
+    taken = taker(names)
 
     def fold(row: Mapping[str, Any]) -> dict[str, Any]:
         folded = dict(zip(names, taken(row), strict=True))
@@ -82,10 +81,6 @@ def _folder(dialect: Dialect, table: Table, names: tuple[str, ...]) -> Callable[
         return folded
 
     return fold
-
-
-def _only(name: str) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    return lambda row: (row[name],)
 
 
 def _json_text(dialect: Dialect, kind: JSON) -> Convert:

@@ -44,6 +44,7 @@ Shape: TypeAlias = tuple[tuple[str, str], ...]
 STATEMENTS_KEPT = 1_024
 WHERE = "where_"
 LIMIT = "limit_"
+COLLECTIONS = (tuple, list, set, frozenset)
 
 
 def insert(tx: Tx, table: Table, **values: object) -> int:
@@ -67,7 +68,7 @@ def insert_unique(tx: Tx, table: Table, refusal: ConflictError, **values: object
 
 def _insert(tx: Tx, table: Table, values: Mapping[str, object], *, is_unique_kept: bool) -> int | None:
     """Insert one row; return its first primary key (0 for no number), or None when it was there already."""
-    key = next(iter(table.primary_key)).name
+    key = _key(table)
     if table.name in tx.reserved and key not in values:
         values = {key: reserve_ids(tx, table, 1)[0], **values}
     names = tuple(values)
@@ -142,7 +143,7 @@ def insert_many_unique(
 
 def _numbered(tx: Tx, table: Table, rows: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
     """Give ids to rows of a table in which this transaction (SQLite's) has reserved ids before."""
-    key = next(iter(table.primary_key)).name
+    key = _key(table)
     if table.name not in tx.reserved or key in rows[0]:
         return rows
     numbers = reserve_ids(tx, table, len(rows))
@@ -210,11 +211,8 @@ def update_many(
         statement = _update_of_all(table, tuple(key), names, shape, tuple(values))
         shared.update(rowsets.folded(dialect, table, (*key, *names), rows))
         return prepared.count_rows(tx.connection, _compiled(tx, statement, sizes), shared)
-    statement = _update(table, (*((name, "eq") for name in key), *shape), (*names, *values))
-    given = [
-        {**shared, **{WHERE + name if name in key else name: value for name, value in row.items()}}
-        for row in rows
-    ]
+    statement = _update_by_key(table, tuple(key), names, shape, tuple(values))
+    given = [{**shared, **row} for row in rows] if shared else rows
     return prepared.run_many(tx.connection, _compiled(tx, statement, sizes), given)
 
 
@@ -249,7 +247,7 @@ def change(tx: Tx, statement: Statement, **given: object) -> int:
 def _with(tx: Tx, statement: Statement, given: dict[str, object]) -> tuple[Prepared, dict[str, object]]:
     sizes = []
     for name, item in given.items():
-        if isinstance(item, tuple | list | set | frozenset):
+        if isinstance(item, COLLECTIONS):
             given[name] = filled = prepared.padded(item)
             sizes.append((name, len(filled)))
     return _compiled(tx, statement, tuple(sizes)), given
@@ -269,7 +267,7 @@ def _taken(where: Mapping[str, object]) -> tuple[Shape, dict[str, object], Sizes
             shape.append((name, "is"))
             continue
         place = WHERE + name
-        if isinstance(item, tuple | list | set | frozenset):
+        if isinstance(item, COLLECTIONS):
             shape.append((name, "in"))
             given[place] = filled = prepared.padded(item)
             sizes.append((place, len(filled)))
@@ -277,6 +275,12 @@ def _taken(where: Mapping[str, object]) -> tuple[Shape, dict[str, object], Sizes
             shape.append((name, "eq"))
             given[place] = item
     return tuple(shape), given, tuple(sizes)
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _key(table: Table) -> str:
+    """Return the name of the (first) primary key."""
+    return str(next(iter(table.primary_key)).name)
 
 
 def _conditions(table: Table, shape: Shape) -> list[ColumnElement[bool]]:
@@ -311,6 +315,15 @@ def _update(table: Table, shape: Shape, names: tuple[str, ...]) -> Update:
 
 
 @lru_cache(maxsize=STATEMENTS_KEPT)
+def _update_by_key(
+    table: Table, key: tuple[str, ...], names: tuple[str, ...], shape: Shape, shared: tuple[str, ...]
+) -> Update:
+    """Return an update of the row that the columns of `key` mean, to be run for each; see `update_many`."""
+    matches = [table.c[name] == bindparam(name, type_=table.c[name].type) for name in key]
+    return _update(table, shape, (*names, *shared)).where(*matches)
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
 def _update_of_all(
     table: Table, key: tuple[str, ...], names: tuple[str, ...], shape: Shape, shared: tuple[str, ...]
 ) -> Update:
@@ -325,7 +338,7 @@ def _update_of_all(
 @lru_cache(maxsize=STATEMENTS_KEPT)
 def _next_ids(table: Table) -> Select[*tuple[Any, ...]]:
     """Return the next ids of a table's sequence, `count` of them."""
-    key = next(iter(table.primary_key)).name
+    key = _key(table)
     sequence = select(func.pg_get_serial_sequence(table.name, key)).scalar_subquery()
     number = func.nextval(cast(sequence, postgresql.REGCLASS), type_=BigInteger()).label("id")
     return select(number).select_from(func.generate_series(1, bindparam("count", type_=BigInteger())))
