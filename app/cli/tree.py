@@ -6,7 +6,18 @@ rendering it with rich would take longer than everything else. It never runs a c
 
 import typer
 
-from app.cli import certificates, governance, market, operations, record, running, sandbox, simulate
+from app.cli import (
+    certificates,
+    failed,
+    governance,
+    market,
+    operations,
+    record,
+    running,
+    sandbox,
+    simulate,
+    standing,
+)
 from app.cli.experiments import experiments
 
 SUMMARY = (
@@ -25,11 +36,13 @@ app = typer.Typer(
 running.add_to(app)
 simulate.add_to(app)
 certificates.add_to(experiments)
+standing.add_to(market.agents)
 for commands in (
     *market.GROUPS,
     *governance.GROUPS,
     *sandbox.GROUPS,
     *record.GROUPS,
     *operations.GROUPS,
+    *failed.GROUPS,
 ):
     app.add_typer(commands)

@@ -69,7 +69,7 @@ def appeal(body: Appeal, gate: Gate) -> Response:
     **described({"agent_id": 7, "decision": "granted"}, 400, 403, 404, 409),
 )
 def decide_appeal(item_id: Id, body: AppealDecision, gate: Gate) -> Response:
-    """Grant an appeal (the agent is reinstated) or deny it; both with a reason for the ledger. Operator only."""
+    """Grant an appeal (the agent is reinstated) or deny it, with a reason for the ledger. Operator only."""
     gate.caller.require_operator()
 
     def act(tx: Tx) -> JsonObject:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.cli.actions import experiments
+from app.cli.actions import experiments, standing_words
 from app.cli.actions.opening import reading
 from app.cli.actions.screen import say_item, say_json, say_page
 from services.domain.errors import NotFoundError
@@ -112,6 +112,35 @@ KINDS: Mapping[str, Kind] = {
             "delivery_id", "event_type", "subscriber", "aggregate", "attempts", "last_error", "published_at",
         ),
     ),
+    "bid": Kind(
+        views.list_bids,
+        (
+            "bid_id", "task_id", "task_type", "state", "ask_microcredits", "score", "winner.agent_id",
+            "winner.score", "winner.price_microcredits", "bidders", "reason.code", "reason.sentence",
+        ),
+    ),
+    "directory entry": Kind(
+        views.list_directory,
+        ("agent_id", "name", "owner", "standing", "does", "jobs", "brier", "forecasts", "last_active_at"),
+        in_a_row=standing_words.directory_row,
+    ),
+    "ranked agent": Kind(
+        views.leaderboard,
+        (
+            "rank", "agent_id", "name", "standing", "expected_rate", "rate_low", "rate_high", "jobs",
+            "verified", "earned_microcredits", "brier",
+        ),
+    ),
+    "standing": Kind(
+        views.list_directory, ("agent_id", "standing"), views.get_standing, standing_words.in_words
+    ),
+    "failed work": Kind(
+        views.list_failed_work,
+        (
+            "kind", "id", "count", "what", "owner", "reason.code", "reason.sentence", "since", "last_at",
+            "can_retry",
+        ),
+    ),
     "review item": Kind(
         views.list_review_items, ("item_id", "kind", "subject", "opened_at", "closed_at", "context")
     ),
@@ -146,6 +175,7 @@ def show_item(noun: str, database: str | None, item_id: int, *, as_json: bool) -
 LISTED_BY: Mapping[str, str] = {
     "task": "nacre task list",
     "agent": "nacre agent list",
+    "standing": "nacre agent list",
     "proposal": "nacre proposal list",
     "experiment": "nacre experiment list",
     "lap": "nacre laps list",
