@@ -25,7 +25,7 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
     CronJob("autodream_consolidation", lambda tx, _: maintenance.consolidate(tx),
             daily_at="03:00", budget_seconds=120, priority=50,
             summary="Consolidates the day: how tasks ended, by type, agent and reason."),
-    CronJob("lease_expiry", lambda tx, _: meta_task_market.expire_due(tx),
+    CronJob("lease_expiry", lambda tx, context: meta_task_market.expire_due(tx, context.entropy),
             every_seconds=15, budget_seconds=10, priority=5,
             summary="Takes back silent leases, unclaimed awards and tasks past their deadline."),
     CronJob("vote_tally", lambda tx, _: proposal_system.tally_due(tx),

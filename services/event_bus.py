@@ -8,10 +8,11 @@ dead letter that an operator can see and replay. It never decides who hears what
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from services.domain.clock import SECOND_US
 from services.domain.errors import ConflictError
@@ -24,10 +25,12 @@ from services.store.tx import Store, Tx
 MAXIMUM_ATTEMPTS = 16
 FIRST_RETRY_US = SECOND_US // 2
 LONGEST_RETRY_US = 600 * SECOND_US
-BATCH = 64
+BATCH = 256
 FAILURE_TEXT_LIMIT = 2_000
 SAFETY_POLL_SECONDS = 0.5
 PREPARING_THREADS = 8
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +39,16 @@ log = logging.getLogger(__name__)
 class Subscriber:
     """Who hears which events and what it does.
 
-    `prepare` runs outside any transaction (slow or remote work); its answer is given to `handle`, which runs
-    in the transaction that marks the delivery as done.
+    `prepare` runs outside any transaction (slow or remote work) on many events; what it answers for each is
+    given to `handle`, which runs in the transaction that marks the delivery as done. `handle_many` does the
+    same for many deliveries in one transaction; when it fails, each is handled by itself.
     """
 
     name: str
     hears: tuple[EventType, ...]
     handle: Callable[[Tx, DeliveredEvent, object], None]
-    prepare: Callable[[Store, DeliveredEvent], object] | None = None
+    prepare: Callable[[Store, Sequence[DeliveredEvent], Executor | None], Sequence[object]] | None = None
+    handle_many: Callable[[Tx, Sequence[tuple[DeliveredEvent, object]]], None] | None = None
 
 
 class _AlreadyHandledError(Exception):
@@ -60,29 +65,41 @@ def routes_of(subscribers: Mapping[str, Subscriber]) -> dict[str, tuple[str, ...
 
 def publish(tx: Tx, event: Event) -> int:
     """Write the event and its deliveries in the caller's transaction; return the event's id."""
-    event_id = sql.insert(
-        tx,
-        tables.event,
-        type=str(event.type),
-        aggregate=event.aggregate,
-        payload=dict(event.payload),
-        actor=tx.actor,
-        lap_id=tx.lap,
-        published_at_us=tx.now_us,
-    )
+    return publish_all(tx, [(tx.lap, event)])[0]
+
+
+def publish_all(tx: Tx, events: Sequence[tuple[int | None, Event]]) -> list[int]:
+    """Write events, each in its lap, and their deliveries in the caller's transaction; return their ids."""
+    if not events:
+        return []
+    numbers = sql.reserve_ids(tx, tables.event, len(events))
+    rows = [
+        {
+            "id": number,
+            "type": str(event.type),
+            "aggregate": event.aggregate,
+            "payload": dict(event.payload),
+            "actor": tx.actor,
+            "lap_id": lap,
+            "published_at_us": tx.now_us,
+        }
+        for number, (lap, event) in zip(numbers, events, strict=True)
+    ]
     fan_out = [
         {
-            "event_id": event_id,
+            "event_id": number,
             "subscriber": name,
             "state": DeliveryState.PENDING,
             "attempts": 0,
             "next_attempt_at_us": tx.now_us,
         }
+        for number, (_, event) in zip(numbers, events, strict=True)
         for name in tx.routes.get(event.type, ())
     ]
+    sql.insert_many(tx, tables.event, rows)
     sql.insert_many(tx, tables.delivery, fan_out)
-    tx.published.append(event_id)
-    return event_id
+    tx.published.extend(numbers)
+    return numbers
 
 
 def failure_text(error: BaseException) -> str:
@@ -97,12 +114,34 @@ def retry_delay_us(attempts: int) -> int:
 
 
 def deliver_due(store: Store, subscribers: Mapping[str, Subscriber], executor: Executor | None = None) -> int:
-    """Deliver one batch of what is due and return how many deliveries were tried."""
+    """Deliver one batch of what is due and return how many deliveries were tried.
+
+    Deliveries are taken in the order of their events, those to one subscriber together where it takes many.
+    """
     with store.read(actor="system:bus") as tx:
         due = deliveries.due(tx, BATCH)
-    for row, prepared in _prepared(store, subscribers, due, executor):
-        _deliver(store, subscribers.get(row["subscriber"]), row, prepared)
+    for name, rows in _together(subscribers, due):
+        subscriber = subscribers.get(name)
+        prepared = _prepared(store, subscriber, rows, executor)
+        if subscriber is None or len(rows) == 1 or not _deliver_many(store, subscriber, rows, prepared):
+            for row, ready in zip(rows, prepared, strict=True):
+                _deliver(store, subscriber, row, ready)
     return len(due)
+
+
+def _together(subscribers: Mapping[str, Subscriber], due: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Return runs of deliveries by subscriber; one that takes many gets all of its own at once."""
+    runs: list[tuple[str, list[Row]]] = []
+    many: dict[str, list[Row]] = {}
+    for row in due:
+        name = row["subscriber"]
+        if name in many:
+            many[name].append(row)
+            continue
+        runs.append((name, [row]))
+        if name in subscribers and subscribers[name].handle_many is not None:
+            many[name] = runs[-1][1]
+    return runs
 
 
 def drain(store: Store, subscribers: Mapping[str, Subscriber], *, limit: int = 10_000) -> int:
@@ -171,28 +210,56 @@ def replay_dead(tx: Tx, delivery_id: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
-    """What `prepare` raised, carried to where failures are recorded."""
+class Failure:
+    """What a preparation raised, carried to where failures are recorded."""
 
     error: Exception
 
 
-def _prepared(
-    store: Store, subscribers: Mapping[str, Subscriber], due: list[Row], executor: Executor | None
-) -> Iterator[tuple[Row, object]]:
-    """Yield each delivery with its prepared input, in order; slow preparations overlap in the executor."""
+def each(executor: Executor | None, function: Callable[[T], object], items: Iterable[T]) -> list[object]:
+    """Return what the function says of every item, or its Failure; slow calls overlap in the executor."""
 
-    def prepare(row: Row) -> object:
-        subscriber = subscribers.get(row["subscriber"])
-        if subscriber is None or subscriber.prepare is None:
-            return None
+    def attempt(item: T) -> object:
         try:
-            return subscriber.prepare(store, _event_of(row))
+            return function(item)
         except Exception as error:  # noqa: BLE001 (named edge: recorded on the delivery)
-            return _Failure(error)
+            return Failure(error)
 
-    answers = map(prepare, due) if executor is None else executor.map(prepare, due)
-    yield from zip(due, answers, strict=True)
+    return list(map(attempt, items) if executor is None else executor.map(attempt, items))
+
+
+def _prepared(
+    store: Store, subscriber: Subscriber | None, rows: Sequence[Row], executor: Executor | None
+) -> Sequence[object]:
+    """Return the prepared input of each delivery, in order."""
+    if subscriber is None or subscriber.prepare is None:
+        return [None] * len(rows)
+    return subscriber.prepare(store, [_event_of(row) for row in rows], executor)
+
+
+def _deliver_many(
+    store: Store, subscriber: Subscriber, rows: Sequence[Row], prepared: Sequence[object]
+) -> bool:
+    """Handle deliveries in one transaction; False when that failed and each must be handled by itself."""
+    if subscriber.handle_many is None or any(isinstance(ready, Failure) for ready in prepared):
+        return False
+    marks = [{"id": row["delivery_id"], "attempts": row["attempts"] + 1} for row in rows]
+    try:
+        with store.write(actor=f"system:{subscriber.name}") as tx:
+            delivered = [
+                {**mark, "state": DeliveryState.DELIVERED, "delivered_at_us": tx.now_us} for mark in marks
+            ]
+            pending = {"state": DeliveryState.PENDING}
+            if sql.update_many(tx, tables.delivery, ("id",), delivered, pending) != len(rows):
+                raise _AlreadyHandledError  # noqa: TRY301 (each is looked at by itself below)
+            events = [_event_of(row) for row in rows]
+            subscriber.handle_many(tx, list(zip(events, prepared, strict=True)))
+    except Exception as error:  # noqa: BLE001 (named edge: bus delivery)
+        log.info(
+            "%d deliveries to %s are handled one by one: %s", len(rows), subscriber.name, failure_text(error)
+        )
+        return False
+    return True
 
 
 def _deliver(store: Store, subscriber: Subscriber | None, row: Row, prepared: object) -> None:
@@ -201,7 +268,7 @@ def _deliver(store: Store, subscriber: Subscriber | None, row: Row, prepared: ob
         if subscriber is None:
             msg = f"nobody is called {row['subscriber']!r}"
             raise LookupError(msg)  # noqa: TRY301 (recorded below like any other failure)
-        if isinstance(prepared, _Failure):
+        if isinstance(prepared, Failure):
             raise prepared.error  # noqa: TRY301 (recorded below like any other failure)
         with (
             suppress(_AlreadyHandledError),

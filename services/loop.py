@@ -5,7 +5,8 @@ says; each stage's word is what the next one hears. `BOOKKEEPING` holds the subs
 step: verifying results, resolving exposures, closing proposals, investigations and laps. It holds no rule.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,10 +15,10 @@ from services.domain.clock import seconds
 from services.domain.errors import ConflictError
 from services.domain.events import DeliveredEvent, Event, EventType
 from services.domain.parameters import ParameterRegistry
-from services.domain.states import LIVE_PROPOSALS, AttemptState, Leg, ProposalState, TaskKind
-from services.event_bus import Subscriber, publish
+from services.domain.states import LIVE_PROPOSALS, Leg, ProposalState, TaskKind
+from services.event_bus import Subscriber, each, publish
 from services.operations import production_config
-from services.store import sql, tables
+from services.store import market, sql, tables
 from services.store.tx import Store, Tx
 
 INVESTIGATION = "investigation"
@@ -46,6 +47,7 @@ class LoopContext:
     verify: Verify
 
 
+HandleMany = Callable[[Tx, Sequence[tuple[DeliveredEvent, object]]], None]
 Handler = Callable[[Tx, DeliveredEvent, object, LoopContext], None]
 
 
@@ -130,36 +132,53 @@ STAGES: tuple[Stage, ...] = (
 )  # fmt: skip
 
 
-def verify_result(store: Store, event: DeliveredEvent, context: LoopContext) -> object:
-    """Run the verifier on a submitted result, outside any transaction; None for investigations."""
-    if event.payload.get("kind") == TaskKind.META:
-        return None
+def verify_results(
+    store: Store, events: Sequence[DeliveredEvent], executor: Executor | None, context: LoopContext
+) -> Sequence[object]:
+    """Run the verifiers on submitted results, outside any transaction; None for what needs none."""
     with store.read() as tx:
-        task = sql.find(tx, tables.task, id=event.integer("task_id"))
-        attempt = sql.find(tx, tables.attempt, id=event.integer("attempt_id"))
-    if task is None or attempt is None or attempt["state"] != AttemptState.SUBMITTED:
-        return None
-    return context.verify(task["type"], task["public"], task["private"], attempt["handoff"]["changed"])
+        found = market.handed_in(tx, [event.integer("attempt_id") for event in events])
+
+    def verify(event: DeliveredEvent) -> object:
+        row = found.get(event.integer("attempt_id"))
+        if row is None or row["kind"] == TaskKind.META:
+            return None
+        return context.verify(row["type"], row["public"], row["private"], row["handoff"]["changed"])
+
+    return each(executor, verify, events)
 
 
 def settle_result(tx: Tx, event: DeliveredEvent, prepared: object, _context: LoopContext) -> None:
     """Settle a task by what the verifier found."""
-    if isinstance(prepared, tuple):
-        is_verified, verification = prepared
-        meta_task_market.settle(
-            tx, event.integer("attempt_id"), is_verified=is_verified, verification=verification
-        )
+    settle_results(tx, [(event, prepared)])
+
+
+def settle_results(tx: Tx, items: Sequence[tuple[DeliveredEvent, object]]) -> None:
+    """Settle tasks by what the verifier found of each."""
+    verdicts = [
+        meta_task_market.Verdict(event.integer("attempt_id"), *prepared)
+        for event, prepared in items
+        if isinstance(prepared, tuple)
+    ]
+    if verdicts:
+        meta_task_market.settle_all(tx, verdicts)
 
 
 def resolve_exposures(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
     """Note a task's outcome on its exposures and evaluate the experiments concerned."""
-    for experiment_id in ab_sandbox.record_outcome(tx, event.integer("task_id")):
+    resolve_many(tx, [(event, None)])
+
+
+def resolve_many(tx: Tx, items: Sequence[tuple[DeliveredEvent, object]]) -> None:
+    """Note the outcomes of tasks on their exposures, then evaluate the experiments concerned."""
+    tasks = [event.integer("task_id") for event, _ in items]
+    for experiment_id in ab_sandbox.record_outcomes(tx, tasks):
         ab_sandbox.evaluate(tx, experiment_id)
 
 
-def close_without_proposal(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+def close_without_proposal(tx: Tx, _event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
     """Give up the episode of an investigation that ended without a proposal that lives or was promoted."""
-    if event.payload.get("kind") != TaskKind.META or tx.lap is None:
+    if tx.lap is None:
         return
     undecided = (*LIVE_PROPOSALS, ProposalState.PROMOTED)
     if sql.find(tx, tables.proposal, lap_id=tx.lap, state=undecided) is None:
@@ -234,7 +253,7 @@ def _give_up(tx: Tx, outcome: str) -> None:
 BOOKKEEPING: Mapping[str, tuple[EventType, Handler]] = {
     "verify": (EventType.RESULT_SUBMITTED, settle_result),
     "resolve": (EventType.TASK_ENDED, resolve_exposures),
-    "close_without_proposal": (EventType.TASK_ENDED, close_without_proposal),
+    "close_without_proposal": (EventType.INVESTIGATION_ENDED, close_without_proposal),
     "start_probation": (EventType.PARAMETER_PROMOTED, start_probation),
     "close_promoted": (EventType.PARAMETER_PROMOTED, close_promoted),
     "close_refused": (EventType.CHANGE_REFUSED, close_refused),
@@ -256,11 +275,18 @@ def subscribers(context: LoopContext) -> dict[str, Subscriber]:
     }
 
 
+MANY: Mapping[str, HandleMany] = {"verify": settle_results, "resolve": resolve_many}
+"""Subscribers that take many events in one transaction."""
+
+
 def _subscriber(name: str, hears: EventType, does: Handler, context: LoopContext) -> Subscriber:
     def handle(tx: Tx, event: DeliveredEvent, prepared: object) -> None:
         does(tx, event, prepared, context)
 
-    def prepare(store: Store, event: DeliveredEvent) -> object:
-        return verify_result(store, event, context)
+    def prepare_many(
+        store: Store, events: Sequence[DeliveredEvent], executor: Executor | None
+    ) -> Sequence[object]:
+        return verify_results(store, events, executor, context)
 
-    return Subscriber(name, (hears,), handle, prepare if does is settle_result else None)
+    is_prepared = does is settle_result
+    return Subscriber(name, (hears,), handle, prepare_many if is_prepared else None, MANY.get(name))

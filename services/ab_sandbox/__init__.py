@@ -8,7 +8,7 @@ It never promotes.
 """
 
 from services.ab_sandbox.evaluation import evaluate, evaluate_running
-from services.ab_sandbox.outcomes import record_outcome
+from services.ab_sandbox.outcomes import record_outcome, record_outcomes
 from services.ab_sandbox.placebos import start_placebo
 from services.ab_sandbox.probation import start_probation, watch_promotions
 from services.ab_sandbox.starting import start_experiment, start_waiting
@@ -17,6 +17,7 @@ __all__ = [
     "evaluate",
     "evaluate_running",
     "record_outcome",
+    "record_outcomes",
     "start_experiment",
     "start_placebo",
     "start_probation",

@@ -5,6 +5,8 @@ maximum wait, the same window in both arms; every other end is a failure (intent
 weighs anything.
 """
 
+from collections.abc import Sequence
+
 from services.domain.clock import SECOND_US
 from services.domain.metrics import Metric
 from services.domain.states import ExperimentKind, TaskState
@@ -14,21 +16,32 @@ from services.store.tx import Tx
 
 
 def record_outcome(tx: Tx, task_id: int) -> list[int]:
-    """Note the outcome of an ended task on its open exposures; return the changes on trial that it concerns.
+    """Note the outcome of one ended task; return the changes on trial that it concerns."""
+    return record_outcomes(tx, [task_id])
+
+
+def record_outcomes(tx: Tx, task_ids: Sequence[int]) -> list[int]:
+    """Note the outcomes of ended tasks on their open exposures; return the changes on trial concerned.
 
     Placebos are left out: nobody waits for them, the clock evaluates them.
     Handling an event twice changes nothing: only exposures without an outcome are written.
     """
-    task = sql.find(tx, tables.task, id=task_id)
-    if task is None or task["ended_at_us"] is None:
-        return []
-    waiting = sql.find_all(tx, tables.exposure, task_id=task_id, outcome=None)
+    waiting = sql.find_all(tx, tables.exposure, task_id=list(task_ids), outcome=None)
     if not waiting:
         return []
-    held = sql.find_all(tx, tables.experiment, lock=True, id=[row["experiment_id"] for row in waiting])
+    ended = {
+        row["id"]: row
+        for row in sql.find_all(tx, tables.task, id=sorted({row["task_id"] for row in waiting}))
+        if row["ended_at_us"] is not None
+    }
+    concerned = sorted({row["experiment_id"] for row in waiting if row["task_id"] in ended})
+    if not concerned:
+        return []
+    held = sql.find_all(tx, tables.experiment, lock=True, id=concerned)
     experiments = {row["id"]: row for row in held}
     for row in waiting:
-        _note(tx, task, row, experiments[row["experiment_id"]])
+        if row["task_id"] in ended:
+            _note(tx, ended[row["task_id"]], row, experiments[row["experiment_id"]])
     return [row["id"] for row in held if row["kind"] == ExperimentKind.CHANGE]
 
 

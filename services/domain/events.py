@@ -30,6 +30,8 @@ class EventType(StrEnum):
     """An agent handed in a result; the platform has yet to verify it."""
     TASK_ENDED = "TaskEnded"
     """A task came to one of its final states."""
+    INVESTIGATION_ENDED = "InvestigationEnded"
+    """The meta-task of a lap came to one of its final states."""
     PROPOSAL_FILED = "ProposalFiled"
     """A typed change was proposed and its electorate frozen."""
     BALLOT_CAST = "BallotCast"

@@ -1,22 +1,43 @@
 """Layer 4, the market: post, bid, award, lease, verify, settle; one market for users' tasks and meta-tasks.
 
 Stands between the observatory, which posts investigations, and the agents, who do the work over HTTP. Each
-verb is one transaction: load, decide by a pure rule, write guarded by the state it expects, publish. Text
-from agents never decides an award or a settlement.
+verb takes a batch and answers each item with its result or its refusal: load, decide by a pure rule, write
+guarded by the state it expects, publish. A single call is a batch of one that raises. Text from agents never
+decides an award or a settlement.
 """
 
 from services.meta_task_market.awards import award_due
-from services.meta_task_market.bidding import MarketRules, place_bid, work_for
-from services.meta_task_market.leases import Lease, expire_due, heartbeat, take_lease
-from services.meta_task_market.posting import TaskTerms, cancel_task, post_task
-from services.meta_task_market.settlement import close_investigation, settle
-from services.meta_task_market.submission import SubmittedOutcome, keep_late_result, submit_result
+from services.meta_task_market.bidding import NewBid, place_bid, place_bids, work_for
+from services.meta_task_market.cancelling import cancel_task
+from services.meta_task_market.expiry import expire_due
+from services.meta_task_market.leases import (
+    Claim,
+    Lease,
+    Renewal,
+    heartbeat,
+    renew_leases,
+    take_lease,
+    take_leases,
+)
+from services.meta_task_market.posting import TaskTerms, post_task, post_tasks
+from services.meta_task_market.settlement import Verdict, close_investigation, settle, settle_all
+from services.meta_task_market.submission import (
+    NewResult,
+    SubmittedOutcome,
+    keep_late_result,
+    submit_result,
+    submit_results,
+)
 
 __all__ = [
+    "Claim",
     "Lease",
-    "MarketRules",
+    "NewBid",
+    "NewResult",
+    "Renewal",
     "SubmittedOutcome",
     "TaskTerms",
+    "Verdict",
     "award_due",
     "cancel_task",
     "close_investigation",
@@ -24,9 +45,15 @@ __all__ = [
     "heartbeat",
     "keep_late_result",
     "place_bid",
+    "place_bids",
     "post_task",
+    "post_tasks",
+    "renew_leases",
     "settle",
+    "settle_all",
     "submit_result",
+    "submit_results",
     "take_lease",
+    "take_leases",
     "work_for",
 ]

@@ -3,28 +3,35 @@
 Stands in layer 4 between posting and the award. It never shows one agent another's bid.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.domain.clock import to_rfc3339
-from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError
+from services.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidValueError,
+    NacreError,
+    NotFoundError,
+)
 from services.domain.states import Standing, TaskState
-from services.meta_task_market import posting
-from services.operations import agent_registry
+from services.meta_task_market.rules import only, rules_now
 from services.store import market, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
 
+WORK_LIMIT = 100
+
 
 @dataclass(frozen=True, slots=True)
-class MarketRules:
-    """Limits that keep one agent from crowding out others."""
+class NewBid:
+    """A sealed bid. The claimed confidence is scored and shown, never used for the award."""
 
-    open_bids_per_agent: int = 500
-    work_limit: int = 100
-
-
-RULES = MarketRules()
+    agent_id: int
+    task_id: int
+    ask_microcredits: int
+    confidence_percent: int | None = None
 
 
 def place_bid(
@@ -35,46 +42,113 @@ def place_bid(
     Raises ConflictError when the window is closed or the agent has bid already, InvalidValueError for an ask
     outside 0 < ask ≤ reserve, ForbiddenError for own tasks and suspended agents.
     """
-    task = posting.get_task(tx, task_id, lock=True)
-    if task["state"] != TaskState.BIDDING or task["bids_close_at_us"] <= tx.now_us:
-        msg = f"task {task_id} takes no more bids: it is {task['state']}, and its window closed at "
-        msg += to_rfc3339(task["bids_close_at_us"])
-        raise ConflictError(msg, field="task_id", code="bids_closed", state=task["state"])
-    if task["requester_id"] == agent_id:
-        msg = "an agent cannot bid on its own task"
-        raise ForbiddenError(msg, field="task_id")
+    return only(place_bids(tx, [NewBid(agent_id, task_id, ask_microcredits, confidence_percent)]))
+
+
+def place_bids(tx: Tx, bids: Sequence[NewBid]) -> list[int | NacreError]:
+    """Place sealed bids; answer each with its id or its refusal.
+
+    The tasks are held against their award, but not against other bidders.
+    """
+    limit = rules_now(tx).whole("open_bids_per_agent")
+    tasks = market.tasks_for_bids(tx, {bid.task_id for bid in bids})
+    agents = market.locked_agents(tx, {bid.agent_id for bid in bids})
+    open_bids = {number: row["open_bids"] for number, row in agents.items()}
+    placed: list[NewBid] = []
+    refusals: dict[int, NacreError] = {}
+    for place, bid in enumerate(bids):
+        refusal = refusal_of(bid, tasks.get(bid.task_id), agents.get(bid.agent_id), tx.now_us)
+        if refusal is None and open_bids[bid.agent_id] >= limit:
+            refusal = ConflictError(
+                f"an agent may have {limit} open bids at a time", code="too_many_open_bids"
+            )
+        if refusal is None:
+            open_bids[bid.agent_id] += 1
+            placed.append(bid)
+        else:
+            refusals[place] = refusal
+    written = iter(_write(tx, placed))
+    answers: list[int | NacreError] = []
+    for place, bid in enumerate(bids):
+        number = None if place in refusals else next(written)
+        if number is None and place not in refusals:
+            open_bids[bid.agent_id] -= 1
+        answers.append(refusals.get(place) or number or _already_bid(bid))
+    _count(tx, agents, open_bids)
+    return answers
+
+
+def refusal_of(bid: NewBid, task: Row | None, agent: Row | None, now_us: int) -> NacreError | None:
+    """Return why this bid cannot be taken, or None; one that is there already is found when it is written."""
+    if task is None:
+        return NotFoundError(f"there is no task {bid.task_id}", field="task_id")
+    if agent is None:
+        return NotFoundError(f"there is no agent {bid.agent_id}", field="agent_id")
     reserve = task["reserve_price_microcredits"]
-    if not 1 <= ask_microcredits <= reserve:
-        msg = f"the ask must be 1 to {reserve} micro-credits, the reserve price of task {task_id}"
-        raise InvalidValueError(msg, field="body.ask_microcredits", code="ask_out_of_bounds")
-    if confidence_percent is not None and not 0 <= confidence_percent <= 100:  # noqa: PLR2004 (per cent)
-        msg = "the confidence must be 0 to 100 per cent"
-        raise InvalidValueError(msg, field="body.confidence_percent")
-    bidder = market.bidder(tx, agent_id) or agent_registry.get(tx, agent_id)
-    if bidder["standing"] == Standing.SUSPENDED:
-        msg = "a suspended agent cannot bid; an operator can reinstate it"
-        raise ForbiddenError(msg)
-    if bidder["open_bids"] >= RULES.open_bids_per_agent:
-        msg = f"an agent may have {RULES.open_bids_per_agent} open bids at a time"
-        raise ConflictError(msg, code="too_many_open_bids")
-    refusal = ConflictError(
-        f"this agent has already bid on task {task_id}", field="task_id", code="already_bid"
+    if task["state"] != TaskState.BIDDING or task["bids_close_at_us"] <= now_us:
+        msg = f"task {bid.task_id} takes no more bids: it is {task['state']}, and its window closed at "
+        msg += to_rfc3339(task["bids_close_at_us"])
+        return ConflictError(msg, field="task_id", code="bids_closed", state=task["state"])
+    if task["requester_id"] == bid.agent_id:
+        return ForbiddenError("an agent cannot bid on its own task", field="task_id")
+    if not 1 <= bid.ask_microcredits <= reserve:
+        msg = f"the ask must be 1 to {reserve} micro-credits, the reserve price of task {bid.task_id}"
+        return InvalidValueError(msg, field="body.ask_microcredits", code="ask_out_of_bounds")
+    if bid.confidence_percent is not None and not 0 <= bid.confidence_percent <= 100:  # noqa: PLR2004 (per cent)
+        return InvalidValueError("the confidence must be 0 to 100 per cent", field="body.confidence_percent")
+    if agent["standing"] == Standing.SUSPENDED:
+        msg = "a suspended agent cannot bid; an operator, or a new stake after a while, reinstates it"
+        return ForbiddenError(msg, code="suspended")
+    return None
+
+
+def _already_bid(bid: NewBid) -> ConflictError:
+    return ConflictError(
+        f"this agent has already bid on task {bid.task_id}", field="task_id", code="already_bid"
     )
-    return sql.insert_unique(
-        tx,
-        tables.bid,
-        refusal,
-        task_id=task_id,
-        agent_id=agent_id,
-        ask_microcredits=ask_microcredits,
-        confidence_percent=confidence_percent,
-        placed_at_us=tx.now_us,
-    )
+
+
+def _write(tx: Tx, bids: Sequence[NewBid]) -> list[int | None]:
+    """Insert the bids and return their ids, None for those that were there already."""
+    rows = [
+        {
+            "id": number,
+            "task_id": bid.task_id,
+            "agent_id": bid.agent_id,
+            "ask_microcredits": bid.ask_microcredits,
+            "confidence_percent": bid.confidence_percent,
+            "placed_at_us": tx.now_us,
+        }
+        for number, bid in zip(sql.reserve_ids(tx, tables.bid, len(bids)), bids, strict=True)
+    ]
+    are_new = sql.insert_many_unique(tx, tables.bid, rows, ("task_id", "agent_id"))
+    return [int(str(row["id"])) if is_new else None for row, is_new in zip(rows, are_new, strict=True)]
+
+
+def _count(tx: Tx, agents: dict[int, Row], open_bids: dict[int, int]) -> None:
+    changed = [
+        {"id": number, "open_bids": count}
+        for number, count in sorted(open_bids.items())
+        if count != agents[number]["open_bids"]
+    ]
+    sql.update_many(tx, tables.agent, ("id",), changed)
+
+
+def count_bids_of(tx: Tx, task_ids: Iterable[int], *, are_open: bool) -> None:
+    """Note that the bids of these tasks have become open again, or are no longer open."""
+    bidders = Counter(row["agent_id"] for row in market.bidders_of(tx, list(task_ids)))
+    move_open_bids(tx, bidders, 1 if are_open else -1)
+
+
+def move_open_bids(tx: Tx, bidders: Mapping[int, int], sign: int) -> None:
+    """Add to, or take from, what each agent has on tasks that take bids."""
+    agents = market.locked_agents(tx, bidders)
+    _count(tx, agents, {number: row["open_bids"] + sign * bidders[number] for number, row in agents.items()})
 
 
 def work_for(tx: Tx, *, agent_id: int, types: Sequence[str] | None, limit: int) -> dict[str, object]:
     """Return what the agent can do now: its awards, open tasks without its bid, ballots it may still cast."""
-    count = min(limit, RULES.work_limit)
+    count = min(limit, WORK_LIMIT)
     return {
         "awards": [_summary(row) for row in market.awarded_to(tx, agent_id, count)],
         "open": [

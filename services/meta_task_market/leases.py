@@ -1,33 +1,53 @@
-"""Leases: the winner takes the task under a fencing token and a time allowed; silence gives it back.
+"""Leases: the winner takes the task under a fencing token and a time allowed, and says that it is alive.
 
 Stands in layer 4 between the award and the result. The time allowed is the value in force for this task (its
-arm), and it is enforced here, whatever the agent does. It never judges a result.
+arm), and it is enforced here, whatever the agent does. The lease itself runs from one heartbeat to the next,
+never beyond the time allowed. It never judges a result.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.domain.clock import seconds
-from services.domain.errors import ConflictError, ForbiddenError
-from services.domain.states import AttemptState, EndReason, TaskState
-from services.meta_task_market import posting, settlement
-from services.operations import production_config
+from services.domain.errors import ConflictError, ForbiddenError, NacreError, NotFoundError
+from services.domain.states import AttemptState, TaskState
+from services.meta_task_market.rules import MarketRules, only, rules_now
 from services.store import market, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
 
-BATCH = 200
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An agent that wants to start work on what it has won."""
+
+    agent_id: int
+    task_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What the holder of a lease may do, until when, and under which values."""
+    """What the holder of a lease may do, until when, and under which values.
+
+    The lease expires at `expires_at_us` unless a heartbeat renews it, at the latest at `allowed_until_us`.
+    """
 
     task_type: str
     fencing_token: int
     expires_at_us: int
+    allowed_until_us: int
     timeout_seconds: float
     parameters: dict[str, dict[str, object]]
     payload: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A heartbeat of the holder of a lease."""
+
+    agent_id: int
+    task_id: int
+    fencing_token: int
 
 
 def take_lease(tx: Tx, *, agent_id: int, task_id: int) -> Lease:
@@ -36,110 +56,106 @@ def take_lease(tx: Tx, *, agent_id: int, task_id: int) -> Lease:
     Raises ForbiddenError when the award is somebody else's, ConflictError when the task does not wait for it
     or its deadline has passed.
     """
-    task = posting.get_task(tx, task_id, lock=True)
-    if task["state"] != TaskState.AWARDED:
-        msg = f"task {task_id} is {task['state']}; a lease is taken on an awarded task"
-        raise ConflictError(msg, field="task_id", state=task["state"])
-    if task["awarded_agent_id"] != agent_id:
-        msg = f"task {task_id} was awarded to another agent"
-        raise ForbiddenError(msg, field="task_id")
-    if task["deadline_at_us"] <= tx.now_us:
-        msg = f"the deadline of task {task_id} has passed"
-        raise ConflictError(msg, field="task_id", code="deadline_passed", state=task["state"])
+    return only(take_leases(tx, [Claim(agent_id, task_id)]))
+
+
+def take_leases(tx: Tx, claims: Sequence[Claim]) -> list[Lease | NacreError]:
+    """Start work on awards; answer each claim with its lease or its refusal."""
+    tasks = market.locked_tasks(tx, {claim.task_id for claim in claims})
+    rules = rules_now(tx)
+    answers: list[Lease | NacreError] = []
+    attempts: list[dict[str, object]] = []
+    leased: set[int] = set()
+    for token, claim in zip(sql.reserve_ids(tx, tables.attempt, len(claims)), claims, strict=True):
+        task = tasks.get(claim.task_id)
+        refusal = refusal_of(claim, task, tx.now_us, is_leased=claim.task_id in leased)
+        if refusal is not None or task is None:
+            answers.append(refusal or NotFoundError(f"there is no task {claim.task_id}", field="task_id"))
+            continue
+        lease = _lease(task, token, tx.now_us, rules)
+        answers.append(lease)
+        leased.add(claim.task_id)
+        attempts.append(_attempt(tx, task, claim, lease))
+    sql.insert_many(tx, tables.attempt, attempts)
+    changed = [{"id": number, "state": TaskState.LEASED} for number in sorted(leased)]
+    sql.update_many(tx, tables.task, ("id",), changed, {"state": TaskState.AWARDED})
+    return answers
+
+
+def refusal_of(claim: Claim, task: Row | None, now_us: int, *, is_leased: bool) -> NacreError | None:
+    """Return why a claim cannot be granted, or None."""
+    if task is None:
+        return NotFoundError(f"there is no task {claim.task_id}", field="task_id")
+    if task["state"] != TaskState.AWARDED or is_leased:
+        state = TaskState.LEASED if is_leased else task["state"]
+        msg = f"task {claim.task_id} is {state}; a lease is taken on an awarded task"
+        return ConflictError(msg, field="task_id", state=state)
+    if task["awarded_agent_id"] != claim.agent_id:
+        msg = f"task {claim.task_id} was awarded to another agent"
+        return ForbiddenError(msg, field="task_id")
+    if task["deadline_at_us"] <= now_us:
+        msg = f"the deadline of task {claim.task_id} has passed"
+        return ConflictError(msg, field="task_id", code="deadline_passed", state=task["state"])
+    return None
+
+
+def _lease(task: Row, token: int, now_us: int, rules: MarketRules) -> Lease:
     values: dict[str, dict[str, object]] = task["effective_values"]
     timeout_seconds = float(str(values[f"{task['type']}.timeout_seconds"]["value"]))
-    expires_at_us = tx.now_us + seconds(timeout_seconds)
-    token = sql.insert(
-        tx,
-        tables.attempt,
-        task_id=task_id,
-        agent_id=agent_id,
-        number=task["attempt_count"],
-        state=AttemptState.LEASED,
-        leased_at_us=tx.now_us,
-        expires_at_us=expires_at_us,
-        heartbeat_at_us=tx.now_us,
+    latest_us = task["deadline_at_us"] + rules.microseconds("deadline_grace")
+    allowed_until_us = min(now_us + seconds(timeout_seconds), latest_us)
+    return Lease(
+        task["type"],
+        token,
+        min(now_us + rules.microseconds("heartbeat"), allowed_until_us),
+        allowed_until_us,
+        timeout_seconds,
+        values,
+        task["public"],
     )
-    sql.update(tx, tables.task, {"id": task_id, "state": TaskState.AWARDED}, state=TaskState.LEASED)
-    return Lease(task["type"], token, expires_at_us, timeout_seconds, values, task["public"])
+
+
+def _attempt(tx: Tx, task: Row, claim: Claim, lease: Lease) -> dict[str, object]:
+    return {
+        "id": lease.fencing_token,
+        "task_id": claim.task_id,
+        "agent_id": claim.agent_id,
+        "number": task["attempt_count"],
+        "state": AttemptState.LEASED,
+        "leased_at_us": tx.now_us,
+        "allowed_until_us": lease.allowed_until_us,
+        "expires_at_us": lease.expires_at_us,
+        "heartbeat_at_us": tx.now_us,
+    }
 
 
 def heartbeat(tx: Tx, *, agent_id: int, task_id: int, fencing_token: int) -> int:
-    """Record that the holder is alive and return when the lease expires (heartbeats do not move that).
+    """Renew one lease and return when it expires now (never beyond the time allowed).
 
     Raises ConflictError when the token is not that of a live lease of this agent.
     """
-    where = {"id": fencing_token, "task_id": task_id, "agent_id": agent_id, "state": AttemptState.LEASED}
-    if not sql.update(tx, tables.attempt, where, heartbeat_at_us=tx.now_us):
-        msg = f"token {fencing_token} holds no lease of task {task_id} for this agent"
-        raise ConflictError(msg, field="body.fencing_token", code="lease_lost")
-    attempt = sql.find(tx, tables.attempt, id=fencing_token)
-    assert attempt is not None  # noqa: S101 (updated just above)
-    return int(attempt["expires_at_us"])
+    return only(renew_leases(tx, [Renewal(agent_id, task_id, fencing_token)]))
 
 
-def expire_due(tx: Tx) -> dict[str, int]:
-    """Take back what fell silent: leases past their time, unclaimed awards, tasks past their deadline."""
-    grace_us = seconds(production_config.number(tx, "market.lease_grace_seconds"))
-    start_us = seconds(production_config.number(tx, "market.start_window_seconds"))
-    lapsed = market.expired_leases(tx, grace_us, BATCH)
-    unclaimed = market.unclaimed_awards(tx, start_us, BATCH)
-    taken_back = {task["id"] for task in unclaimed}
-    late = [task for task in market.past_deadline(tx, BATCH) if task["id"] not in taken_back]
-    for attempt in lapsed:
-        _lapse(tx, attempt)
-    for task in unclaimed:
-        _note_unclaimed(tx, task)
-        _try_again_or_fail(tx, task)
-    for task in late:
-        state = TaskState.EXPIRED if task["state"] == TaskState.BIDDING else TaskState.FAILED
-        settlement.end_unpaid(tx, task, state, EndReason.DEADLINE_PASSED, is_stake_lost=False)
-    return {"lapsed": len(lapsed), "unclaimed": len(unclaimed), "late": len(late)}
+def renew_leases(tx: Tx, renewals: Sequence[Renewal]) -> list[int | NacreError]:
+    """Renew leases by the heartbeats of their holders; answer each with its expiry or its refusal.
 
-
-def _lapse(tx: Tx, attempt: Row) -> None:
-    task = posting.get_task(tx, attempt["task_id"], lock=True)
-    where = {"id": attempt["id"], "state": AttemptState.LEASED}
-    if sql.update(
-        tx,
-        tables.attempt,
-        where,
-        state=AttemptState.LAPSED,
-        ended_at_us=tx.now_us,
-        reason=EndReason.LEASE_LAPSED,
-    ):
-        _try_again_or_fail(tx, task)
-
-
-def _note_unclaimed(tx: Tx, task: Row) -> None:
-    """Record the award nobody claimed as a lapsed attempt, so that the same agent is not asked again."""
-    sql.insert(
-        tx,
-        tables.attempt,
-        task_id=task["id"],
-        agent_id=task["awarded_agent_id"],
-        number=task["attempt_count"],
-        state=AttemptState.LAPSED,
-        leased_at_us=task["awarded_at_us"],
-        expires_at_us=tx.now_us,
-        heartbeat_at_us=task["awarded_at_us"],
-        ended_at_us=tx.now_us,
-        reason=EndReason.LEASE_LAPSED,
+    A lease that has run out by itself and was not taken back yet is still its holder's.
+    """
+    held = {row["id"]: row for row in market.held_leases(tx, {item.fencing_token for item in renewals})}
+    window_us = rules_now(tx).microseconds("heartbeat")
+    answers: list[int | NacreError] = []
+    rows: dict[int, dict[str, object]] = {}
+    for item in renewals:
+        row = held.get(item.fencing_token)
+        if row is None or (row["task_id"], row["agent_id"]) != (item.task_id, item.agent_id):
+            msg = f"token {item.fencing_token} holds no lease of task {item.task_id} for this agent"
+            answers.append(ConflictError(msg, field="body.fencing_token", code="lease_lost"))
+            continue
+        expires_at_us = min(tx.now_us + window_us, row["allowed_until_us"])
+        answers.append(expires_at_us)
+        rows[row["id"]] = {"id": row["id"], "expires_at_us": expires_at_us, "heartbeat_at_us": tx.now_us}
+    sql.update_many(
+        tx, tables.attempt, ("id",), [rows[key] for key in sorted(rows)], {"state": AttemptState.LEASED}
     )
-
-
-def _try_again_or_fail(tx: Tx, task: Row) -> None:
-    """Hand the task to the next-best bid while attempts and time remain; its arm stays what it was."""
-    settlement.lose_stake(tx, task)
-    settlement.record_outcome(tx, task["awarded_agent_id"], task["type"], is_verified=False)
-    if task["attempt_count"] >= task["maximum_attempts"] or tx.now_us >= task["deadline_at_us"]:
-        settlement.end_unpaid(tx, task, TaskState.FAILED, EndReason.LEASE_LAPSED, is_stake_lost=None)
-        return
-    sql.update(
-        tx,
-        tables.task,
-        {"id": task["id"], "state": (TaskState.AWARDED, TaskState.LEASED)},
-        state=TaskState.BIDDING,
-        awarded_agent_id=None,
-        bids_close_at_us=tx.now_us,
-    )
+    return answers

@@ -1,22 +1,27 @@
 """Money in double entry: every transfer debits one account and credits another by the same amount.
 
-Stands under the market (L4). Holds are two-phase: money is held in escrow first and each hold is resolved
-exactly once (paid, returned or forfeited). The treasury may go below zero: what it is short of is what was
-minted. Where rows are locked one by one, every transaction locks in the order task, escrow account, other
-accounts and agents, so that no two wait for each other. It never decides who is paid.
+Stands under the market (L4). `Books` holds the accounts that a batch of decisions touches: they are locked
+and read once, every move is decided in memory, and all of it is written at once. Holds are two-phase: money
+is held in escrow first, and each hold is resolved exactly once (paid, returned or forfeited). The treasury
+may go below zero: what it is short of is what was minted. Where rows are locked one by one, every
+transaction locks in the order tasks, accounts by id, agents by id, so that no two wait for each other. One
+transaction opens one set of books at a time. It never decides who is paid.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 
 from services.domain.errors import ConflictError, InsufficientFundsError
 from services.domain.states import EscrowState
 from services.store import money, sql, tables
+from services.store.sql import Row
 from services.store.tx import Tx
 
 TREASURY = "treasury"
 ESCROW = "escrow"
 RESERVE = "reserve"
 STAKE = "stake"
+PLATFORM = (TREASURY, ESCROW)
 
 
 def agent_account(agent_id: int) -> str:
@@ -24,13 +29,21 @@ def agent_account(agent_id: int) -> str:
     return f"agent:{agent_id}"
 
 
-def open_account(tx: Tx, owner: str, *, is_overdraft_allowed: bool = False) -> None:
+def account_of(agent_id: int | None) -> str:
+    """Return the account that pays for a requester; without one the treasury pays."""
+    return TREASURY if agent_id is None else agent_account(agent_id)
+
+
+def open_account(
+    tx: Tx, owner: str, *, is_overdraft_allowed: bool = False, unit: str = "microcredits"
+) -> None:
     """Open an account with a balance of 0, once."""
     if sql.find(tx, tables.account, owner=owner) is None:
         sql.insert(
             tx,
             tables.account,
             owner=owner,
+            unit=unit,
             balance=0,
             is_overdraft_allowed=is_overdraft_allowed,
         )
@@ -42,137 +55,171 @@ def balance_microcredits(tx: Tx, owner: str) -> int:
     return 0 if row is None else int(row["balance"])
 
 
-def balances_microcredits(tx: Tx, owners: Collection[str]) -> dict[str, int]:
-    """Return the balances of several accounts by owner; 0 for one that was never opened."""
-    return {**dict.fromkeys(owners, 0), **money.balances(tx, owners)}
+@dataclass(slots=True)
+class Account:
+    """One account as it will be once the books are written."""
+
+    id: int
+    owner: str
+    balance: int
+    is_overdraft_allowed: bool
+    is_changed: bool = False
+
+    def can_bear(self, amount: int) -> bool:
+        """Tell whether the account stays at or over its floor when it pays."""
+        return self.is_overdraft_allowed or self.balance >= amount
 
 
-def take_turn(tx: Tx) -> None:
-    """Wait for the escrow account, through which all money of tasks flows, and keep it until the end.
+@dataclass(slots=True)
+class Books:
+    """The accounts of one batch, locked; what is moved, held and resolved is written by `write`."""
 
-    Whoever is going to move money takes its turn before it locks an agent or another account.
-    """
-    if tx.is_postgresql:
-        sql.find(tx, tables.account, lock=True, owner=ESCROW)
+    tx: Tx
+    accounts: dict[str, Account]
+    holds: dict[tuple[int, str, int], Row] = field(default_factory=dict)
+    _transfers: list[dict[str, object]] = field(default_factory=list)
+    _held: list[dict[str, object]] = field(default_factory=list)
+    _resolved: list[dict[str, object]] = field(default_factory=list)
+
+    def can_pay(self, owner: str, amount_microcredits: int) -> bool:
+        """Tell whether the account is there and can pay."""
+        account = self.accounts.get(owner)
+        return account is not None and account.can_bear(amount_microcredits)
+
+    def move(
+        self, *, kind: str, debit: str, credit: str, amount_microcredits: int, task_id: int | None = None
+    ) -> None:
+        """Move money; nothing happens for 0.
+
+        Raises InsufficientFundsError when the debited account would fall under its floor or is not there,
+        LookupError when the credited one is not there.
+        """
+        source = self._account(debit)
+        if not source.can_bear(amount_microcredits):
+            msg = f"{debit} cannot pay {amount_microcredits} micro-credits"
+            raise InsufficientFundsError(msg, account=debit, amount_microcredits=amount_microcredits)
+        if amount_microcredits == 0:
+            return
+        target = self.accounts.get(credit)
+        if target is None:
+            msg = f"there is no account {credit!r}"
+            raise LookupError(msg)
+        source.balance -= amount_microcredits
+        target.balance += amount_microcredits
+        source.is_changed = target.is_changed = True
+        self._transfers.append(
+            {
+                "kind": kind,
+                "task_id": task_id,
+                "debit_account_id": source.id,
+                "credit_account_id": target.id,
+                "amount": amount_microcredits,
+                "created_at_us": self.tx.now_us,
+            }
+        )
+
+    def hold(
+        self, *, task_id: int, purpose: str, attempt_number: int, source: str, amount_microcredits: int
+    ) -> None:
+        """Set money aside in escrow for a task (`reserve`) or for one attempt (`stake`)."""
+        self.move(
+            kind=f"hold_{purpose}",
+            debit=source,
+            credit=ESCROW,
+            amount_microcredits=amount_microcredits,
+            task_id=task_id,
+        )
+        self._held.append(
+            {
+                "task_id": task_id,
+                "purpose": purpose,
+                "attempt_number": attempt_number,
+                "source_account_id": self._account(source).id,
+                "amount": amount_microcredits,
+                "state": EscrowState.HELD,
+            }
+        )
+
+    def pay(
+        self, *, task_id: int, purpose: str, attempt_number: int, to: str, amount_microcredits: int
+    ) -> None:
+        """Resolve a hold: `amount_microcredits` to `to`, what is left back to its source."""
+        held = self._resolve(task_id, purpose, attempt_number, EscrowState.PAID)
+        if amount_microcredits > held["amount"]:
+            msg = f"task {task_id} holds {held['amount']} micro-credits, not {amount_microcredits}"
+            raise InsufficientFundsError(msg, account=ESCROW)
+        self._out_of_escrow("pay", to, amount_microcredits, task_id)
+        self._out_of_escrow("return_rest", held["source"], held["amount"] - amount_microcredits, task_id)
+
+    def give_back(self, *, task_id: int, purpose: str, attempt_number: int) -> None:
+        """Resolve a hold: all of it back to its source."""
+        held = self._resolve(task_id, purpose, attempt_number, EscrowState.RETURNED)
+        self._out_of_escrow(f"return_{purpose}", held["source"], held["amount"], task_id)
+
+    def forfeit(self, *, task_id: int, purpose: str, attempt_number: int) -> None:
+        """Resolve a hold: all of it to the treasury."""
+        held = self._resolve(task_id, purpose, attempt_number, EscrowState.FORFEITED)
+        self._out_of_escrow(f"forfeit_{purpose}", TREASURY, held["amount"], task_id)
+
+    def write(self) -> None:
+        """Write balances, transfers and holds; the tasks that they belong to must be there."""
+        changed = [
+            {"id": account.id, "balance": account.balance}
+            for account in self.accounts.values()
+            if account.is_changed
+        ]
+        sql.update_many(self.tx, tables.account, ("id",), changed)
+        sql.insert_many(self.tx, tables.transfer, self._transfers)
+        sql.insert_many(self.tx, tables.escrow, self._held)
+        held = {"state": EscrowState.HELD}
+        resolved = sql.update_many(self.tx, tables.escrow, ("id",), self._resolved, held)
+        if resolved != len(self._resolved):
+            msg = "a hold was resolved by another process"
+            raise ConflictError(msg)
+        for account in self.accounts.values():
+            account.is_changed = False
+        self._transfers, self._held, self._resolved = [], [], []
+
+    def _out_of_escrow(self, kind: str, to: str, amount: int, task_id: int) -> None:
+        self.move(kind=kind, debit=ESCROW, credit=to, amount_microcredits=amount, task_id=task_id)
+
+    def _account(self, owner: str) -> Account:
+        found = self.accounts.get(owner)
+        if found is None:
+            raise InsufficientFundsError(f"{owner} has no account", account=owner)
+        return found
+
+    def _resolve(self, task_id: int, purpose: str, attempt_number: int, state: EscrowState) -> Row:
+        """Take the hold out of what is open, once."""
+        held = self.holds.pop((task_id, purpose, attempt_number), None)
+        if held is None:
+            msg = f"the {purpose} of task {task_id}, attempt {attempt_number}, is not held"
+            raise ConflictError(msg)
+        self._resolved.append({"id": held["id"], "state": state})
+        return held
+
+
+def open_books(tx: Tx, owners: Iterable[str] = (), *, task_ids: Collection[int] = ()) -> Books:
+    """Lock and read the accounts of `owners`, the platform's own, and those of the tasks' open holds."""
+    holds = money.open_holds(tx, task_ids) if task_ids else []
+    wanted = {*PLATFORM, *owners, *(row["source"] for row in holds)}
+    accounts = {
+        row["owner"]: Account(row["id"], row["owner"], row["balance"], row["is_overdraft_allowed"])
+        for row in money.locked_accounts(tx, wanted)
+    }
+    keyed = {(row["task_id"], row["purpose"], row["attempt_number"]): row for row in holds}
+    return Books(tx, accounts, keyed)
 
 
 def move(
     tx: Tx, *, kind: str, debit: str, credit: str, amount_microcredits: int, task_id: int | None = None
-) -> int | None:
-    """Move money and write the transfer; return the transfer's id (None for nothing to move).
+) -> None:
+    """Move money between two accounts, by itself.
 
-    Raises InsufficientFundsError when the debited account would fall under zero.
+    Raises InsufficientFundsError when the debited account would fall under its floor.
     """
-    if amount_microcredits == 0:
-        return None
-    transfer_id, _ = _transfer(tx, kind, debit, credit, amount_microcredits, task_id)
-    return transfer_id
-
-
-def _transfer(
-    tx: Tx, kind: str, debit: str, credit: str, amount_microcredits: int, task_id: int | None
-) -> tuple[int, int]:
-    """Move money that is more than nothing; return the ids of the transfer and of the debited account."""
-    if ESCROW in (debit, credit):
-        take_turn(tx)
-    debit_account_id = money.take(tx, debit, amount_microcredits)
-    if debit_account_id is None:
-        raise _short(tx, debit, amount_microcredits)
-    transfer_id = money.record(
-        tx,
-        kind=kind,
-        debit_account_id=debit_account_id,
-        credit_account_id=money.give(tx, credit, amount_microcredits),
-        amount_microcredits=amount_microcredits,
-        task_id=task_id,
+    books = open_books(tx, (debit, credit))
+    books.move(
+        kind=kind, debit=debit, credit=credit, amount_microcredits=amount_microcredits, task_id=task_id
     )
-    return transfer_id, debit_account_id
-
-
-def _short(tx: Tx, owner: str, amount_microcredits: int) -> InsufficientFundsError:
-    """Return the refusal of an account that cannot pay, or that is not there."""
-    if sql.find(tx, tables.account, owner=owner) is None:
-        return InsufficientFundsError(f"{owner} has no account", account=owner)
-    msg = f"{owner} cannot pay {amount_microcredits} micro-credits"
-    return InsufficientFundsError(msg, account=owner, amount_microcredits=amount_microcredits)
-
-
-def hold(
-    tx: Tx, *, task_id: int, purpose: str, attempt_number: int, source: str, amount_microcredits: int
-) -> None:
-    """Set money aside in escrow for a task (`reserve`) or for one attempt (`stake`)."""
-    if amount_microcredits:
-        _, account_id = _transfer(tx, f"hold_{purpose}", source, ESCROW, amount_microcredits, task_id)
-    else:
-        account_id = _account_id(tx, source)
-    sql.insert(
-        tx,
-        tables.escrow,
-        task_id=task_id,
-        purpose=purpose,
-        attempt_number=attempt_number,
-        source_account_id=account_id,
-        amount=amount_microcredits,
-        state=EscrowState.HELD,
-    )
-
-
-def _account_id(tx: Tx, owner: str) -> int:
-    account = sql.find(tx, tables.account, owner=owner)
-    if account is None:
-        raise _short(tx, owner, 0)
-    return int(account["id"])
-
-
-def pay(
-    tx: Tx, *, task_id: int, purpose: str, attempt_number: int, to: str, amount_microcredits: int
-) -> None:
-    """Resolve a hold: `amount_microcredits` to `to`, what is left back to its source."""
-    held, source = _resolve(tx, task_id, purpose, attempt_number, EscrowState.PAID)
-    if amount_microcredits > held:
-        msg = f"task {task_id} holds {held} micro-credits, not {amount_microcredits}"
-        raise InsufficientFundsError(msg, account=ESCROW)
-    move(tx, kind="pay", debit=ESCROW, credit=to, amount_microcredits=amount_microcredits, task_id=task_id)
-    move(
-        tx,
-        kind="return_rest",
-        debit=ESCROW,
-        credit=source,
-        amount_microcredits=held - amount_microcredits,
-        task_id=task_id,
-    )
-
-
-def give_back(tx: Tx, *, task_id: int, purpose: str, attempt_number: int) -> None:
-    """Resolve a hold: all of it back to its source."""
-    held, source = _resolve(tx, task_id, purpose, attempt_number, EscrowState.RETURNED)
-    move(
-        tx,
-        kind=f"return_{purpose}",
-        debit=ESCROW,
-        credit=source,
-        amount_microcredits=held,
-        task_id=task_id,
-    )
-
-
-def forfeit(tx: Tx, *, task_id: int, purpose: str, attempt_number: int) -> None:
-    """Resolve a hold: all of it to the treasury."""
-    held, _ = _resolve(tx, task_id, purpose, attempt_number, EscrowState.FORFEITED)
-    move(
-        tx,
-        kind=f"forfeit_{purpose}",
-        debit=ESCROW,
-        credit=TREASURY,
-        amount_microcredits=held,
-        task_id=task_id,
-    )
-
-
-def _resolve(tx: Tx, task_id: int, purpose: str, attempt_number: int, state: EscrowState) -> tuple[int, str]:
-    """Mark the hold as resolved, once; return (amount in micro-credits, owner of the source account)."""
-    held = money.resolve(tx, task_id=task_id, purpose=purpose, attempt_number=attempt_number, state=state)
-    if held is None:
-        msg = f"the {purpose} of task {task_id}, attempt {attempt_number}, is not held"
-        raise ConflictError(msg)
-    return held
+    books.write()

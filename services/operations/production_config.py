@@ -6,7 +6,7 @@ with its source. Changes are compare-and-set against the version that was tested
 carries the hash of the whole config before and after, so that config = fold(ledger). It never chooses one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.domain.canonical import digest_hex
@@ -130,6 +130,11 @@ def of_type(tx: Tx, task_type: str) -> dict[str, EffectiveValue]:
         row["name"]: EffectiveValue(row["value"], ValueSource(row["source"]), row["version"])
         for row in config.of_type(tx, task_type)
     }
+
+
+def of_types(tx: Tx, task_types: Collection[str]) -> dict[str, dict[str, EffectiveValue]]:
+    """Return the production value (no arm) of every parameter of these task types, by type and name."""
+    return {name: of_type(tx, name) for name in sorted(set(task_types))}
 
 
 def change(

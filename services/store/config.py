@@ -4,6 +4,7 @@ Stands under `services.operations.production_config` and `assignments`. It never
 """
 
 import json
+from collections.abc import Collection
 
 from sqlalchemy import bindparam, func, or_, select
 
@@ -29,7 +30,10 @@ BETTING_ON = (
     select(experiment)
     .where(
         experiment.c.state.in_(BETTING_EXPERIMENTS),
-        or_(experiment.c.task_type == bindparam("task_type"), experiment.c.kind == ExperimentKind.PLACEBO),
+        or_(
+            experiment.c.task_type.in_(bindparam("task_types", expanding=True)),
+            experiment.c.kind == ExperimentKind.PLACEBO,
+        ),
     )
     .order_by(experiment.c.id)
     .with_for_update(key_share=True)
@@ -45,11 +49,6 @@ OPEN_UNIT = (
     .limit(1)
 )
 EPOCH_NOW = select(epoch).where(epoch.c.ended_at_us.is_(None)).order_by(epoch.c.id.desc()).limit(1)
-COUNT_ONE = (
-    experiment.update()
-    .where(experiment.c.id == bindparam("experiment_id"))
-    .values(assigned_count=experiment.c.assigned_count + 1)
-)
 
 
 def of_type(tx: Tx, task_type: str) -> list[Row]:
@@ -58,9 +57,9 @@ def of_type(tx: Tx, task_type: str) -> list[Row]:
     return sql.listed(tx, OF_TYPE, prefix=prefix, length=len(prefix))
 
 
-def betting_on(tx: Tx, task_type: str) -> list[Row]:
-    """Return the experiments that a user task of this type is assigned in, and hold them in order of id."""
-    return sql.listed(tx, BETTING_ON, task_type=task_type)
+def betting_on(tx: Tx, task_types: Collection[str]) -> list[Row]:
+    """Return the experiments that user tasks of these types are assigned in, and hold them in order of id."""
+    return sql.listed(tx, BETTING_ON, task_types=list(task_types))
 
 
 def open_unit(tx: Tx, experiment_id: int, first_ordinal: int, key: str) -> Row | None:
@@ -73,11 +72,6 @@ def open_unit(tx: Tx, experiment_id: int, first_ordinal: int, key: str) -> Row |
 def epoch_now(tx: Tx) -> Row | None:
     """Return the epoch whose starting config the holdout keeps, or None before the first."""
     return sql.first(tx, EPOCH_NOW)
-
-
-def count_assignment(tx: Tx, experiment_id: int) -> None:
-    """Count one more assignment of an experiment that is held."""
-    sql.change(tx, COUNT_ONE, experiment_id=experiment_id)
 
 
 def last_recorded_hash(tx: Tx) -> str | None:

@@ -1,55 +1,35 @@
-"""Queries of the accounts: guarded debits, credits, and transfers, each with both its sides.
+"""Queries of the accounts: accounts locked for a batch, open holds, and the recount of balances.
 
-Stands under `services.operations.accounts`. It never moves one side alone without its caller's transaction.
+Stands under `services.operations.accounts`. It never moves money.
 """
 
 from collections.abc import Collection
 
-from sqlalchemy import BindParameter, bindparam, case, func, or_, select
+from sqlalchemy import bindparam, case, func, or_, select
 
 from services.domain.states import EscrowState
 from services.store import sql
+from services.store.sql import Row
 from services.store.tables import account, escrow, transfer
 from services.store.tx import Tx
 
-OWNER: BindParameter[str] = bindparam("account_owner")
-AMOUNT: BindParameter[int] = bindparam("amount")
-
-TAKE = (
-    account.update()
-    .where(
-        account.c.owner == OWNER,
-        or_(account.c.is_overdraft_allowed, account.c.balance >= AMOUNT),
-    )
-    .values(balance=account.c.balance - AMOUNT)
-    .returning(account.c.id)
+LOCKED = (
+    select(account)
+    .where(account.c.owner.in_(bindparam("owners", expanding=True)))
+    .order_by(account.c.id)
+    .with_for_update(key_share=True)
 )
-GIVE = (
-    account.update()
-    .where(account.c.owner == OWNER)
-    .values(balance=account.c.balance + AMOUNT)
-    .returning(account.c.id)
-)
-BALANCES = select(account.c.owner, account.c.balance).where(
-    account.c.owner.in_(bindparam("owners", expanding=True))
-)
-RESOLVE = (
-    escrow.update()
-    .where(
-        escrow.c.task_id == bindparam("of_task_id"),
-        escrow.c.purpose == bindparam("of_purpose"),
-        escrow.c.attempt_number == bindparam("of_attempt_number"),
-        escrow.c.state == EscrowState.HELD,
-    )
-    .values(state=bindparam("resolved_state"))
-    .returning(
+OPEN_HOLDS = (
+    select(
+        escrow.c.id,
+        escrow.c.task_id,
+        escrow.c.purpose,
+        escrow.c.attempt_number,
         escrow.c.amount,
-        select(account.c.owner)
-        .where(account.c.id == escrow.c.source_account_id)
-        .correlate(escrow)
-        .scalar_subquery()
-        .label("source"),
+        account.c.owner.label("source"),
     )
+    .join(account, account.c.id == escrow.c.source_account_id)
+    .where(escrow.c.task_id.in_(bindparam("task_ids", expanding=True)), escrow.c.state == EscrowState.HELD)
 )
 BOOKED = select(
     func.coalesce(
@@ -64,65 +44,19 @@ MISSTATED = (
     .where(account.c.balance != BOOKED.correlate(account).scalar_subquery())
     .order_by(account.c.id)
 )
-HELD = select(func.coalesce(func.sum(escrow.c.amount), 0)).where(escrow.c.state == EscrowState.HELD)
+HELD = select(func.coalesce(func.sum(escrow.c.amount), 0)).where(
+    escrow.c.state == EscrowState.HELD, escrow.c.task_id.is_not(None)
+)
 
 
-def take(tx: Tx, owner: str, amount_microcredits: int) -> int | None:
-    """Debit the account if it can bear it and return its id; None when it cannot or is not there."""
-    found: int | None = sql.value(tx, TAKE, account_owner=owner, amount=amount_microcredits)
-    return found
+def locked_accounts(tx: Tx, owners: Collection[str]) -> list[Row]:
+    """Return the accounts of these owners, held until the end; those never opened are left out."""
+    return sql.listed(tx, LOCKED, owners=list(owners))
 
 
-def give(tx: Tx, owner: str, amount_microcredits: int) -> int:
-    """Credit the account and return its id; raise LookupError when there is none."""
-    found: int | None = sql.value(tx, GIVE, account_owner=owner, amount=amount_microcredits)
-    if found is None:
-        msg = f"there is no account {owner!r}"
-        raise LookupError(msg)
-    return found
-
-
-def record(
-    tx: Tx,
-    *,
-    kind: str,
-    debit_account_id: int,
-    credit_account_id: int,
-    amount_microcredits: int,
-    task_id: int | None,
-) -> int:
-    """Write the transfer, which names both its sides, and return its id."""
-    return sql.insert(
-        tx,
-        transfer,
-        kind=kind,
-        task_id=task_id,
-        debit_account_id=debit_account_id,
-        credit_account_id=credit_account_id,
-        amount=amount_microcredits,
-        created_at_us=tx.now_us,
-    )
-
-
-def resolve(
-    tx: Tx, *, task_id: int, purpose: str, attempt_number: int, state: EscrowState
-) -> tuple[int, str] | None:
-    """Mark a hold as resolved; return (amount in micro-credits, owner of its source), or None."""
-    row = sql.first(
-        tx,
-        RESOLVE,
-        of_task_id=task_id,
-        of_purpose=purpose,
-        of_attempt_number=attempt_number,
-        resolved_state=state,
-    )
-    return None if row is None else (int(row["amount"]), str(row["source"]))
-
-
-def balances(tx: Tx, owners: Collection[str]) -> dict[str, int]:
-    """Return the balances of accounts in micro-credits, by owner; those never opened are left out."""
-    found = sql.listed(tx, BALANCES, owners=list(owners))
-    return {row["owner"]: int(row["balance"]) for row in found}
+def open_holds(tx: Tx, task_ids: Collection[int]) -> list[Row]:
+    """Return the holds of these tasks that are not resolved, with the owner of each source account."""
+    return sql.listed(tx, OPEN_HOLDS, task_ids=list(task_ids))
 
 
 def misstated_accounts(tx: Tx) -> list[str]:

@@ -137,7 +137,7 @@ class Market:
 
     def expire(self) -> dict[str, int]:
         with self.write() as tx:
-            return meta_task_market.expire_due(tx)
+            return meta_task_market.expire_due(tx, self.platform.context.entropy)
 
     def cancel(self, task_id: int, agent_id: int | None) -> None:
         with self.write() as tx:
