@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from app.cli.options import (
+    LARGEST_ID,
     LIMIT_DEFAULT,
     AsJson,
     Cursor,
@@ -180,6 +181,16 @@ def show_task_type(
 ) -> int:
     """Show one task type: parameters, the schema of its payload, and an example."""
     return int(load("app.cli.actions.task_types:show_one")(name, as_json=as_json))
+
+
+@market.command("replay", **examples("nacre market replay --task 12", "nacre market replay --task 12 --json"))
+def replay_task(
+    task_id: Annotated[int, typer.Option("--task", metavar="ID", min=1, max=LARGEST_ID, show_default=False)],
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """Recompute a task's awards from bids and outcomes; exit code 1 names what is recorded otherwise."""
+    return int(load("app.cli.actions.replaying:replay")(database, task_id, as_json=as_json))
 
 
 @market.command("check", **examples("nacre market check", "nacre market check --json"))

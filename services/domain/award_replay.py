@@ -50,7 +50,8 @@ class Difference(NamedTuple):
 class RecordedAward:
     """The award row with what its task and its stake's escrow say.
 
-    `value_microcredits` is the task's reserve price, `escrow_microcredits` what was held as its stake.
+    `value_microcredits` is the task's reserve price, `escrow_microcredits` what was held as its stake,
+    `rule_fixed` the award rule among the values that were fixed for the task; both None where there is none.
     """
 
     task_id: int
@@ -65,6 +66,7 @@ class RecordedAward:
     awarded_at_us: int
     value_microcredits: int
     escrow_microcredits: int | None
+    rule_fixed: int | None
     inputs: Mapping[str, Any]
 
 
@@ -298,6 +300,8 @@ def _differences_of_terms(sources: ReplaySources, inputs: _Inputs) -> list[Diffe
     ]
     if award.escrow_microcredits is not None:
         pairs.append(("stake", award.stake_microcredits, award.escrow_microcredits))
+    if award.rule_fixed is not None:
+        pairs.append(("rule in force for the task", int(inputs.rule), award.rule_fixed))
     return [Difference(*pair) for pair in pairs if not _is_same(pair[1], pair[2])]
 
 

@@ -22,6 +22,7 @@ from services.store.views.paging import LIMIT_DEFAULT, LIMIT_HIGHEST, Page
 from services.store.views.parameters import get_parameter, list_parameters
 from services.store.views.proposals import get_proposal, list_proposals
 from services.store.views.pulse import pulse
+from services.store.views.replays import replay_task
 from services.store.views.sandbox import sandbox_state
 from services.store.views.stages import StageName, StageState
 from services.store.views.standing import get_standing, ladder
@@ -61,5 +62,6 @@ __all__ = [
     "list_snapshots",
     "list_tasks",
     "pulse",
+    "replay_task",
     "sandbox_state",
 ]

@@ -95,6 +95,7 @@ def recorded(asks, histories, *, rule=AwardRule.COOLED, tried=(), poor=(), is_en
         awarded_at_us=AT,
         value_microcredits=VALUE,
         escrow_microcredits=STAKE,
+        rule_fixed=int(rule),
         inputs=json.loads(json.dumps(inputs)),
     )
     bids = [PlacedBid(agent + 100, agent, ask, AT - 1) for agent, ask in asks.items()]
@@ -229,6 +230,7 @@ def test_a_short_stake_is_taken_as_recorded_unless_the_balance_is_known():
 def test_terms_that_are_not_those_of_the_records_are_named(sources):
     assert said(with_award(sources, rule="lowest-price")) == {"rule"}
     assert said(with_award(sources, escrow_microcredits=STAKE - 1)) == {"stake"}
+    assert said(with_award(sources, rule_fixed=1)) == {"rule in force for the task"}
     assert "reserve price" in said(with_award(sources, value_microcredits=VALUE + 1))
     told = with_inputs(sources, entry_percent=10)
     assert "entry full" in said(replace(told, newest_unproven=[True] * 10 + [False] * 90))
