@@ -23,6 +23,9 @@ AGENT: JsonObject = {
     "vouched": True,
     "settled_jobs": 12,
     "verified_jobs": 11,
+    "open_bids": 2,
+    "forecasts": 12,
+    "brier": 0.08,
     "balance_microcredits": 100_001_320_000,
     "records": [{"task_type": "monte_carlo", "jobs": 12, "verified": 11, "success_rate": 0.9167}],
     "registered_at": AT,
@@ -81,18 +84,22 @@ TASK: JsonObject = {
         }
     },
     "is_holdout": False,
+    "workflow": None,
+    "retry_of_id": None,
 }
 TASK_LIFE: JsonObject = {
     **TASK,
+    "retried_as_id": None,
     "bids": [{"agent_id": 3, "ask_microcredits": 120_000, "confidence_percent": 90, "placed_at": AT}],
     "awards": [
         {
             "attempt_number": 1,
             "agent_id": 3,
-            "rule": "cooled-thompson-second-score",
+            "rule": "cooled-draw-second-score",
             "seed": "5b1f",
             "price_microcredits": 132_000,
             "stake_microcredits": 10_000,
+            "is_unproven": False,
             "inputs": {"cooling": 4.0, "bids": []},
             "awarded_at": AT,
         }
@@ -103,7 +110,9 @@ TASK_LIFE: JsonObject = {
             "agent_id": 3,
             "state": "verified",
             "leased_at": AT,
+            "allowed_until": AT,
             "expires_at": AT,
+            "heartbeat_at": AT,
             "submitted_at": AT,
             "ended_at": AT,
             "handoff": {"done": "estimated pi", "changed": {"estimate": 3.1412}, "next": "nothing"},

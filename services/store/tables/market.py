@@ -190,6 +190,13 @@ task = Table(
     _while_in("ix_task_workflow", "workflow IS NOT NULL", "workflow", "id"),
     Index("ix_task_ended", "ended_at_us"),
     Index("ix_task_type", "type", "id"),
+    Index(
+        "uq_task_retry_of",
+        "retry_of_id",
+        unique=True,
+        sqlite_where=text("retry_of_id IS NOT NULL"),
+        postgresql_where=text("retry_of_id IS NOT NULL"),
+    ),
 )
 
 bid = Table(

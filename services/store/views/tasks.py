@@ -1,8 +1,9 @@
 """Read models of tasks: a task in a list, and one task's whole life.
 
 Stands in the store beside the market's queries (L4); the API, the pages and the command line show these.
-Sealed bids stay sealed: they are shown only after the window has closed and the task has left `bidding`.
-It never changes anything, and what the platform holds back for its verifier never leaves here.
+Sealed bids stay sealed: they are shown only after the window has closed and the task has left `bidding`; when
+it comes back to `bidding`, what earlier awards tell of them is sealed again. It never changes anything, and
+what the platform holds back for its verifier never leaves here.
 """
 
 from sqlalchemy import Select, select
@@ -58,10 +59,13 @@ def get_task(tx: Tx, task_id: int) -> JsonObject | None:
     found = find(tx, task, id=task_id)
     if found is None:
         return None
+    is_open = are_bids_open(tx, found)
+    again = find(tx, task, retry_of_id=task_id)
     return {
         **task_summary(found),
-        "bids": [_bid(row) for row in find_all(tx, bid, task_id=task_id)] if are_bids_open(tx, found) else [],
-        "awards": [_award(row) for row in find_all(tx, award, task_id=task_id)],
+        "retried_as_id": again["id"] if again else None,
+        "bids": [_bid(row) for row in find_all(tx, bid, task_id=task_id)] if is_open else [],
+        "awards": [_award(row, is_open=is_open) for row in find_all(tx, award, task_id=task_id)],
         "attempts": [_attempt(row) for row in find_all(tx, attempt, task_id=task_id, order_by="number")],
         "exposures": [_exposure(row) for row in find_all(tx, exposure, task_id=task_id)],
         "transfers": list_transfers(tx, task_id),
@@ -104,6 +108,8 @@ def task_summary(row: Row) -> JsonObject:
         "paid_microcredits": row["paid_microcredits"],
         "parameters": row["effective_values"],
         "is_holdout": bool(row["is_holdout"]),
+        "workflow": row["workflow"],
+        "retry_of_id": row["retry_of_id"],
     }
 
 
@@ -139,15 +145,17 @@ def _bid(row: Row) -> JsonObject:
     }
 
 
-def _award(row: Row) -> JsonObject:
+def _award(row: Row, *, is_open: bool) -> JsonObject:
+    """Return an award; what tells of other bids (inputs, the price they made) only while those are open."""
     return {
         "attempt_number": row["attempt_number"],
         "agent_id": row["agent_id"],
         "rule": row["rule"],
         "seed": row["seed"],
-        "price_microcredits": row["price_microcredits"],
+        "price_microcredits": row["price_microcredits"] if is_open else None,
         "stake_microcredits": row["stake_microcredits"],
-        "inputs": row["inputs"],
+        "is_unproven": bool(row["is_unproven"]),
+        "inputs": row["inputs"] if is_open else None,
         "awarded_at": at(row["awarded_at_us"]),
     }
 
@@ -158,7 +166,9 @@ def _attempt(row: Row) -> JsonObject:
         "agent_id": row["agent_id"],
         "state": row["state"],
         "leased_at": at(row["leased_at_us"]),
+        "allowed_until": at(row["allowed_until_us"]),
         "expires_at": at(row["expires_at_us"]),
+        "heartbeat_at": at(row["heartbeat_at_us"]),
         "submitted_at": at(row["submitted_at_us"]),
         "ended_at": at(row["ended_at_us"]),
         "handoff": row["handoff"],
