@@ -198,7 +198,7 @@ def check_attempts(life: TaskLife, rules: TaskRules) -> Told:
 
 def latest_us(attempt: Row, rules: TaskRules) -> int:
     """Return the last instant at which this attempt's result may be taken."""
-    return int(attempt["expires_at_us"]) + rules.lease_grace_us
+    return int(attempt["allowed_until_us"]) + rules.lease_grace_us
 
 
 def check_state(life: TaskLife) -> Told:
@@ -226,14 +226,9 @@ def check_state(life: TaskLife) -> Told:
 
 
 def _check_pay(life: TaskLife) -> Told:
-    """A6: the price is paid for verified work, part of it at most for a task taken back, else nothing."""
+    """A6: the price is paid for verified work, and for nothing else."""
     paid, price = life.task["paid_microcredits"] or 0, life.award["price_microcredits"] if life.award else 0
-    is_right = paid == 0
-    if life.state is TaskState.SETTLED:
-        is_right = paid == price
-    elif life.state is TaskState.CANCELLED:
-        is_right = 0 <= paid <= price
-    if not is_right:
+    if paid != (price if life.state is TaskState.SETTLED else 0):
         yield "A6", f"it is {life.state}, its price is {price}, and {paid} was paid"
 
 
@@ -290,10 +285,9 @@ def _resolutions(life: TaskLife, hold: Row) -> tuple[EscrowState, ...]:
     if hold["purpose"] == RESERVE:
         if life.state is TaskState.SETTLED:
             return (EscrowState.PAID,)
-        is_paid = life.state is TaskState.CANCELLED and bool(life.task["paid_microcredits"])
-        return held if life.state not in TASK_ENDS else (
-            (EscrowState.PAID,) if is_paid else (EscrowState.RETURNED,)
-        )  # fmt: skip
+        if life.state is TaskState.CANCELLED and life.award is not None:
+            return (EscrowState.RETURNED, EscrowState.PAID)
+        return (EscrowState.RETURNED,) if life.state in TASK_ENDS else held
     attempt = next((row for row in life.attempts if row["number"] == hold["attempt_number"]), None)
     if attempt is None:
         return held if life.state is TaskState.AWARDED else (EscrowState.RETURNED,)
@@ -317,7 +311,8 @@ def check_flows(life: TaskLife, purses: Purses) -> Told:
     held: Counter[int] = Counter()
     for row in life.holds:
         held[row["source_account_id"]] += row["amount"]
-    due = _due(life, purses)
+    winner = purses.by_agent.get(life.award["agent_id"], 0) if life.award else 0
+    due = _due(life, purses, winner)
     for found, expected, way in ((into, held, "into"), (out, due, "out of")):
         for account_id in sorted(set(found) | set(expected)):
             if found[account_id] != expected[account_id]:
@@ -325,8 +320,8 @@ def check_flows(life: TaskLife, purses: Purses) -> Told:
                 yield "M5", f"{detail}, not {expected[account_id]}"
 
 
-def _due(life: TaskLife, purses: Purses) -> Counter[int]:
-    """Return what each account is due from the holds that are resolved."""
+def _due(life: TaskLife, purses: Purses, winner: int) -> Counter[int]:
+    """Return what each account is due from the holds that are resolved; `winner` is an account."""
     due: Counter[int] = Counter()
     for row in life.holds:
         if row["state"] == EscrowState.RETURNED:
@@ -334,11 +329,24 @@ def _due(life: TaskLife, purses: Purses) -> Counter[int]:
         elif row["state"] == EscrowState.FORFEITED:
             due[purses.treasury_id] += row["amount"]
         elif row["state"] == EscrowState.PAID:
-            paid = life.task["paid_microcredits"] or 0
-            winner = life.award["agent_id"] if life.award else None
-            due[purses.by_agent.get(winner, 0) if winner is not None else 0] += paid
+            paid = _paid(life)
+            due[winner] += paid
             due[row["source_account_id"]] += row["amount"] - paid
     return due
+
+
+def _paid(life: TaskLife) -> int:
+    """Return what the winner is due from the reserve: the price, or a fee when the task was taken back.
+
+    The fee is what was paid as one, at most the price, and no less than it once a result was in.
+    """
+    price = int(life.award["price_microcredits"]) if life.award else 0
+    if life.state is not TaskState.CANCELLED or any(
+        row["number"] == life.task["attempt_count"] and row["submitted_at_us"] is not None
+        for row in life.attempts
+    ):
+        return price
+    return min(price, sum(row["amount"] for row in life.transfers if row["kind"] == "pay"))
 
 
 def is_move(before: TaskState, after: TaskState) -> bool:

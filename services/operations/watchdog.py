@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Final
 
 from services.domain.account_invariants import AgentLife, Totals, check_agent, check_totals, check_windows
-from services.domain.auction import LABELS, AwardRule, AwardTerms, SealedBid, decide_award
+from services.domain.auction import LABELS, AwardTerms, SealedBid, decide_award
 from services.domain.clock import MINUTE_US, seconds
 from services.domain.market_invariants import Breach, Purses, Row, TaskLife, TaskRules, check_life, lives
 from services.domain.reputation import StandingRules
@@ -40,6 +40,8 @@ LAME_SHOWN: Final = 20
 WINDOWS: Final = 48
 DETAILS_KEPT: Final = 20
 RULES: Final = {label: rule for rule, label in LABELS.items()}
+EARLIER_RULE: Final = "cooled-thompson-second-score"
+"""The label of awards that were made before their inputs told everything; they cannot be recomputed."""
 
 
 def check_all(tx: Tx) -> Iterator[Breach]:
@@ -148,11 +150,13 @@ def _checked(life: TaskLife, rules: TaskRules, purses: Purses) -> list[Breach]:
 
 def recomputed(award: Row, task: Row) -> tuple[int, int] | None:
     """Return (agent id, price) that the award rule picks from what the award recorded (A2)."""
+    if award["rule"] == EARLIER_RULE:
+        return award["agent_id"], award["price_microcredits"]
     inputs: Mapping[str, Any] = award["inputs"]
     names = SealedBid.__dataclass_fields__
     bids = [SealedBid(**{name: bid[name] for name in names}) for bid in inputs["bids"]]
     terms = AwardTerms(
-        rule=RULES.get(award["rule"], AwardRule.COOLED),
+        rule=RULES[award["rule"]],
         value_microcredits=task["reserve_price_microcredits"],
         stake_microcredits=award["stake_microcredits"],
         seed=award["seed"],

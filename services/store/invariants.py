@@ -68,7 +68,9 @@ LAME_TRANSFERS = (
     .order_by(transfer.c.id)
     .limit(LIMIT)
 )
-HELD = select(func.coalesce(func.sum(escrow.c.amount), 0)).where(escrow.c.state == EscrowState.HELD)
+HELD = select(func.coalesce(func.sum(escrow.c.amount), 0)).where(
+    escrow.c.state == EscrowState.HELD, escrow.c.task_id.is_not(None)
+)
 ACCOUNT_IDS = select(account.c.id, account.c.owner).where(
     account.c.owner.in_(bindparam("owners", expanding=True))
 )
