@@ -7,7 +7,7 @@ first) · why. `services/cron_runner.py` runs it; a deployment may shorten the i
 from services import ab_sandbox, meta_task_market, observatory, proposal_system
 from services.cron_runner import CronJob
 from services.loop import LoopContext
-from services.operations import maintenance
+from services.operations import maintenance, watchdog
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
@@ -38,9 +38,12 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
                 **ab_sandbox.evaluate_running(tx)},
             every_seconds=MINUTE, budget_seconds=20, priority=5,
             summary="Starts placebo and waiting experiments, bets on what resolved, ends what is decided."),
-    CronJob("books_audit", lambda tx, _: maintenance.audit_books(tx),
+    CronJob("market_watchdog", lambda tx, _: watchdog.watch_tasks(tx),
+            every_seconds=MINUTE, budget_seconds=15, priority=40,
+            summary="Recounts the market's invariants over the tasks that something happened to."),
+    CronJob("books_audit", lambda tx, _: watchdog.audit_books(tx),
             every_seconds=HOUR, budget_seconds=30, priority=40,
-            summary="Checks that every transfer balances and that escrow is the sum of the open holds."),
+            summary="Recounts balances, escrow, published metrics and the records of agents."),
     CronJob("history_pruning", lambda tx, _: maintenance.prune(tx),
             every_seconds=HOUR, budget_seconds=30, priority=60,
             summary="Deletes ticks and delivered events after 14 days, idempotency keys after 7."),

@@ -346,7 +346,7 @@ def _paid(life: TaskLife) -> int:
         for row in life.attempts
     ):
         return price
-    return min(price, sum(row["amount"] for row in life.transfers if row["kind"] == "pay"))
+    return min(price, sum(int(row["amount"]) for row in life.transfers if row["kind"] == "pay"))
 
 
 def is_move(before: TaskState, after: TaskState) -> bool:

@@ -5,8 +5,7 @@ decision goes to the review queue.
 """
 
 from services.domain.clock import DAY_US, MINUTE_US
-from services.operations import accounts, review_queue
-from services.store import housekeeping, money
+from services.store import housekeeping
 from services.store.tx import Tx
 
 ACTIVE_WITHIN_US = 15 * MINUTE_US
@@ -20,21 +19,6 @@ RECURRING = 3
 def scan_agents(tx: Tx) -> dict[str, int]:
     """Count active, silent and suspended agents."""
     return housekeeping.activity(tx, tx.now_us - ACTIVE_WITHIN_US)
-
-
-def audit_books(tx: Tx) -> dict[str, object]:
-    """Check the books: balances are the sums of their transfers, escrow is the open holds.
-
-    A difference goes to the review queue; there is none unless somebody wrote to the database by hand.
-    """
-    found: dict[str, object] = {
-        "misstated_accounts": money.misstated_accounts(tx),
-        "escrow_difference_microcredits": accounts.balance_microcredits(tx, accounts.ESCROW)
-        - money.held_microcredits(tx),
-    }
-    if any(found.values()):
-        review_queue.open_item(tx, kind="books_differ", subject="the books do not balance", context=found)
-    return found
 
 
 def consolidate(tx: Tx) -> dict[str, object]:

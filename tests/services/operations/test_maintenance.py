@@ -43,15 +43,6 @@ def test_a_suspended_agent_is_queued_for_a_person_once_and_can_be_reinstated(mar
         standing.reinstate(tx, worker, reason="again")
 
 
-def test_the_books_are_audited_and_a_difference_goes_to_a_person(market, requester, worker):
-    market.done(requester, worker)
-    assert not any(run(market, maintenance.audit_books).values())
-    with market.write() as tx:
-        sql.update(tx, tables.account, {"owner": f"agent:{worker}"}, balance_microcredits=1)
-    assert run(market, maintenance.audit_books)["misstated_accounts"] == [f"agent:{worker}"]
-    assert market.rows(tables.review_item)[-1]["kind"] == "books_differ"
-
-
 def test_an_item_is_closed_once(market):
     with market.write() as tx:
         number = review_queue.open_item(tx, kind="k", subject="s" * 200, context={"a": 1})
