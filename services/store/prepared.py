@@ -22,6 +22,7 @@ __all__ = [
     "Row",
     "Sizes",
     "Statement",
+    "control",
     "count_rows",
     "fetch_all",
     "fetch_first",
@@ -192,6 +193,17 @@ def inserted(connection: Connection, prepared: Prepared, values: Mapping[str, An
     The number is what the statement returns, else the driver's `lastrowid`, else 0.
     """
     return _run(connection, prepared, prepared.bound(values), _inserted_number)
+
+
+def control(connection: Connection, text: str) -> None:
+    """Run a word of transaction control (a savepoint), which has neither values nor an answer."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(text)
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise refusal(connection, cursor, error, text, ()) from error
+    finally:
+        cursor.close()
 
 
 def _all_rows(prepared: Prepared, cursor: DBAPICursor) -> list[Row]:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from services.domain.clock import Clock
 from services.domain.errors import BudgetExceededError, BusyError
+from services.store import prepared
 from services.store.engine import READ_ONLY, open_engine
 
 STOPPED_BY_THE_ENGINE = ("interrupted", "statement timeout")
@@ -45,6 +46,20 @@ class Tx:
     def is_postgresql(self) -> bool:
         """Tell whether rows can be locked one by one."""
         return self.connection.dialect.name == "postgresql"
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Keep what the block wrote, or, when it raises, take back that alone; the transaction goes on."""
+        published = len(self.published)
+        prepared.control(self.connection, "SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            prepared.control(self.connection, "ROLLBACK TO SAVEPOINT part")
+            prepared.control(self.connection, "RELEASE SAVEPOINT part")
+            del self.published[published:]
+            raise
+        prepared.control(self.connection, "RELEASE SAVEPOINT part")
 
     def in_lap(self, lap: int | None) -> "Tx":
         """Return the same transaction acting within another lap."""
@@ -97,13 +112,20 @@ class Store:
         self.engine.dispose()
 
 
+def is_given_up(error: Exception) -> bool:
+    """Tell whether the engine ended a transaction, or a statement of it, for another one's sake."""
+    return isinstance(error, OperationalError) and any(
+        words in str(error.orig) for words in GIVEN_UP_FOR_ANOTHER
+    )
+
+
 @contextmanager
 def _told_when_busy() -> Iterator[None]:
     """Say BusyError, which may be tried again, where the engine gives up a transaction for another's sake."""
     try:
         yield
     except OperationalError as error:
-        if any(words in str(error.orig) for words in GIVEN_UP_FOR_ANOTHER):
+        if is_given_up(error):
             msg = "the database gave this transaction up for another one; nothing was done, try again"
             raise BusyError(msg) from error
         raise
