@@ -86,6 +86,7 @@ class Scenario:
             "vote_tally": 30 * step,
             "experiment_evaluation": 10 * step,
             "agent_autonomy_scan": 360 * step,
+            "market_watchdog": 3600 * step,
             "books_audit": 3600 * step,
             "history_pruning": 3600 * step,
         }
