@@ -40,6 +40,8 @@ from services.store.views.paging import JsonObject, at
 from services.store.views.tasks import are_bids_open
 
 STAKE, HOLD_STAKE = "stake", "hold_stake"
+OUTCOMES_HIGHEST = 20_000
+"""Most outcomes that are folded for whoever asks over the API."""
 CRASH_LIMIT = 12
 """Where the parameter is not registered: its default."""
 MARK: BindParameter[int] = bindparam("mark")
@@ -54,6 +56,12 @@ OUTCOMES = (
     )
     .where(agent_outcome.c.agent_id.in_(AGENTS), agent_outcome.c.id <= MARK)
     .order_by(agent_outcome.c.agent_id, agent_outcome.c.id)
+)
+OUTCOMES_OF_BIDDERS = (
+    select(func.count())
+    .select_from(agent_outcome)
+    .join(bid, bid.c.agent_id == agent_outcome.c.agent_id)
+    .where(bid.c.task_id == bindparam("task_id"))
 )
 VOUCHED = select(agent.c.id).where(agent.c.id.in_(AGENTS), agent.c.is_vouched)
 AWARDS_BEFORE = (
@@ -104,8 +112,9 @@ BALANCES = (
 def replay_task(tx: Tx, task_id: int, *, is_operator: bool = False) -> JsonObject | None:
     """Return every award of a task, recomputed; None when there is no such task.
 
-    Raises ConflictError for a task that was never awarded, and, unless an operator asks, for one whose bids
-    are sealed because it waits for its next award.
+    Raises ConflictError for a task that was never awarded and, unless an operator asks, for one whose bids
+    are sealed because it waits for its next award, or whose bidders have more than `OUTCOMES_HIGHEST`
+    outcomes. The learned entrant rate takes a walk over all outcomes: it is recounted for operators alone.
     """
     found = sql.find(tx, task, id=task_id)
     if found is None:
@@ -117,7 +126,9 @@ def replay_task(tx: Tx, task_id: int, *, is_operator: bool = False) -> JsonObjec
     if not is_operator and not are_bids_open(tx, found):
         msg = f"the bids on task {task_id} are sealed until it is awarded again"
         raise ConflictError(msg, field="task_id", code="bids_sealed")
-    replays = [(row, replay_award(_sources(tx, found, row))) for row in awards]
+    if not is_operator:
+        _check_length(tx, task_id)
+    replays = [(row, replay_award(_sources(tx, found, row, is_whole=is_operator))) for row in awards]
     return {
         "task_id": task_id,
         "is_confirmed": all(replay.is_confirmed for _, replay in replays),
@@ -148,8 +159,18 @@ def _shown(row: Row, replay: AwardReplay) -> JsonObject:
     }
 
 
-def _sources(tx: Tx, found: Row, row: Row) -> ReplaySources:
-    """Gather everything that one award is recomputed from."""
+def _check_length(tx: Tx, task_id: int) -> None:
+    count = int(sql.value(tx, OUTCOMES_OF_BIDDERS, task_id=task_id))
+    if count > OUTCOMES_HIGHEST:
+        msg = (
+            f"the bidders on task {task_id} have {count} outcomes; over {OUTCOMES_HIGHEST} an operator "
+            "replays the award: nacre market replay"
+        )
+        raise ConflictError(msg, field="task_id", code="replay_too_long")
+
+
+def _sources(tx: Tx, found: Row, row: Row, *, is_whole: bool) -> ReplaySources:
+    """Gather everything that one award is recomputed from; `is_whole` with the learned entrant rate."""
     bids = sql.find_all(tx, bid, task_id=found["id"])
     agents = [one["agent_id"] for one in bids]
     mark = outcome_mark(row["inputs"])
@@ -175,7 +196,7 @@ def _sources(tx: Tx, found: Row, row: Row) -> ReplaySources:
             one["kind"] == OutcomeKind.VERIFIED
             for one in sql.listed(tx, ENTRANT_OUTCOMES, mark=mark, entry_jobs=entry_jobs)
         ]
-        if mark is not None and isinstance(entry_jobs, int)
+        if is_whole and mark is not None and isinstance(entry_jobs, int)
         else None,
         balances=_balances(tx, found["id"], row, agents),
     )

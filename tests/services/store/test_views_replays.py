@@ -10,6 +10,7 @@ from services.domain.award_replay import EARLIER_RULE
 from services.domain.errors import ConflictError
 from services.operations import accounts, standing
 from services.store import sql, tables, views
+from services.store.views import replays
 from tests.plugins.platforms import RESERVE, TASK_TYPE
 
 ROUNDS = 8
@@ -126,7 +127,7 @@ def named_after(market, task_id, *acts):
     with contextlib.suppress(UndoneError), market.write() as tx:
         for act in acts:
             assert act(tx)
-        (award,) = views.replay_task(tx, task_id)["awards"]
+        (award,) = views.replay_task(tx, task_id, is_operator=True)["awards"]
         raise UndoneError
     return {one["what"] for one in award["differences"]}
 
@@ -188,3 +189,13 @@ def test_sealed_bids_are_replayed_for_an_operator_alone(market, requester, worke
     assert replayed(market, task_id)["is_confirmed"]
     with market.read() as tx, pytest.raises(ConflictError, match="sealed"):
         views.replay_task(tx, task_id)
+
+
+def test_a_replay_that_would_take_long_is_for_an_operator(market, requester, worker, monkeypatch):
+    task_id = market.done(requester, worker)
+    with market.read() as tx:
+        assert views.replay_task(tx, task_id)["is_confirmed"]
+        monkeypatch.setattr(replays, "OUTCOMES_HIGHEST", 0)
+        with pytest.raises(ConflictError, match="1 outcomes; over 0 an operator replays"):
+            views.replay_task(tx, task_id)
+        assert views.replay_task(tx, task_id, is_operator=True)["is_confirmed"]
