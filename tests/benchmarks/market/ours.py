@@ -1,4 +1,4 @@
-"""Our market in process: whole lives of tasks through the verbs, one by one and set-wise, on either engine.
+"""Our market in process: whole lives of tasks through the verbs, one by one, grouped and set-wise, on either engine.
 
 A life is: posted, three bids, awarded, leased, handed in, verified and settled, with every event delivered to
 every subscriber. Time is virtual (bid windows of five minutes close at once), everything else is the platform
@@ -22,6 +22,8 @@ from services.domain.states import Scope, TaskKind, TaskState
 from services.meta_task_market import SubmittedOutcome, TaskTerms
 from services.operations import agent_registry, watchdog
 from services.store import migrate, sql, tables
+from services.store.group_commit import GroupWriter, Verb
+from services.store.tx import Tx
 from tests.benchmarks.market.measure import Sample, in_threads, until, watching
 from tests.plugins.platforms import WINDOW_SECONDS, platform_over
 
@@ -29,6 +31,7 @@ REQUESTERS = 10
 WORKERS = 40
 BIDS = 3
 SET = 500
+CALLERS = 32
 THREADS = 8
 PER_THREAD = 20
 RESERVE = 1_000
@@ -187,16 +190,31 @@ class OurMarket:
         claims = [meta_task_market.Claim(row["awarded_agent_id"], row["id"]) for row in won]
         with store.write(actor="bench") as tx:
             leases = _all_good(meta_task_market.take_leases(tx, claims))
-        results = [
-            meta_task_market.NewResult(
-                claim.agent_id, claim.task_id, lease.fencing_token, SubmittedOutcome.COMPLETED, None, GOOD
-            )
-            for claim, lease in zip(claims, leases, strict=True)
-        ]
+        results = [_result(claim, lease) for claim, lease in zip(claims, leases, strict=True)]
         with store.write(actor="bench") as tx:
             _all_good(meta_task_market.submit_results(tx, results))
         self.deliver()
         return len(won)
+
+    def lives_grouped(self, callers: int = CALLERS) -> int:
+        """Bring tasks of so many callers at once through their lives: each asks the group writer and waits."""
+        store = self.platform.store
+        with GroupWriter(store) as writer:
+            posted = _answers(writer, _posting, [self._terms() for _ in range(callers)])
+            for nth in range(BIDS):
+                bids = [
+                    meta_task_market.NewBid(self._bidder(task_id, nth), task_id, RESERVE // 2 + nth, 60)
+                    for task_id in posted
+                ]
+                _answers(writer, _bidding, bids)
+            self.close_windows()
+            while self.award():
+                pass
+            claims = [meta_task_market.Claim(self.winner(task_id), task_id) for task_id in posted]
+            leases = _answers(writer, _leasing, claims)
+            _answers(writer, _submitting, [_result(*pair) for pair in zip(claims, leases, strict=True)])
+        self.deliver()
+        return len(posted)
 
     def _bidder(self, task_id: int, nth: int) -> int:
         return self.workers[(task_id * BIDS + nth) % WORKERS]
@@ -234,6 +252,35 @@ def _all_good(answers: Sequence[object]) -> list:
         if isinstance(answer, Exception):
             raise answer
     return list(answers)
+
+
+def _result(claim: meta_task_market.Claim, lease: meta_task_market.Lease) -> meta_task_market.NewResult:
+    """Return the good result of one claim."""
+    return meta_task_market.NewResult(
+        claim.agent_id, claim.task_id, lease.fencing_token, SubmittedOutcome.COMPLETED, None, GOOD
+    )
+
+
+def _answers(writer: GroupWriter, verb: Verb, items: Sequence[object]) -> list:
+    """Let every item be asked by a caller of its own at the same time; return the answers of all."""
+    waiting = [writer.submit_merged(verb, "bench", item) for item in items]
+    return [future.result() for future in waiting]
+
+
+def _posting(tx: Tx, asked: Sequence[tuple[str, TaskTerms]]) -> Sequence[object]:
+    return meta_task_market.post_tasks(tx, [item for _, item in asked])
+
+
+def _bidding(tx: Tx, asked: Sequence[tuple[str, meta_task_market.NewBid]]) -> Sequence[object]:
+    return meta_task_market.place_bids(tx, [item for _, item in asked])
+
+
+def _leasing(tx: Tx, asked: Sequence[tuple[str, meta_task_market.Claim]]) -> Sequence[object]:
+    return meta_task_market.take_leases(tx, [item for _, item in asked])
+
+
+def _submitting(tx: Tx, asked: Sequence[tuple[str, meta_task_market.NewResult]]) -> Sequence[object]:
+    return meta_task_market.submit_results(tx, [item for _, item in asked])
 
 
 @contextmanager
