@@ -13,7 +13,7 @@ from typing import NamedTuple
 from fastapi import APIRouter, Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from app.web import evidence_pages, loop_pages, market_pages, record_pages, vote_pages
+from app.web import agent_pages, evidence_pages, loop_pages, market_pages, record_pages, vote_pages
 from app.web.formats import FILTERS, shown
 from app.web.visits import ReadModels, Row, Shown, Visit
 from services.domain.clock import to_rfc3339
@@ -49,7 +49,8 @@ PAGES: tuple[Page, ...] = (
     Page("/laps/{id:int}", "Laps", loop_pages.lap),
     Page("/market", "Market", market_pages.market),
     Page("/tasks/{id:int}", "Market", market_pages.task),
-    Page("/agents", "Agents", market_pages.agents),
+    Page("/agents", "Agents", agent_pages.agents),
+    Page("/agents/{id:int}", "Agents", agent_pages.agent),
     Page("/anomalies", "Anomalies", loop_pages.anomalies),
     Page("/proposals", "Proposals", vote_pages.proposals),
     Page("/proposals/{id:int}", "Proposals", vote_pages.proposal),

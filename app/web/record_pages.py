@@ -10,6 +10,7 @@ from services.domain.ledger_schema import EntryType
 
 ENTRY_TYPES = tuple(EntryType)
 CRON_ROWS = 20
+FAILED_ROWS = 100
 
 
 # --- what the templates show -------------------------------------------------------------------------------
@@ -61,12 +62,13 @@ def entry(visit: Visit) -> Shown | None:
 
 
 def operations(visit: Visit) -> Shown:
-    """Cron runs, deliveries that failed for good, what waits for a person."""
+    """What failed and waits for somebody, cron runs, deliveries that failed for good, reviews."""
     ticks = [tick_row(tick) for tick in rows(visit.views.cron_history(visit.tx, limit=CRON_ROWS))]
     jobs = [tick_row(tick) for tick in rows(visit.views.latest_ticks(visit.tx))]
     return Shown(
         "operations.html",
         {
+            "failed": rows(visit.views.list_failed_work(visit.tx, limit=FAILED_ROWS)),
             "jobs": jobs,
             "ticks": ticks,
             "dead": rows(visit.views.list_dead_letters(visit.tx)),

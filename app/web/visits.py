@@ -31,7 +31,7 @@ REFERENCES = {
     "ledger_entry": "/ledger/{}",
     "parameter": "/parameters/{}",
     "lap": "/laps/{}",
-    "agent": "/agents#agent-{}",
+    "agent": "/agents/{}",
 }
 """Where a `{kind, id}` reference of a read model is shown."""
 
@@ -45,6 +45,20 @@ class ReadModels(Protocol):
     def get_task(self) -> Callable[..., Row | None]: ...  # noqa: D102
     @property
     def list_agents(self) -> Callable[..., Listing]: ...  # noqa: D102
+    @property
+    def get_agent(self) -> Callable[..., Row | None]: ...  # noqa: D102
+    @property
+    def get_standing(self) -> Callable[..., Row | None]: ...  # noqa: D102
+    @property
+    def list_bids(self) -> Callable[..., Listing]: ...  # noqa: D102
+    @property
+    def leaderboard(self) -> Callable[..., Listing]: ...  # noqa: D102
+    @property
+    def market_now(self) -> Callable[..., Row]: ...  # noqa: D102
+    @property
+    def replay_task(self) -> Callable[..., Row | None]: ...  # noqa: D102
+    @property
+    def list_failed_work(self) -> Callable[..., Listing]: ...  # noqa: D102
     @property
     def list_proposals(self) -> Callable[..., Listing]: ...  # noqa: D102
     @property

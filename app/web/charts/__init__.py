@@ -7,21 +7,26 @@ a script. Each has a title and a description in words. Stands at the edge, and n
 from app.web.charts.evidence import Arm, arms_bar, tally_bar
 from app.web.charts.history import RatePoint, rate_history, sparkline
 from app.web.charts.loop import Stage, loop_ring, loop_strip
+from app.web.charts.market import Ended, endings_bars, evidence_meter, rate_interval
 from app.web.charts.poster import Poster, poster
 from app.web.charts.wealth import PathPoint, WealthLeg, wealth_legs, wealth_path
 
 __all__ = [
     "Arm",
+    "Ended",
     "PathPoint",
     "Poster",
     "RatePoint",
     "Stage",
     "WealthLeg",
     "arms_bar",
+    "endings_bars",
+    "evidence_meter",
     "loop_ring",
     "loop_strip",
     "poster",
     "rate_history",
+    "rate_interval",
     "sparkline",
     "tally_bar",
     "wealth_legs",

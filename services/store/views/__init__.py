@@ -11,6 +11,7 @@ from services.store.views.experiments import get_experiment, list_experiments
 from services.store.views.failed_work import list_failed_work
 from services.store.views.laps import get_lap, list_laps
 from services.store.views.ledger import get_entry, list_entries
+from services.store.views.market_now import market_now
 from services.store.views.observations import get_episode, list_episodes, list_snapshots
 from services.store.views.operations import (
     cron_history,
@@ -61,6 +62,7 @@ __all__ = [
     "list_review_items",
     "list_snapshots",
     "list_tasks",
+    "market_now",
     "pulse",
     "replay_task",
     "sandbox_state",

@@ -3,8 +3,9 @@
 import math
 import random
 
+from tests.app.web.sample_agents import SampleAgents
 from tests.app.web.sample_experiments import sample_experiment, sample_sandbox
-from tests.app.web.sample_tasks import NAMES, SampleTasks, at
+from tests.app.web.sample_tasks import NAMES, at
 
 
 def wealth(count=200, seed=7):
@@ -21,7 +22,7 @@ def wealth(count=200, seed=7):
     return path
 
 
-class SampleEvidence(SampleTasks):
+class SampleEvidence(SampleAgents):
     """The read models of votes and evidence."""
 
     path = wealth()

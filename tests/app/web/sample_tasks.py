@@ -67,6 +67,8 @@ class SampleTasks:
             "duration_seconds": 0.914 if ended else None,
             "paid_microcredits": 912_500 if state == "settled" else None,
             "is_holdout": False,
+            "workflow": None,
+            "retry_of_id": 12 if number == 17 else None,
             "parameters": None
             if state == "bidding"
             else {
@@ -104,8 +106,9 @@ class SampleTasks:
         task = self.task(task_id)
         if task["state"] == "bidding":
             told = ("bids", "awards", "attempts", "exposures", "transfers", "late_results")
-            return {**task, **{key: [] for key in told}}
-        return {**task, **self.award_of(task_id), **self.work_on(task), **self.money_of(task_id)}
+            return {**task, "retried_as_id": None, **{key: [] for key in told}}
+        retried = {"retried_as_id": 17 if task_id == 12 else None}
+        return {**task, **retried, **self.award_of(task_id), **self.work_on(task), **self.money_of(task_id)}
 
     def award_of(self, task_id):
         return {
@@ -122,14 +125,17 @@ class SampleTasks:
                 {
                     "attempt_number": 1,
                     "agent_id": 2,
-                    "rule": "cooled_thompson",
+                    "rule": "cooled-draw-second-score",
                     "seed": "9f" * 16,
                     "price_microcredits": 912_500,
                     "stake_microcredits": 62_500,
+                    "is_unproven": False,
                     "awarded_at": at(task_id + 0.5),
                     "inputs": {
-                        "bids": [{"agent_id": 2, "score": 0.31}],
-                        "cooling": "4",
+                        "rule": 0,
+                        "bids": [self.judged(n) for n in range(1, 5)],
+                        "excluded": [{"agent_id": 5, "reason": "stake_short"}],
+                        "cooling": 4.0,
                         "value_microcredits": 1_250_000,
                     },
                 }
@@ -137,6 +143,22 @@ class SampleTasks:
             "exposures": [
                 {"experiment_id": 5, "arm": 1, "value": "1.8", "share": 0.5, "ordinal": 17, "outcome": 1.0}
             ],
+        }
+
+    def judged(self, number):
+        theta = 0.42 + 0.11 * number if number != 2 else 0.91
+        ask = 800_000 + 31_250 * number
+        return {
+            "agent_id": number,
+            "bid_id": 70 + number,
+            "ask_microcredits": ask,
+            "type_successes": 9.4 - number,
+            "type_failures": 0.5 + number,
+            "all_successes": 20.1 - number,
+            "all_failures": 2.5 + number,
+            "jobs": 30 - number,
+            "theta": theta,
+            "score": theta * (1_250_000 - ask + 62_500) - 62_500,
         }
 
     def work_on(self, task):
@@ -156,7 +178,9 @@ class SampleTasks:
                     "agent_id": 2,
                     "state": "verified" if task["state"] == "settled" else "failed",
                     "leased_at": at(task_id + 0.9),
+                    "allowed_until": at(task_id + 2.7),
                     "expires_at": at(task_id + 2.7),
+                    "heartbeat_at": at(task_id + 1.4),
                     "submitted_at": at(task_id + 1.8),
                     "ended_at": at(task_id + 2.2),
                     "handoff": handoff,
@@ -212,6 +236,9 @@ class SampleTasks:
                 "vouched": n < 7,
                 "settled_jobs": 40 - 3 * n,
                 "verified_jobs": 36 - 4 * n,
+                "open_bids": 3 * n,
+                "forecasts": 30 if n < 4 else 0,
+                "brier": 0.06 + 0.03 * n if n < 4 else None,
                 "balance_microcredits": 31_204_500 - 4_250_000 * n,
                 "records": [
                     {

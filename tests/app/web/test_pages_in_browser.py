@@ -18,7 +18,10 @@ PATHS = (
     "/laps/3",
     "/market",
     "/tasks/11",
+    "/tasks/12?replay=1",
     "/agents",
+    "/agents/4",
+    "/agents/8",
     "/anomalies",
     "/proposals",
     "/proposals/4",
@@ -73,7 +76,7 @@ def asked_for(page, url):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_page_needs_no_script_and_fits_a_narrow_screen(page, address, path):
-    seen = asked_for(page, f"{address}{path}?still=1")
+    seen = asked_for(page, f"{address}{path}{'&' if '?' in path else '?'}still=1")
     assert page.complaints == []
     assert all(url.startswith(f"{address}/") for url in seen)
     width = page.locator("html").evaluate("root => root.scrollWidth")
