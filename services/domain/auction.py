@@ -219,18 +219,17 @@ def _behind_the_guard(
 def _thetas(
     bids: Sequence[SealedBid], shapes: Sequence[tuple[float, float]], terms: AwardTerms
 ) -> list[float]:
-    """Return each bid's θ on the grid of `THETA_STEP`."""
+    """Return each bid's θ: the mean of its posterior, or a quantile on the grid of `THETA_STEP`."""
     if terms.rule in (AwardRule.GREEDY, AwardRule.LOWEST_PRICE, AwardRule.FIRST_COME):
-        raw = [a / (a + b) for a, b in shapes]
-    else:
-        is_guarded = terms.rule is AwardRule.GUARDED
-        factor = 1.0 if is_guarded else terms.cooling
-        points = [terms.quantile if is_guarded else uniform_of(terms.seed, bid.agent_id) for bid in bids]
-        raw = betaincinv(
-            [max(a * factor, SMALLEST_SHAPE) for a, _ in shapes],
-            [max(b * factor, SMALLEST_SHAPE) for _, b in shapes],
-            points,
-        ).tolist()
+        return [max(a / (a + b), THETA_STEP) for a, b in shapes]
+    is_guarded = terms.rule is AwardRule.GUARDED
+    factor = 1.0 if is_guarded else terms.cooling
+    points = [terms.quantile if is_guarded else uniform_of(terms.seed, bid.agent_id) for bid in bids]
+    raw = betaincinv(
+        [max(a * factor, SMALLEST_SHAPE) for a, _ in shapes],
+        [max(b * factor, SMALLEST_SHAPE) for _, b in shapes],
+        points,
+    ).tolist()
     return [max(round(theta / THETA_STEP), 1) * THETA_STEP for theta in raw]
 
 

@@ -123,3 +123,9 @@ def test_an_agent_at_the_line_itself_is_rarely_removed():
 def test_three_failures_running_remove_nobody():
     assert log_e(8, 3) < SUSPENSION_LOG_E
     assert log_e(0, 3) < SUSPENSION_LOG_E
+
+
+def test_ending_agents_after_three_failures_running_would_end_most_of_the_good():
+    outcomes = np.random.default_rng(1).random((4_000, 300)) < 0.8
+    three = ~(outcomes[:, :-2] | outcomes[:, 1:-1] | outcomes[:, 2:])
+    assert three.any(axis=1).mean() == pytest.approx(0.86, abs=0.02)
