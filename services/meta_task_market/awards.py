@@ -191,6 +191,7 @@ class _Awarding:
             "quantile": terms.quantile,
             "entrant_rate": terms.entrant_rate,
             "entry_jobs": terms.entry_jobs,
+            "entry_percent": self.rules.number("entry_percent"),
             "is_entry_full": terms.is_entry_full,
             "outcome_mark": self._mark,
             "counterparty_jobs": self.rules.number("counterparty_jobs"),

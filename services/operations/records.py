@@ -80,7 +80,7 @@ def record_outcomes(
     if not outcomes:
         return {}
     agents = market.locked_agents(tx, {item.agent_id for item in outcomes})
-    capped = _capped_requesters(tx, outcomes, agents)
+    capped = _capped_requesters(tx, outcomes)
     folding = _load(tx, outcomes, agents, capped)
     before = dict(folding.counts)
     entrants: list[bool] = []
@@ -98,21 +98,15 @@ def record_outcomes(
     return folding.counts
 
 
-def _capped_requesters(tx: Tx, outcomes: Sequence[NewOutcome], agents: dict[int, Row]) -> list[int | None]:
-    """Return for each outcome the requester whose evidence is capped; None for the platform and the trusted.
+def _capped_requesters(tx: Tx, outcomes: Sequence[NewOutcome]) -> list[int | None]:
+    """Return for each outcome the requester whose evidence is capped; None for the platform and the vouched.
 
-    Trusted is whom an operator vouched for, unless it has the same owner as the agent that it paid.
+    Anybody can ask for work and pay for it: what one requester that nobody vouched for says by paying counts
+    for little.
     """
     asked = {item.requester_id for item in outcomes if item.requester_id is not None}
-    requesters = market.identities(tx, asked) if asked else {}
-    capped: list[int | None] = []
-    for item in outcomes:
-        requester = requesters.get(item.requester_id or 0)
-        is_trusted = requester is None or (
-            requester["is_vouched"] and requester["owner"] != agents[item.agent_id]["owner"]
-        )
-        capped.append(None if is_trusted else item.requester_id)
-    return capped
+    vouched = {number for number, row in market.identities(tx, asked).items() if row["is_vouched"]}
+    return [None if item.requester_id in vouched else item.requester_id for item in outcomes]
 
 
 def _load(

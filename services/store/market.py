@@ -93,7 +93,7 @@ LOCKED_AGENTS = (
     .order_by(agent.c.id)
     .with_for_update(of=agent, key_share=True)
 )
-AGENTS = select(agent.c.id, agent.c.owner, agent.c.is_vouched).where(
+IDENTITIES = select(agent.c.id, agent.c.owner, agent.c.is_vouched).where(
     agent.c.id.in_(bindparam("agent_ids", expanding=True))
 )
 DUE_WINDOWS = (
@@ -278,7 +278,9 @@ def locked_agents(tx: Tx, agent_ids: Collection[int]) -> dict[int, Row]:
 
 def identities(tx: Tx, agent_ids: Collection[int]) -> dict[int, Row]:
     """Return owner and is_vouched of these agents, by id."""
-    return {row["id"]: row for row in sql.listed(tx, AGENTS, agent_ids=list(agent_ids))}
+    if not agent_ids:
+        return {}
+    return {row["id"]: row for row in sql.listed(tx, IDENTITIES, agent_ids=list(agent_ids))}
 
 
 def bids_with_records(tx: Tx, task_ids: Collection[int]) -> list[Row]:

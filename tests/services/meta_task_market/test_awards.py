@@ -3,7 +3,7 @@
 import pytest
 
 from services import meta_task_market
-from services.domain.auction import SealedBid, decide_award
+from services.domain.auction import AwardRule, AwardTerms, SealedBid, decide_award
 from services.domain.events import EventType
 from services.domain.states import EndReason, Standing, TaskState
 from services.store import sql, tables
@@ -19,13 +19,18 @@ def recompute(award):
         SealedBid(**{name: value for name, value in bid.items() if name not in ("theta", "score")})
         for bid in award["inputs"]["bids"]
     ]
-    return decide_award(
-        bids,
+    inputs = award["inputs"]
+    terms = AwardTerms(
+        rule=AwardRule(inputs["rule"]),
         value_microcredits=RESERVE,
         stake_microcredits=award["stake_microcredits"],
         seed=award["seed"],
-        cooling=award["inputs"]["cooling"],
+        **{
+            name: inputs[name]
+            for name in ("cooling", "quantile", "entrant_rate", "entry_jobs", "is_entry_full")
+        },
     )
+    return decide_award(bids, terms)
 
 
 def test_the_best_bid_wins_and_puts_up_its_stake(market, requester):
@@ -46,7 +51,7 @@ def test_the_best_bid_wins_and_puts_up_its_stake(market, requester):
     again = recompute(award)
     assert (again.agent_id, again.price_microcredits) == (award["agent_id"], award["price_microcredits"])
     drawn = {bid["agent_id"]: (bid["theta"], bid["score"]) for bid in award["inputs"]["bids"]}
-    assert drawn == {agent_id: (theta, score) for agent_id, theta, score in again.thetas}
+    assert drawn == {agent_id: (theta, score) for agent_id, theta, score in again.draws}
     assert set(drawn) == set(bidders)
 
 

@@ -5,7 +5,6 @@ import pytest
 from services import meta_task_market
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError
 from services.domain.states import Standing
-from services.meta_task_market import MarketRules, bidding
 from services.store import sql, tables
 from tests.plugins.platforms import RESERVE, WINDOW_SECONDS
 
@@ -89,8 +88,9 @@ def test_an_agent_bids_once(market, requester, worker):
     assert market.row(tables.bid, task_id=task_id)["ask_microcredits"] == 500_000
 
 
-def test_an_agent_cannot_crowd_out_the_others(market, requester, worker, monkeypatch):
-    monkeypatch.setattr(bidding, "RULES", MarketRules(open_bids_per_agent=2))
+def test_an_agent_cannot_crowd_out_the_others(market, requester, worker):
+    with market.write() as tx:
+        sql.update(tx, tables.parameter, {"name": "market.open_bids_per_agent"}, value="2")
     for _ in range(2):
         market.bid(worker, market.post(requester))
     with pytest.raises(ConflictError) as refusal:

@@ -5,7 +5,7 @@ import pytest
 from services import meta_task_market
 from services.domain.errors import ConflictError, ForbiddenError, StaleTokenError
 from services.domain.states import AttemptState, EndReason, EscrowState, TaskState
-from services.store import tables
+from services.store import sql, tables
 from tests.plugins.platforms import RESERVE
 
 GRANT = 100_000_000_000
@@ -84,6 +84,47 @@ def test_a_heartbeat_does_not_buy_time(market, requester, worker, second):
         assert refusal.value.code == "lease_lost"
 
 
+def with_setting(market, name, value):
+    with market.write() as tx:
+        assert sql.update(tx, tables.parameter, {"name": name}, value=value)
+
+
+def test_a_lease_runs_from_heartbeat_to_heartbeat(market, requester, worker, second):
+    with_setting(market, "market.heartbeat_seconds", "10")
+    task_id, first = won(market, requester, worker, second)
+    lease = market.lease(first, task_id)
+    now_us = market.platform.store.clock.now_us()
+    assert lease.expires_at_us == now_us + 10_000_000 < lease.allowed_until_us
+    market.pass_seconds(9)
+    assert heartbeat(market, first, task_id, lease.fencing_token) == now_us + 19_000_000
+    market.pass_seconds(10)
+    assert market.expire()["lapsed"] == 0, "within its grace"
+    market.pass_seconds(1)
+    assert market.expire() == {"lapsed": 1, "unclaimed": 0, "late": 0}
+    task = market.task(task_id)
+    assert task["awarded_agent_id"] == (second if first == worker else worker)
+    assert market.balance(first) == GRANT - STAKE
+    with pytest.raises(ConflictError):
+        heartbeat(market, first, task_id, lease.fencing_token)
+    with pytest.raises(StaleTokenError):
+        market.submit(first, task_id, lease.fencing_token)
+
+
+def test_a_heartbeat_never_goes_beyond_the_time_allowed(market, requester, worker):
+    with_setting(market, "market.heartbeat_seconds", "10")
+    task_id = market.awarded(requester, worker)
+    lease = market.lease(worker, task_id)
+    market.pass_seconds(lease.timeout_seconds - 4)
+    assert heartbeat(market, worker, task_id, lease.fencing_token) == lease.allowed_until_us
+
+
+def test_work_may_not_outlast_the_deadline_and_its_grace(market, requester, worker):
+    with_setting(market, "monte_carlo.timeout_seconds", "600")
+    task_id = market.awarded(requester, worker, deadline_us=301 * 1_000_000)
+    lease = market.lease(worker, task_id)
+    assert lease.allowed_until_us == market.task(task_id)["deadline_at_us"] + 60_000_000
+
+
 def test_the_time_allowed_is_enforced_with_its_grace(market, requester, worker):
     task_id = market.awarded(requester, worker)
     lease = market.lease(worker, task_id)
@@ -111,7 +152,6 @@ def test_a_silent_lease_goes_to_the_next_best_bid(market, requester, worker, sec
     assert (attempt["state"], attempt["reason"]) == (AttemptState.LAPSED, EndReason.LEASE_LAPSED)
     assert market.balance(first) == GRANT - STAKE
     assert market.row(tables.agent, id=first)["settled_jobs"] == 1
-    assert market.award() == {"awarded": 1, "without_bids": 0}
     task = market.task(task_id)
     assert (task["awarded_agent_id"], task["attempt_count"]) == (other, 2)
     assert task["effective_values"] == values
@@ -125,9 +165,8 @@ def test_an_award_nobody_claims_goes_on_likewise(market, requester, worker, seco
     market.pass_seconds(MICROSECOND)
     assert market.expire() == {"lapsed": 0, "unclaimed": 1, "late": 0}
     assert market.balance(first) == GRANT - STAKE
-    with pytest.raises(ConflictError):
+    with pytest.raises(ForbiddenError):
         market.lease(first, task_id)
-    market.award()
     assert market.task(task_id)["awarded_agent_id"] not in (first, None)
 
 
@@ -148,8 +187,13 @@ def test_the_same_agent_is_not_asked_twice(market, requester, worker):
     task_id = market.awarded(requester, worker)
     market.pass_seconds(START_SECONDS)
     market.expire()
-    assert market.award() == {"awarded": 0, "without_bids": 1}
-    assert market.task(task_id)["state"] == TaskState.BIDDING
+    task = market.task(task_id)
+    assert (task["state"], task["awarded_agent_id"]) == (TaskState.BIDDING, None)
+    assert task["bids_close_at_us"] > market.platform.store.clock.now_us(), "others may bid now"
+    other = market.agent()
+    market.bid(other, task_id)
+    market.close_windows()
+    assert market.task(task_id)["awarded_agent_id"] == other
 
 
 @pytest.mark.parametrize("is_awarded", [True, False])

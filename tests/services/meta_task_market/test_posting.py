@@ -5,8 +5,9 @@ import pytest
 from services.domain.errors import ConflictError, ForbiddenError, InsufficientFundsError, InvalidValueError
 from services.domain.errors import NotFoundError as Missing
 from services.domain.states import AttemptState, EndReason, EscrowState, TaskKind, TaskState
+from services.meta_task_market import TaskTerms, post_tasks
 from services.store import tables
-from tests.plugins.platforms import RESERVE, WINDOW_SECONDS
+from tests.plugins.platforms import RESERVE, TASK_TYPE, WINDOW_SECONDS
 
 GRANT = 100_000_000_000
 
@@ -18,7 +19,7 @@ def test_posting_holds_the_reserve(market, requester):
     assert task["bids_close_at_us"] - task["posted_at_us"] == WINDOW_SECONDS * 1_000_000
     assert market.balance(requester) == GRANT - RESERVE
     hold = market.row(tables.escrow, task_id=task_id)
-    assert (hold["purpose"], hold["state"], hold["amount_microcredits"]) == (
+    assert (hold["purpose"], hold["state"], hold["amount"]) == (
         "reserve",
         EscrowState.HELD,
         RESERVE,
@@ -82,8 +83,31 @@ def test_a_task_is_taken_back_at_work_and_nobody_loses_money(market, requester, 
 
 def test_an_award_is_taken_back_with_its_stake(market, requester, worker):
     task_id = market.awarded(requester, worker)
-    market.cancel(task_id, requester)
+    market.cancel(task_id, None)
     assert (market.balance(requester), market.balance(worker)) == (GRANT, GRANT)
+
+
+@pytest.mark.parametrize("stage", ["awarded", "leased", "submitted"])
+def test_a_requester_pays_for_what_it_stops(market, requester, worker, stage):
+    task_id = market.awarded(requester, worker)
+    if stage != "awarded":
+        token = market.lease(worker, task_id).fencing_token
+    if stage == "submitted":
+        market.submit(worker, task_id, token)
+    market.cancel(task_id, requester)
+    price = market.row(tables.award, task_id=task_id)["price_microcredits"]
+    fee = price if stage == "submitted" else price * 10 // 100
+    assert (market.balance(requester), market.balance(worker)) == (GRANT - fee, GRANT + fee)
+    task = market.task(task_id)
+    assert (task["state"], task["end_reason"], task["paid_microcredits"]) == (
+        TaskState.CANCELLED,
+        EndReason.CANCELLED,
+        0,
+    )
+    assert market.row(tables.agent, id=worker)["settled_jobs"] == 0
+    market.deliver()
+    assert market.task(task_id)["state"] == TaskState.CANCELLED
+    assert market.balance("escrow") == 0
 
 
 def test_nobody_takes_back_what_another_posted(market, requester, worker):
@@ -94,11 +118,21 @@ def test_nobody_takes_back_what_another_posted(market, requester, worker):
         market.cancel(999, requester)
 
 
-def test_once_a_result_is_in_it_is_too_late(market, requester, worker):
-    task_id = market.awarded(requester, worker)
-    market.submit(worker, task_id, market.lease(worker, task_id).fencing_token)
-    with pytest.raises(ConflictError, match="is submitted; only"):
-        market.cancel(task_id, requester)
-    market.deliver()
-    with pytest.raises(ConflictError, match="is settled; only"):
-        market.cancel(task_id, requester)
+@pytest.mark.parametrize("agent", ["requester", "operator"])
+def test_what_has_ended_is_not_cancelled(market, requester, worker, agent):
+    task_id = market.done(requester, worker)
+    with pytest.raises(ConflictError, match="is settled; what has ended"):
+        market.cancel(task_id, requester if agent == "requester" else None)
+
+
+def test_a_batch_is_posted_as_far_as_the_money_goes(market):
+    poor = market.agent(is_vouched=False)
+    terms = [
+        TaskTerms(TaskKind.USER, TASK_TYPE, {}, {}, poor, price, 3600 * 1_000_000)
+        for price in (60_000_000, 60_000_000, 0, 40_000_000)
+    ]
+    with market.write() as tx:
+        answers = post_tasks(tx, terms)
+    assert [type(answer) for answer in answers] == [int, InsufficientFundsError, InvalidValueError, int]
+    assert [row["id"] for row in market.rows(tables.task)] == [answers[0], answers[3]]
+    assert (market.balance(poor), market.balance("escrow")) == (0, 100_000_000)

@@ -5,8 +5,16 @@ import pytest
 from services import event_bus, loop, meta_task_market
 from services.domain.events import EventType
 from services.domain.ledger_schema import EntryType
-from services.domain.reputation import Record, fold_log_e, next_standing
-from services.domain.states import AttemptState, EndReason, EscrowState, Standing, TaskKind, TaskState
+from services.domain.reputation import Outcome, StandingRules, refold
+from services.domain.states import (
+    AttemptState,
+    EndReason,
+    EscrowState,
+    OutcomeKind,
+    Standing,
+    TaskKind,
+    TaskState,
+)
 from services.loop import LoopContext
 from services.store import sql, tables
 from tests.plugins.platforms import RESERVE
@@ -126,7 +134,9 @@ def test_a_verifier_that_breaks_is_asked_again(market, requester, worker):
 def test_a_result_that_comes_to_be_verified_after_the_deadline_changes_nothing(market, requester, worker):
     task_id = market.awarded(requester, worker, deadline_us=310 * 1_000_000)
     market.submit(worker, task_id, market.lease(worker, task_id).fencing_token)
-    market.pass_seconds(10)
+    market.pass_seconds(10 + 59)
+    assert market.expire()["late"] == 0, "what was handed in has its grace to be verified"
+    market.pass_seconds(1)
     assert market.expire()["late"] == 1
     market.deliver()
     task = market.task(task_id)
@@ -137,16 +147,16 @@ def test_a_result_that_comes_to_be_verified_after_the_deadline_changes_nothing(m
 def test_standing_and_record_are_the_fold_of_the_outcomes(market, requester):
     worker = market.agent(is_vouched=False)
     outcomes = [True, False, True, True, True]
-    record, log_e, standing, verified = Record(), 0.0, Standing.SHADOW, 0
     for is_good in outcomes:
         market.done(requester, worker, is_good=is_good)
-        record = record.with_outcome(is_verified=is_good)
-        log_e = fold_log_e(log_e, is_verified=is_good)
-        verified += is_good
-        standing = next_standing(standing, verified_jobs=verified, log_e=log_e)
+    kinds = [OutcomeKind.VERIFIED if is_good else OutcomeKind.FAILED for is_good in outcomes]
+    state = refold([Outcome(kind, "monte_carlo") for kind in kinds], StandingRules(12, 2.0), is_vouched=False)
+    record = state.records["monte_carlo"]
+    assert [row["kind"] for row in market.rows(tables.agent_outcome, agent_id=worker)] == kinds
     agent = market.row(tables.agent, id=worker)
-    assert (agent["standing"], agent["verified_jobs"], agent["settled_jobs"]) == (standing, 4, 5)
-    assert agent["standing_log_e"] == pytest.approx(log_e)
+    assert (agent["standing"], agent["verified_jobs"], agent["settled_jobs"]) == (state.standing, 4, 5)
+    assert (agent["trial_successes"], agent["trial_failures"]) == (4, 1)
+    assert agent["success_weight"] == pytest.approx(state.success_weight)
     row = market.row(tables.agent_record, agent_id=worker, task_type="monte_carlo")
     assert (row["success_weight"], row["failure_weight"]) == pytest.approx(
         (record.success_weight, record.failure_weight)
