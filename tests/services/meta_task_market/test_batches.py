@@ -1,4 +1,4 @@
-"""Batches: each item is answered for itself, what is refused spoils nothing, and one batch is what many calls are."""
+"""Batches: each item is answered for itself, what is refused spoils nothing."""
 
 from services import meta_task_market
 from services.domain.errors import (

@@ -64,16 +64,22 @@ def test_one_result_of_many_is_taken(market, requester, worker):
     market_invariants.check(market.platform.store)
 
 
-def test_cancelling_and_handing_in_at_the_same_time_has_one_winner(market, requester, worker):
+def test_cancelling_and_handing_in_at_the_same_time_are_one_after_the_other(market, requester, worker):
+    """Whoever is first decides what taking back costs: its fee before the result, the whole price after."""
     for _ in range(5):
+        before = market.balance(worker)
         task_id = market.awarded(requester, worker)
         token = market.lease(worker, task_id).fencing_token
         outcomes = everybody_at_once(
             lambda task=task_id: refused(market.cancel, task, requester),
             lambda task=task_id, number=token: refused(market.submit, worker, task, number),
         )
-        assert sorted(outcomes) == [False, True]
+        assert not outcomes[0], "a task is taken back at any stage"
         market.deliver()
+        price = market.row(tables.award, task_id=task_id)["price_microcredits"]
+        is_handed_in = not outcomes[1]
+        assert market.balance(worker) - before == (price if is_handed_in else price * 10 // 100)
+        assert market.task(task_id)["state"] == TaskState.CANCELLED
     market_invariants.check(market.platform.store)
 
 

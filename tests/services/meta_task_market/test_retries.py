@@ -1,4 +1,4 @@
-"""Retries by a type's own policy: how often, after what, and after how long a task goes to its next-best bid."""
+"""Retries by a type's own policy: how often, after what, and how long before the next-best bid's turn."""
 
 import pytest
 
