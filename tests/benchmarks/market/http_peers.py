@@ -12,7 +12,7 @@ from contextlib import closing
 from itertools import cycle
 from pathlib import Path
 
-from tests.benchmarks.market.lifecycles import Lifecycles, Settled
+from tests.benchmarks.market.lifecycles import Lifecycles
 from tests.benchmarks.market.load import OK, Request, request_bytes
 from tests.benchmarks.market.servers import Server
 
@@ -107,20 +107,29 @@ class SimpleScript:
         self.claimed.add(task)
 
 
-def settled_in(database: Path) -> Settled:
-    """Return how many tasks a peer's tables call settled, and how many of them were paid more than once."""
-    with closing(sqlite3.connect(database, timeout=10)) as connection:
-        settled = connection.execute("SELECT count(*) FROM task WHERE state = ?", (SETTLED,)).fetchone()[0]
-        twice = connection.execute(
-            "SELECT count(*) FROM (SELECT task_id FROM payment WHERE amount > 0"
-            " GROUP BY task_id HAVING count(*) > 1)"
-        ).fetchone()[0]
-    return Settled(settled, twice)
+class Recount:
+    """Counts in a peer's tables, from another process."""
+
+    def __init__(self, database: Path) -> None:
+        self.database = database
+
+    def settled(self) -> int:
+        """Return how many tasks were settled."""
+        return self._number(f"SELECT count(*) FROM task WHERE state = {SETTLED}")
+
+    def paid_twice(self) -> int:
+        """Return how many tasks were paid more than once."""
+        paid = "SELECT task_id FROM payment WHERE amount > 0 GROUP BY task_id HAVING count(*) > 1"
+        return self._number(f"SELECT count(*) FROM ({paid})")
+
+    def _number(self, statement: str) -> int:
+        with closing(sqlite3.connect(self.database, timeout=10)) as connection:
+            return int(connection.execute(statement).fetchone()[0])
 
 
 def peer_lifecycles(app: str, folder: Path) -> Lifecycles:
     """Return the case of one of the two apps, its server not started yet."""
-    database = folder / f"{app}.db"
-    environment = {"MARKET_DB": str(database)}
+    recount = Recount(folder / f"{app}.db")
+    environment = {"MARKET_DB": str(recount.database)}
     server = Server.of_app(f"tests.benchmarks.market.{app}:app", environment, folder / f"{app}.log")
-    return Lifecycles(server, SimpleScript, lambda: settled_in(database))
+    return Lifecycles(server, SimpleScript, recount.settled, recount.paid_twice)

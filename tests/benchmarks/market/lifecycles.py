@@ -8,7 +8,7 @@ flight is worked off, so that nothing is left for the next round and what was pa
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
@@ -20,14 +20,6 @@ WARM_UP = 0.5
 """Share of the measured time that passes before it."""
 FINISH_SECONDS = 6.0
 CONNECTIONS = 48
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What the tables say: tasks settled, and tasks paid more than once."""
-
-    tasks: int
-    paid_twice: int
 
 
 class TaskScript(Script, Protocol):
@@ -47,10 +39,10 @@ class Lifecycles:
 
     server: Server
     script: Callable[[], TaskScript]
-    settled: Callable[[], Settled]
+    settled: Callable[[], int]
+    paid_twice: Callable[[], int]
     connections: int = CONNECTIONS
     warm_up_seconds: float = 0.0
-    left_over: int = field(default=0)
 
     def measure(self, seconds: float) -> Sample:
         """Run one round: warm up, measure, work off."""
@@ -74,11 +66,10 @@ class Lifecycles:
         load.is_over = True
         load.wake()
         await asyncio.sleep(0.05)
-        last = self.settled()
         counts = {
-            "requests": answers / max(1, after.tasks - before.tasks),
+            "requests": answers / max(1, after - before),
             "refused": float(sum(load.refusals.values())),
-            "paid_twice": float(last.paid_twice),
-            "settled": float(last.tasks),
+            "paid_twice": float(self.paid_twice()),
+            "settled": float(self.settled()),
         }
-        return Sample(after.tasks - before.tasks, wall, cpu, latencies, counts)
+        return Sample(after - before, wall, cpu, latencies, counts)

@@ -1,4 +1,4 @@
-"""Our market in process: whole lives of tasks through the verbs, one by one, grouped and set-wise, on either engine.
+"""Our market in process: whole lives of tasks through the verbs, singly, grouped and in sets, on each engine.
 
 A life is: posted, three bids, awarded, leased, handed in, verified and settled, with every event delivered to
 every subscriber. Time is virtual (bid windows of five minutes close at once), everything else is the platform
@@ -197,7 +197,7 @@ class OurMarket:
         return len(won)
 
     def lives_grouped(self, callers: int = CALLERS) -> int:
-        """Bring tasks of so many callers at once through their lives: each asks the group writer and waits."""
+        """Bring tasks of so many callers at once through their lives: each asks the writer and waits."""
         store = self.platform.store
         with GroupWriter(store) as writer:
             posted = _answers(writer, _posting, [self._terms() for _ in range(callers)])
