@@ -5,6 +5,7 @@ budgets' ids. It never moves an amount.
 """
 
 from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Select, String, bindparam, cast, func, literal, or_, select
 
@@ -43,12 +44,12 @@ def name_of(key: BudgetKey, resource: Resource, period: str) -> str:
     return f"{resource} {period} {key}"
 
 
-def _with_accounts() -> Select[*tuple[object, ...]]:
+def _with_accounts() -> Select[Any]:
     """Return the select of budgets, each with id and balance of its three accounts."""
     columns: list[ColumnElement[object]] = []
     for part, alias in _PARTS.items():
         columns += [alias.c.id.label(f"{part}_id"), alias.c.balance.label(part)]
-    joined: Select[*tuple[object, ...]] = select(budget, *columns)
+    joined: Select[Any] = select(budget, *columns)
     for part, alias in _PARTS.items():
         joined = joined.join(alias, alias.c.owner == literal("budget:") + _NUMBER + literal(f":{part}"))
     return joined.order_by(budget.c.id)
@@ -186,6 +187,18 @@ def recounted(tx: Tx) -> list[BudgetLine]:
             )
         )
     return lines
+
+
+def held_by_budget(tx: Tx) -> list[int]:
+    """Return what the open holds on each budget add up to, in the order of the budgets' ids."""
+    total = func.sum(escrow.c.amount).label("total")
+    statement = (
+        select(escrow.c.source_account_id, total)
+        .where(escrow.c.budget_hold_id.is_not(None), escrow.c.state == EscrowState.HELD)
+        .group_by(escrow.c.source_account_id)
+    )
+    held = {row["source_account_id"]: int(row["total"]) for row in sql.rows(tx, statement)}
+    return [held.get(row[f"{FREE}_id"], 0) for row in sql.rows(tx, WITH_ACCOUNTS)]
 
 
 def _sum_by(tx: Tx, *, into: bool) -> dict[int, int]:
