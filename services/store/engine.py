@@ -6,9 +6,12 @@ It never opens a transaction itself.
 """
 
 import sqlite3
+from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from services.domain.errors import InvalidValueError
@@ -18,6 +21,30 @@ BUSY_TIMEOUT_MILLISECONDS = 30_000
 SQLITE_STATEMENTS_KEPT = 512
 """Statements that a connection keeps parsed; SQLite's driver alone would keep 128."""
 READ_ONLY = "nacre_read_only"
+USED_AT = "nacre_used_at_seconds"
+UNCHECKED_SECONDS = 0.5
+"""How long after its last use a pooled connection to PostgreSQL is lent without asking whether it lives."""
+
+
+def _plain(value: object) -> object:
+    """Return a subclass of a JSON value (a float of numpy, say) as the value itself; TypeError for others."""
+    for kind in (float, int, str):
+        if isinstance(value, kind):
+            return kind(value)
+    msg = f"{type(value).__name__} is no JSON value"
+    raise TypeError(msg)
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_plain)
+_DECODER = msgspec.json.Decoder()
+
+
+def _json_text(value: object) -> str:
+    return _ENCODER.encode(value).decode()
+
+
+JSON_BY: Final[dict[str, Any]] = {"json_serializer": _json_text, "json_deserializer": _DECODER.decode}
+"""How JSON columns are written and read: compact, eight times as fast as the standard library."""
 
 
 def open_engine(url: str) -> Engine:
@@ -26,16 +53,48 @@ def open_engine(url: str) -> Engine:
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         arguments = {"check_same_thread": False, "cached_statements": SQLITE_STATEMENTS_KEPT}
-        engine = create_engine(parsed, pool_size=32, max_overflow=32, connect_args=arguments)
+        engine = create_engine(parsed, pool_size=32, max_overflow=32, connect_args=arguments, **JSON_BY)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if backend == "postgresql":
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        return create_engine(parsed, pool_size=16, max_overflow=32, pool_pre_ping=True)
+        return create_engine(parsed, pool_size=16, max_overflow=32, pool_pre_ping=True, **JSON_BY)
     msg = f"the database must be sqlite:///… or postgresql://…, not {backend}"
     raise InvalidValueError(msg, field="database_url")
+
+
+def _check_what_was_idle(engine: Engine) -> None:
+    """Ask a pooled connection whether it lives before it is lent, unless it was at work a moment ago.
+
+    Asking every time would be one round trip more for every transaction. Once any connection was lost, all
+    that are older than the loss are asked.
+    """
+    suspected_at_seconds = -math.inf
+
+    def note_use(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        record.info[USED_AT] = time.monotonic()
+
+    def note_loss(_connection: DBAPIConnection, _record: ConnectionPoolEntry, _error: object) -> None:
+        nonlocal suspected_at_seconds
+        suspected_at_seconds = time.monotonic()
+
+    def check(connection: DBAPIConnection, record: ConnectionPoolEntry, _lent: object) -> None:
+        used_at_seconds = record.info.get(USED_AT)
+        if used_at_seconds is None:  # it was made this instant
+            return
+        is_fresh = time.monotonic() - used_at_seconds < UNCHECKED_SECONDS
+        if is_fresh and used_at_seconds > suspected_at_seconds:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
+
+    event.listen(engine, "checkin", note_use)
+    event.listen(engine, "invalidate", note_loss)
+    event.listen(engine, "checkout", check)
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
