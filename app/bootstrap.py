@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from threading import Lock
 
 from app.demonstration import profile as demonstration
 from app.keys import CheckpointSigner, operator_key
@@ -24,6 +25,7 @@ from services.event_bus import Dispatcher, Subscriber
 from services.loop import LoopContext
 from services.operations import agent_registry, production_config
 from services.store import deployment, migrate
+from services.store.group_commit import GroupWriter
 from services.store.tx import Store
 
 
@@ -40,9 +42,23 @@ class Platform:
     jobs: Sequence[CronJob[LoopContext]]
     operator_key_hash: str
     signer: CheckpointSigner
+    _writer: GroupWriter | None = field(default=None, init=False)
+    _opening: Lock = field(default_factory=Lock, init=False)
+
+    @property
+    def writer(self) -> GroupWriter:
+        """Return what writes the acts of many callers together; its threads start at the first call."""
+        with self._opening:
+            if self._writer is None:
+                self._writer = GroupWriter(self.store)
+            return self._writer
 
     def close(self) -> None:
-        """Close the database."""
+        """Write what is queued and close the database."""
+        with self._opening:
+            writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
         self.store.close()
 
 

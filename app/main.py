@@ -23,6 +23,7 @@ from app.agents.keyring import Keyring
 from app.agents.supervisor import Supervisor
 from app.api.application import build_api
 from app.bootstrap import Platform, Runtime, open_platform
+from app.http_protocol import BoundedConnection
 from app.keys import operator_key
 from app.settings import Settings
 from app.web.pages import build_pages
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 30.0
 POLL_SECONDS = 0.2
+BACKLOG = 2_048
+KEEP_ALIVE_SECONDS = 30
+SHUTDOWN_SECONDS = 5
 KEYRING_FILE = "fleet-keys.json"
 
 
@@ -43,6 +47,25 @@ def build_app(platform: Platform) -> FastAPI:
     app = build_api(platform)
     app.include_router(build_pages(platform.store.read, platform.registry))
     return app
+
+
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return how the application is served: uvloop where there is one, httptools, bounded connections."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        loop="auto",
+        http=BoundedConnection,
+        ws="none",
+        backlog=BACKLOG,
+        limit_concurrency=settings.connections,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        server_header=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +99,8 @@ def serving(settings: Settings, *, fleet: Sequence[AgentSpec]) -> Iterator[Servi
     """
     platform = open_platform(settings)
     runtime = Runtime(platform)
-    config = uvicorn.Config(
-        build_app(platform), host=settings.host, port=settings.port, log_level="warning", access_log=False
-    )
-    server = uvicorn.Server(config)
+    app = build_app(platform)
+    server = uvicorn.Server(server_config(app, settings))
     thread = threading.Thread(target=server.run, name="http", daemon=True)
     supervised: Supervised | None = None
     try:
@@ -95,6 +116,7 @@ def serving(settings: Settings, *, fleet: Sequence[AgentSpec]) -> Iterator[Servi
         if supervised is not None:
             supervised.stop()
         runtime.stop()
+        app.state.waiting_room.close()
         server.should_exit = True
         thread.join(timeout=10)
         platform.close()

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from services.domain.errors import InvalidValueError
 
+COUNT_DIGITS = 7
+
 
 class Profile(StrEnum):
     """Which starting values and intervals a deployment begins with."""
@@ -35,6 +37,14 @@ class Settings:
     operator_key: str | None = None
     document_origins: tuple[str, ...] = field(default=())
     document_folder: Path | None = None
+    requests_per_second: float = 500.0
+    """How often one key may ask for long; 0 lifts the limit. A large body counts as several requests."""
+    requests_at_once: int = 1_000
+    """How many requests a key that was silent may make at once."""
+    requests_under_way: int = 128
+    """How many requests of one key may be under way at the same time, waiting calls included."""
+    connections: int = 4_096
+    """How many connections the server holds at the same time."""
 
     @property
     def shown_database_url(self) -> str:
@@ -63,7 +73,19 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             if origin.strip()
         ),
         document_folder=Path(folder) if folder else None,
+        requests_per_second=_count(environment, "NACRE_REQUESTS_PER_SECOND", int(base.requests_per_second)),
+        requests_at_once=_count(environment, "NACRE_REQUESTS_AT_ONCE", base.requests_at_once, lowest=1),
+        requests_under_way=_count(environment, "NACRE_REQUESTS_UNDER_WAY", base.requests_under_way, lowest=1),
+        connections=_count(environment, "NACRE_CONNECTIONS", base.connections, lowest=1),
     )
+
+
+def _count(environment: Mapping[str, str], name: str, standard: int, *, lowest: int = 0) -> int:
+    text = environment.get(name, str(standard))
+    if not (text.isascii() and text.isdigit() and len(text) <= COUNT_DIGITS) or int(text) < lowest:
+        msg = f"{name} must be a whole number from {lowest} to {10**COUNT_DIGITS - 1}, not {text!r}"
+        raise InvalidValueError(msg, field=name)
+    return int(text)
 
 
 def _port(text: str) -> int:

@@ -30,6 +30,7 @@ _REASONS = {
     404: "it does not exist",
     409: "not in the state this needs, or the Idempotency-Key was used for another request",
     422: "a value is wrong; `field` says which and `detail` what would be right",
+    429: "this key asks more often than it may; `Retry-After` says when to come back",
 }
 _PROBLEM_EXAMPLE = {
     "type": "urn:nacre:problem:validation_failed",
@@ -93,15 +94,22 @@ def page_of(item: JsonObject) -> JsonObject:
 def described(example: JsonObject, *problems: int, status: int = 200) -> JsonObject:
     """Return the keyword arguments that describe a route: its answer by example, and its refusals."""
     content = {"application/json": {"schema": schema_of(example), "example": example}}
-    refusals = {
-        code: {
-            "description": _REASONS[code],
+    told: dict[int | str, JsonObject] = {
+        status: {"description": "done" if status != 200 else "the answer", "content": content}  # noqa: PLR2004
+    }
+    responses = {**told, **refusals(401, 422, 429, *problems)}
+    return {"status_code": status, "response_model": None, "responses": responses}
+
+
+def refusals(*statuses: int) -> dict[int | str, JsonObject]:
+    """Return how refusals with these statuses are described."""
+    return {
+        status: {
+            "description": _REASONS[status],
             "content": {PROBLEM_JSON: {"schema": schema_of(_PROBLEM_EXAMPLE), "example": _PROBLEM_EXAMPLE}},
         }
-        for code in sorted({401, 422, *problems})
+        for status in sorted(set(statuses))
     }
-    told = {status: {"description": "done" if status != 200 else "the answer", "content": content}}  # noqa: PLR2004
-    return {"status_code": status, "response_model": None, "responses": {**told, **refusals}}
 
 
 def schema_of(example: object) -> JsonObject:

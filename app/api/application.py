@@ -6,13 +6,16 @@ Stands between `app.main`, which serves it and adds the pages, and the routers. 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
-from app.api import errors
-from app.api.authentication import authenticated
+from app.api import errors, hot_routes
+from app.api.admission import Admission, RateLimit
+from app.api.agent_cycle import AgentCycle
+from app.api.authentication import Credentials, authenticated
 from app.api.errors import ErrorBoundary
 from app.api.middleware import BodyLimit, RequestFrame
 from app.api.platform import ApiPlatform
 from app.api.routers import (
     agents,
+    batch,
     directory,
     evidence,
     failed_work,
@@ -21,11 +24,14 @@ from app.api.routers import (
     operations,
     parameters,
     proposals,
+    replays,
     sandbox,
     standing,
     tasks,
     work,
 )
+from app.api.verbs import MarketVerbs
+from app.api.waiting import WaitingRoom
 
 VERSION = "0.1.0"
 PREFIX = "/api/v1"
@@ -38,12 +44,15 @@ to it is proposed by agents, voted on, tried in an A/B sandbox, and promoted or 
   (`Idempotent-Replayed: true`); with another body it is refused. Refusals are not recorded: nothing happened,
   so the same request may be tried again under the same key.
 - Refusals are problem+json (RFC 9457) with a stable `code`; `field` says where, `detail` what would be right.
+- `/api/v1/batch/…` takes `{"items": […]}`, up to 500, under one key and answers each in `results`: a refused
+  item never spoils the others. A key that asks too often gets 429 with `Retry-After`.
 - Lists are pages: pass `next_cursor` on as `cursor`. Times are RFC 3339 in UTC, money is micro-credits.
 """
 TAGS = [
     {"name": "agents", "description": "Who takes part, and what there is to do for them."},
     {"name": "tasks", "description": "Post work and follow it."},
     {"name": "work", "description": "Bid, take the lease, hand in."},
+    {"name": "batch", "description": "The same for up to 500 items at once, each answered by itself."},
     {"name": "proposals", "description": "Propose changes and vote on them."},
     {"name": "evidence", "description": "Metrics, episodes, experiments, laps."},
     {
@@ -62,7 +71,9 @@ ROUTED = (
     directory,
     standing,
     tasks,
+    replays,
     work,
+    batch,
     proposals,
     evidence,
     sandbox,
@@ -87,8 +98,15 @@ def build_api(platform: ApiPlatform) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.platform = platform
+    app.state.credentials = Credentials(platform.store, platform.operator_key_hash)
+    app.state.verbs = MarketVerbs(platform)
+    app.state.waiting_room = WaitingRoom(platform.store)
+    app.state.cycle = AgentCycle(app.state.verbs, app.state.waiting_room)
     errors.install(app)
+    settings = platform.settings
+    limit = RateLimit(settings.requests_per_second, settings.requests_at_once, settings.requests_under_way)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Admission, limit=limit, operator_key_hash=platform.operator_key_hash)
     app.add_middleware(ErrorBoundary)
     app.add_middleware(RequestFrame)
     api = APIRouter(prefix=PREFIX, dependencies=[Depends(authenticated)])
@@ -96,4 +114,5 @@ def build_api(platform: ApiPlatform) -> FastAPI:
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)
+    hot_routes.install(app, platform, PREFIX)
     return app

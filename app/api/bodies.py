@@ -49,12 +49,32 @@ class NewAgent(Body):
     vouched: bool = False
 
 
-class WorkQuery(Body):
-    """What kinds of work an agent looks for; `types` null means all."""
+class Renewing(Body):
+    """A lease to keep alive."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"types": ["monte_carlo"], "limit": 10}]})
+    task_id: Identity
+    fencing_token: Identity
+
+
+class WorkQuery(Body):
+    """What kinds of work an agent looks for; `types` null means all, and an empty list none.
+
+    `lease` takes the leases of my awards at once, `renew` keeps those that I hold alive, and `wait_seconds`
+    lets the answer wait until there is something to do.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"types": ["monte_carlo"], "limit": 10, "lease": True, "renew": [], "wait_seconds": 20}
+            ]
+        }
+    )
     types: Annotated[list[TypeName], Field(max_length=100)] | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 10
+    lease: bool = False
+    renew: Annotated[list[Renewing], Field(max_length=500)] = Field(default_factory=list)
+    wait_seconds: Annotated[float, Field(ge=0, le=30)] = 0.0
 
 
 class NewTask(Body):

@@ -31,6 +31,7 @@ STATUS_OF: Mapping[str, int] = {
     "forbidden": 403,
     "not_found": 404,
     "method_not_allowed": 405,
+    "body_too_slow": 408,
     "conflict": 409,
     "idempotency_key_reused": 409,
     "stale_fencing_token": 409,
@@ -38,6 +39,7 @@ STATUS_OF: Mapping[str, int] = {
     "unsupported_media_type": 415,
     "invalid_value": 422,
     "validation_failed": 422,
+    "rate_limited": 429,
     "ledger_broken": 503,
     "budget_exceeded": 503,
     "busy": 503,
@@ -45,7 +47,13 @@ STATUS_OF: Mapping[str, int] = {
 }
 """The one table of statuses. A particular code (`bids_closed`) has the status of its class (`conflict`)."""
 
-_CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 400: "body_not_json"}
+_CODE_OF_STATUS = {
+    400: "body_not_json",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "body_too_slow",
+    413: "body_too_large",
+}
 _SENTENCES = {
     404: "nothing stands at this path; /docs lists every path",
     405: "this path does not take this method; the Allow header names those it takes",
@@ -68,6 +76,21 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a problem+json answer; `extra` never replaces a standard member."""
+    body = problem_members(status, code, detail, field=field, is_transient=is_transient, extra=extra)
+    content = json.dumps(body, default=str).encode()
+    return Response(content, status, headers=dict(headers or {}), media_type=PROBLEM_JSON)
+
+
+def problem_members(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    field: str | None = None,
+    is_transient: bool = False,
+    extra: Mapping[str, object] | None = None,
+) -> dict[str, object]:
+    """Return the members of a problem object."""
     body: dict[str, object] = {
         **(extra or {}),
         "type": f"urn:nacre:problem:{code}",
@@ -79,8 +102,22 @@ def problem(
     }
     if field is not None:
         body["field"] = field
-    content = json.dumps(body, default=str).encode()
-    return Response(content, status, headers=dict(headers or {}), media_type=PROBLEM_JSON)
+    return body
+
+
+def problem_of_item(error: NacreError, place: str) -> dict[str, object]:
+    """Return the refusal of one item of a batch; `place` is where it stands, like `body.items[3]`."""
+    field = error.field
+    if field is not None:
+        field = f"{place}.{field.removeprefix('body.')}"
+    return problem_members(
+        status_of(error),
+        error.code,
+        error.detail,
+        field=field,
+        is_transient=error.transient,
+        extra=json.loads(json.dumps(error.arguments, default=str)),
+    )
 
 
 def install(app: FastAPI) -> None:
@@ -121,12 +158,20 @@ def _invalid(_request: Request, error: Exception) -> Response:
 
 def validation_problem(errors: Sequence[Mapping[str, Any]], prefix: tuple[str, ...] = ()) -> Response:
     """Return a 422 that names the path of every wrong field and what would be right."""
+    members = validation_members(errors, prefix)
+    return Response(json.dumps(members).encode(), STATUS_OF["validation_failed"], media_type=PROBLEM_JSON)
+
+
+def validation_members(
+    errors: Sequence[Mapping[str, Any]], prefix: tuple[str | int, ...] = ()
+) -> dict[str, object]:
+    """Return the members of a problem that names the path of every wrong field."""
     shown = [
         {"field": _dotted((*prefix, *item["loc"])), "detail": str(item["msg"])[:300]}
         for item in errors[:ERRORS_SHOWN]
     ]
     first = shown[0]
-    return problem(
+    return problem_members(
         STATUS_OF["validation_failed"],
         "validation_failed",
         f"{first['field']}: {first['detail']}",

@@ -2,25 +2,29 @@
 
 Stands between the writing routes and the services. The same key with the same body gets the recorded answer,
 byte for byte; with another body it is refused. Only successes are recorded: a refusal changes nothing, so the
-same request may be tried again under the same key. It never does an act twice, also when two calls race.
+same request may be tried again under the same key. Calls that wait together are written together, each under
+its own key. It never does an act twice, also when two calls race.
 """
 
+import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Header, Request, Response
 
 from app.api.authentication import Caller, CallerNow
 from app.api.platform import ApiPlatform, platform_of
-from services.domain.errors import ConflictError, InvalidValueError
-from services.store import sql, tables
+from services.domain.errors import ConflictError, InvalidValueError, NacreError
+from services.store import idempotency, sql, tables
+from services.store.idempotency import Place
 from services.store.sql import Row
 from services.store.tx import Tx
 
+T = TypeVar("T")
 JsonObject = dict[str, Any]
 Act = Callable[[Tx], JsonObject]
 Reveal = Callable[[JsonObject], JsonObject]
@@ -37,6 +41,72 @@ class ClaimedElsewhereError(ConflictError):
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """An answer as it stands in the record, and whether it was there before this call."""
+
+    status: int
+    body: str
+    is_replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed(Generic[T]):
+    """One item of a verb with the key that it came under."""
+
+    place: Place
+    request_hash: str
+    item: T
+
+
+@dataclass(frozen=True)
+class Verb(Generic[T]):
+    """An act that takes many items at once and answers each, with a refusal where it must."""
+
+    name: str
+    status: int
+    act: Callable[[Tx, Sequence[T]], Sequence[JsonObject | NacreError]]
+
+    def answer_together(self, tx: Tx, asked: Sequence[tuple[str, Keyed[T]]]) -> list[Recorded | NacreError]:
+        """Answer what waits together, as pairs of an actor and its item; see `answer`."""
+        return self.answer(tx, [keyed for _, keyed in asked])
+
+    def answer(self, tx: Tx, asked: Sequence[Keyed[T]]) -> list[Recorded | NacreError]:
+        """Answer every item once under its key, in order; a key that comes twice acts once."""
+        first: dict[Place, Keyed[T]] = {}
+        repeated = [item for item in asked if first.setdefault(item.place, item) is not item]
+        known = idempotency.recorded(tx, list(first))
+        fresh = [item for place, item in first.items() if place not in known]
+        answers = self._new(tx, fresh, known)
+        for place, row in known.items():
+            answers[place] = _replay(row, first[place].request_hash)
+        later = iter(self.answer(tx, repeated) if repeated else ())
+        return [answers[item.place] if first[item.place] is item else next(later) for item in asked]
+
+    def _new(
+        self, tx: Tx, fresh: Sequence[Keyed[T]], known: dict[Place, Row]
+    ) -> dict[Place, Recorded | NacreError]:
+        """Do what is new and record it; `known` gains what another process has recorded meanwhile."""
+        if not fresh:
+            return {}
+        outcomes = self.act(tx, [item.item for item in fresh])
+        answers: dict[Place, Recorded | NacreError] = {}
+        rows = []
+        for keyed, outcome in zip(fresh, outcomes, strict=True):
+            if isinstance(outcome, NacreError):
+                answers[keyed.place] = outcome
+                continue
+            body = _encode(outcome)
+            answers[keyed.place] = Recorded(self.status, body, is_replayed=False)
+            rows.append(_row(keyed.place, keyed.request_hash, self.status, body))
+        refused = [place for place, answer in answers.items() if isinstance(answer, NacreError)]
+        if refused and tx.is_postgresql:
+            known |= idempotency.recorded(tx, refused)
+        if not idempotency.record(tx, rows):
+            raise _claimed()
+        return answers
+
+
+@dataclass(frozen=True, slots=True)
 class WriteGate:
     """Carries one write of one caller under one idempotency key."""
 
@@ -45,57 +115,99 @@ class WriteGate:
     key: str
     request_hash: str
 
+    @property
+    def place(self) -> Place:
+        """Return where the answer is recorded."""
+        return self.caller.actor, self.key
+
     def run(self, act: Act, *, status: int = 200, reveal: Reveal | None = None) -> Response:
-        """Do `act` once and answer with what it returns.
+        """Do `act` once and answer with what it returns; for routes that run in a thread.
 
         `reveal` turns the recorded answer into the shown one, for what must not be stored in the clear. It
         must give the same bytes every time. Raises what the act raises, and then nothing is recorded.
         """
-        claimed = ClaimedElsewhereError("another call with this Idempotency-Key is running; try again")
         for _ in range(_TRIES):
             try:
-                return self._once(act, status, reveal, claimed)
+                done = self.platform.writer.submit(self.caller.actor, lambda tx: self._once(tx, act, status))
+                return _answer(done.result(), reveal)
             except ClaimedElsewhereError:
                 continue
-        raise claimed
+        raise _claimed()
 
-    def _once(self, act: Act, status: int, reveal: Reveal | None, claimed: ClaimedElsewhereError) -> Response:
-        where = {"principal": self.caller.actor, "key": self.key}
-        with self.platform.store.write(actor=self.caller.actor) as tx:
-            recorded = sql.find(tx, tables.idempotency, principal=self.caller.actor, key=self.key)
-            if recorded is not None:
-                return self._replay(recorded, reveal)
-            sql.insert_unique(
-                tx,
-                tables.idempotency,
-                claimed,
-                **where,
-                request_hash=self.request_hash,
-                status=status,
-                body="",
-                created_at_us=tx.now_us,
-            )
-            body = _encode(act(tx))
-            sql.update(tx, tables.idempotency, where, body=body)
-        return _answer(status, body, reveal, {})
+    async def alone(self, act: Act, *, status: int = 200) -> Response:
+        """Do `act` once without holding a thread meanwhile; otherwise like `run`."""
+        for _ in range(_TRIES):
+            try:
+                done = self.platform.writer.submit(self.caller.actor, lambda tx: self._once(tx, act, status))
+                return _answer(await asyncio.wrap_future(done))
+            except ClaimedElsewhereError:
+                continue
+        raise _claimed()
 
-    def _replay(self, recorded: Row, reveal: Reveal | None) -> Response:
-        if recorded["request_hash"] != self.request_hash:
-            raise ConflictError(
-                "this Idempotency-Key was used for another request; take a fresh key for each new act",
-                field="header.Idempotency-Key",
-                code="idempotency_key_reused",
-            )
-        return _answer(recorded["status"], recorded["body"], reveal, _REPLAYED)
+    async def merged(self, verb: Verb[T], item: T) -> Response:
+        """Let `verb` take the item together with those of other callers; raise its refusal."""
+        keyed = Keyed(self.place, self.request_hash, item)
+        for _ in range(_TRIES):
+            try:
+                done = self.platform.writer.submit_merged(verb.answer_together, self.caller.actor, keyed)
+                return _answer(await asyncio.wrap_future(done))
+            except ClaimedElsewhereError:
+                continue
+        raise _claimed()
+
+    def _once(self, tx: Tx, act: Act, status: int) -> Recorded:
+        """Look the key up, claim it, act, and record the answer."""
+        found = idempotency.recorded(tx, [self.place]).get(self.place)
+        if found is not None:
+            answer = _replay(found, self.request_hash)
+            if isinstance(answer, NacreError):
+                raise answer
+            return answer
+        claim = _row(self.place, self.request_hash, status, "")
+        sql.insert_unique(tx, tables.idempotency, _claimed(), **claim, created_at_us=tx.now_us)
+        body = _encode(act(tx))
+        principal, key = self.place
+        sql.update(tx, tables.idempotency, {"principal": principal, "key": key}, body=body)
+        return Recorded(status, body, is_replayed=False)
+
+
+def _claimed() -> ClaimedElsewhereError:
+    return ClaimedElsewhereError("another call with this Idempotency-Key is running; try again")
+
+
+def _row(place: Place, request_hash: str, status: int, body: str) -> JsonObject:
+    principal, key = place
+    return {"principal": principal, "key": key, "request_hash": request_hash, "status": status, "body": body}
+
+
+def _replay(recorded: Row, request_hash: str) -> Recorded | NacreError:
+    if recorded["request_hash"] != request_hash:
+        return ConflictError(
+            "this Idempotency-Key was used for another request; take a fresh key for each new act",
+            field="header.Idempotency-Key",
+            code="idempotency_key_reused",
+        )
+    return Recorded(recorded["status"], recorded["body"], is_replayed=True)
 
 
 def _encode(answer: JsonObject) -> str:
     return json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _answer(status: int, body: str, reveal: Reveal | None, headers: dict[str, str]) -> Response:
-    shown = body if reveal is None else _encode(reveal(json.loads(body)))
-    return Response(shown.encode(), status, headers=headers, media_type="application/json")
+def _answer(recorded: Recorded, reveal: Reveal | None = None) -> Response:
+    shown = recorded.body if reveal is None else _encode(reveal(json.loads(recorded.body)))
+    headers = _REPLAYED if recorded.is_replayed else None
+    return Response(shown.encode(), recorded.status, headers=headers, media_type="application/json")
+
+
+def is_key(text: str) -> bool:
+    """Tell whether a text can be an Idempotency-Key."""
+    return _KEY.fullmatch(text) is not None
+
+
+def hash_of(method: str, path: str, body_sha256: str) -> str:
+    """Return what tells one request from another under the same key."""
+    return hashlib.sha256(f"{method} {path}\n{body_sha256}".encode()).hexdigest()
 
 
 async def write_gate(
@@ -117,14 +229,14 @@ async def write_gate(
             field="header.Idempotency-Key",
             code="idempotency_key_missing",
         )
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         raise InvalidValueError(
             "an Idempotency-Key is 1 to 120 visible ASCII characters",
             field="header.Idempotency-Key",
             code="idempotency_key_invalid",
         )
-    request_line = f"{request.method} {request.url.path}\n{request.state.body_sha256}"
-    return WriteGate(platform_of(request), caller, key, hashlib.sha256(request_line.encode()).hexdigest())
+    request_hash = hash_of(request.method, request.url.path, request.state.body_sha256)
+    return WriteGate(platform_of(request), caller, key, request_hash)
 
 
 Gate = Annotated[WriteGate, Depends(write_gate)]

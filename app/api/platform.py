@@ -8,11 +8,13 @@ from typing import Protocol
 
 from fastapi import Request
 
+from app.settings import Settings
 from app.tasks.task_type import TaskType
 from services.cron_runner import CronJob
 from services.domain.parameters import ParameterRegistry
 from services.evolution_ledger import Signer
 from services.loop import LoopContext
+from services.store.group_commit import GroupWriter
 from services.store.tx import Store
 
 
@@ -22,6 +24,16 @@ class ApiPlatform(Protocol):
     @property
     def store(self) -> Store:
         """The database and its clock."""
+        ...
+
+    @property
+    def writer(self) -> GroupWriter:
+        """What writes the acts of many callers in one transaction."""
+        ...
+
+    @property
+    def settings(self) -> Settings:
+        """What the deployment decides: rates, limits."""
         ...
 
     @property

@@ -52,8 +52,8 @@ def _refusal(request: Request, body: bytes) -> Response | None:
     return None
 
 
-def check_json(body: bytes) -> None:
-    """Raise BodyRefusedError unless `body` is strict JSON."""
+def check_json(body: bytes) -> Any:
+    """Return what the body says; raise BodyRefusedError unless it is strict JSON."""
     try:
         value = _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -65,6 +65,7 @@ def check_json(body: bytes) -> None:
     except RecursionError as error:
         raise BodyRefusedError(f"the body is nested deeper than {DEEPEST_NESTING} levels") from error
     _check_values(value)
+    return value
 
 
 def _check_values(value: Any) -> None:

@@ -8,18 +8,17 @@ import base64
 import hashlib
 import hmac
 import secrets
-from typing import cast
 
 from fastapi import APIRouter, Request, Response
 
-from app.api import examples
+from app.api import examples, listening
+from app.api.agent_cycle import AgentCycle
 from app.api.answers import Id, JsonObject, PageAsked, answer, described, found, page_of
 from app.api.authentication import CallerNow
 from app.api.bodies import NewAgent, WorkQuery
-from app.api.idempotency import Gate
+from app.api.idempotency import Gate, WriteGate, hash_of, is_key
 from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
-from services import meta_task_market
 from services.domain.states import Scope
 from services.operations import agent_registry
 from services.store import views
@@ -84,18 +83,37 @@ def show_agent(request: Request, agent_id: Id) -> Response:
 
 
 @router.post("/agents/me/work", summary="Ask what there is to do", **described(examples.WORK, 400, 403))
-def ask_for_work(request: Request, caller: CallerNow, body: WorkQuery) -> Response:
+async def ask_for_work(request: Request, caller: CallerNow, body: WorkQuery) -> Response:
     """Return my awards, the open tasks I have not bid on, and the ballots I may still cast.
 
-    It says that the agent is alive and changes nothing else, so it needs no Idempotency-Key.
+    It says that the agent is alive and changes nothing else, so it needs no Idempotency-Key. With `lease` my
+    awards become `leases`, each with what the lease route answers, or the problem that stands in its way;
+    with `renew` the leases named are kept alive and `renewed` says until when. `wait_seconds` lets an answer
+    with nothing to do wait until there is something for this agent. With an Idempotency-Key a retry gets the
+    same leases again.
     """
-    agent_id = caller.require_agent()
-    store = platform_of(request).store
-    with store.read() as tx:
-        work = meta_task_market.work_for(tx, agent_id=agent_id, types=body.types, limit=body.limit)
-        is_stale = agent_registry.is_stale(agent_registry.get(tx, agent_id), tx.now_us)
-    if is_stale:
-        with store.write(actor=caller.actor) as tx:
-            agent_registry.touch(tx, agent_id)
-    open_tasks = cast(list[JsonObject], work["open"])
-    return answer({**work, "open": [{**item, "has_bid": False} for item in open_tasks]})
+    cycle: AgentCycle = request.app.state.cycle
+    key = request.headers.get("Idempotency-Key", "")
+    request_hash = hash_of(request.method, request.url.path, request.state.body_sha256)
+    gate = WriteGate(platform_of(request), caller, key if is_key(key) else "", request_hash)
+    return await cycle.answer(gate, body)
+
+
+@router.get(
+    "/agents/me/events",
+    summary="Listen to what concerns the calling agent",
+    response_class=Response,
+    responses=listening.DESCRIBED,
+)
+async def listen(request: Request, caller: CallerNow) -> Response:
+    """Stream events (`text/event-stream`): awards, bid windows that closed without me, ballots I may cast.
+
+    The header `Last-Event-ID` resumes behind that event; without it the stream begins now. A comment comes
+    every 15 seconds. An agent may have a few streams at a time.
+    """
+    return await listening.stream_of(
+        platform_of(request).store,
+        request.app.state.waiting_room,
+        caller.require_agent(),
+        request.headers.get("Last-Event-ID"),
+    )

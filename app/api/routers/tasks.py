@@ -7,23 +7,19 @@ is posted; what its type holds back for the verifier never leaves. It never show
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 
-from app.api import examples
-from app.api.answers import Id, JsonObject, PageAsked, Word, answer, described, existing, found, page_of
+from app.api import examples, items
+from app.api.answers import Id, JsonObject, PageAsked, Word, answer, described, found, page_of
 from app.api.authentication import CallerNow
 from app.api.bodies import Cancellation, NewTask
 from app.api.idempotency import Gate
 from app.api.platform import ApiPlatform, platform_of
 from app.api.strict_json import StrictRoute
-from app.tasks.task_type import PreparedTask
+from app.api.verbs import MarketVerbs
 from services import meta_task_market
-from services.domain.clock import SECOND_US, from_rfc3339
+from services.domain.clock import from_rfc3339
 from services.domain.errors import InvalidValueError
 from services.domain.states import Scope, TaskKind, TaskState
-from services.meta_task_market import TaskTerms
-from services.operations import production_config
 from services.store import views
 from services.store.tx import Tx
 
@@ -37,47 +33,14 @@ Instant = Annotated[str, Query(max_length=40, examples=[examples.AT])]
     summary="Post a task",
     **described(examples.TASK_LIFE, 400, 403, status=201),
 )
-def post_task(request: Request, body: NewTask, gate: Gate) -> Response:
+async def post_task(request: Request, body: NewTask, gate: Gate) -> Response:
     """Post a task; its reserve price goes into escrow. Needs the scope `post`, or the operator key.
 
     Without `reserve_price_microcredits` the type's parameter of that name holds.
     """
     requester_id = gate.caller.require_agent_or_operator(Scope.POST)
-    prepared = _prepared(platform_of(request), body)
-
-    def act(tx: Tx) -> JsonObject:
-        reserve = body.reserve_price_microcredits
-        if reserve is None:
-            reserve = int(production_config.number(tx, f"{body.type}.reserve_price_microcredits"))
-        terms = TaskTerms(
-            kind=TaskKind.USER,
-            type=body.type,
-            public=prepared.public,
-            private=prepared.private,
-            requester_id=requester_id,
-            reserve_price_microcredits=reserve,
-            deadline_us=body.deadline_seconds * SECOND_US,
-        )
-        task_id = meta_task_market.post_task(tx, terms)
-        return existing(views.get_task(tx, task_id), "task", task_id)
-
-    return gate.run(act, status=201)
-
-
-def _prepared(platform: ApiPlatform, body: NewTask) -> PreparedTask:
-    """Return the checked payload in its public and private parts; refuse it by its field's path."""
-    task_type = platform.task_types.get(body.type)
-    if task_type is None:
-        known = ", ".join(sorted(platform.task_types))
-        raise InvalidValueError(
-            f"there is no task type {body.type!r}; there are {known}", field="body.type", code="type_unknown"
-        )
-    try:
-        return task_type.prepare(body.payload)
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        located = [{**item, "loc": ("body", "payload", *item["loc"])} for item in errors]
-        raise RequestValidationError(located) from error
+    verbs: MarketVerbs = request.app.state.verbs
+    return await gate.merged(verbs.post, items.posting_of(platform_of(request), requester_id, body))
 
 
 @router.get("/tasks", summary="List tasks", **described(page_of(examples.TASK), 403))
@@ -92,19 +55,21 @@ def list_tasks(
     requester: Literal["me"] | None = None,
 ) -> Response:
     """Return tasks without their bids and attempts; `requester=me` keeps the calling agent's own."""
-    requester_id = caller.require_agent() if requester else None
-    with platform_of(request).store.read() as tx:
-        return answer(
-            views.list_tasks(
-                tx,
-                type=type,
-                state=state,
-                kind=kind,
-                ended_after_us=_instant_us(ended_after),
-                requester_id=requester_id,
-                **page.arguments(),
-            )
-        )
+    asked = {
+        "type": type,
+        "state": state,
+        "kind": kind,
+        "ended_after_us": _instant_us(ended_after),
+        "requester_id": caller.require_agent() if requester else None,
+        **page.arguments(),
+    }
+    return tasks_page(platform_of(request), asked)
+
+
+def tasks_page(platform: ApiPlatform, asked: JsonObject) -> Response:
+    """Return the page of tasks that the filters ask for."""
+    with platform.store.read() as tx:
+        return answer(views.list_tasks(tx, **asked))
 
 
 def _instant_us(text: str | None) -> int | None:

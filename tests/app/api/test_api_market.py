@@ -96,7 +96,7 @@ def test_a_late_result_is_refused_and_kept_once(world, pi_task, problem_of):
     for _ in range(3):
         world.platform.store.clock.advance(30 * 86_400_000_000)
         with world.platform.store.write(actor="system:test") as tx:
-            meta_task_market.expire_due(tx)
+            meta_task_market.expire_due(tx, lambda size: bytes(range(size)))
     kept = requester.get(f"/tasks/{task_id}").json()["late_results"]
     assert [row["handoff"]["done"] for row in kept] == ["too late"]
 
