@@ -2,12 +2,13 @@
 
 import contextlib
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from services.domain.auction import AwardRule
 from services.domain.award_replay import EARLIER_RULE
-from services.domain.errors import ConflictError
+from services.domain.errors import ConflictError, NacreError
 from services.operations import accounts, standing
 from services.store import sql, tables, views
 from services.store.views import replays
@@ -199,3 +200,29 @@ def test_a_replay_that_would_take_long_is_for_an_operator(market, requester, wor
         with pytest.raises(ConflictError, match="1 outcomes; over 0 an operator replays"):
             views.replay_task(tx, task_id)
         assert views.replay_task(tx, task_id, is_operator=True)["is_confirmed"]
+
+
+def test_awards_of_racing_writers_come_out_again(market, requester):
+    """What an award had seen is fixed by its mark, also where outcomes are recorded beside it."""
+    agents = [market.agent(is_vouched=number < 3) for number in range(4)]
+
+    def trade(seed):
+        rng = random.Random(seed)
+        for _ in range(6):
+            task_id = market.post(requester)
+            for agent in agents:
+                with contextlib.suppress(NacreError):  # another thread has let the window pass
+                    market.bid(agent, task_id, rng.randrange(200_000, 800_000))
+            market.close_windows()
+            with contextlib.suppress(NacreError):
+                winner = market.task(task_id)["awarded_agent_id"]
+                worked_on(market, task_id, winner or agents[0], is_good=rng.random() < 0.7)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(trade, range(4)))
+    awarded = {row["task_id"] for row in market.rows(tables.award)}
+    assert len(market.rows(tables.agent_outcome)) > 8
+    assert len(awarded) > 8
+    for task_id in sorted(awarded):
+        found = replayed(market, task_id)
+        assert found["is_confirmed"], [award["differences"] for award in found["awards"]]
