@@ -29,6 +29,31 @@ class ScenarioName(StrEnum):
     """Useless changes on twelve agents of very different ability."""
     HARM = "harm"
     """Changes that take success from 90 to 75 %."""
+    MARKET = "market"
+    """No changes: honest agents, newcomers, a fifth liars and a drift, under an award rule and an attack."""
+
+
+class AttackName(StrEnum):
+    """What the liars of the market do besides asking little and failing."""
+
+    PLAIN = "plain"
+    RETURN = "return"
+    BUY = "buy"
+    RING = "ring"
+    RING_RETURN = "ring-return"
+    ALL = "all"
+
+
+class RuleName(StrEnum):
+    """The award rule of the simulated market."""
+
+    COOLED = "cooled"
+    GUARDED = "guarded"
+    FIRST_PRICE = "first-price"
+    GREEDY = "greedy"
+    LOWEST_PRICE = "lowest-price"
+    FIRST_COME = "first-come"
+    ALL = "all"
 
 
 Name = Annotated[
@@ -52,6 +77,24 @@ Proposals = Annotated[
         "--proposals", min=1, max=LARGEST_COUNT, help="Proposals to file (the others).", show_default=False
     ),
 ]
+Tasks = Annotated[
+    int | None,
+    typer.Option(
+        "--tasks",
+        min=200,
+        max=LARGEST_COUNT,
+        help="Tasks to run (scenario market; 4,000).",
+        show_default=False,
+    ),
+]
+Attack = Annotated[
+    AttackName | None,
+    typer.Option("--attack", help="What the liars do (scenario market; plain).", show_default=False),
+]
+Rule = Annotated[
+    RuleName | None,
+    typer.Option("--rule", help="The award rule (scenario market; cooled).", show_default=False),
+]
 Keep = Annotated[
     str | None,
     typer.Option(
@@ -67,15 +110,20 @@ def add_to(app: typer.Typer) -> None:
         "nacre simulate null --seed 7 --laps 40",
         "nacre simulate stream --proposals 200 --json",
         "nacre simulate harm --keep harm.db",
+        "nacre simulate market --attack buy --rule all",
     )
     app.command("simulate", **shown)(simulate)
 
 
 def simulate(
     scenario: Name,
+    *,
     seed: Seed = 7,
     laps: Laps = None,
     proposals: Proposals = None,
+    tasks: Tasks = None,
+    attack: Attack = None,
+    rule: Rule = None,
     keep: Keep = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -94,13 +142,20 @@ def simulate(
 
     harm: changes that take success from 90 to 75 % (50 proposals)
 
-    In brackets is how many are run unless --laps or --proposals says otherwise. About 300 simulated tasks run
-    in a second of a common processor core, and an experiment takes a few hundred of them.
+    market: honest agents, newcomers, liars and a drift under an award rule and an attack (4,000 tasks)
+
+    Liars ask little and fail; with --attack they also return under new names, or buy successes from
+    requesters of their own, alone (buy) or in rings. `all` runs every attack, or every rule, side by side.
+
+    In brackets is how many are run unless --laps, --proposals or --tasks says otherwise. About 300 simulated
+    tasks run in a second of a common processor core, and an experiment takes a few hundred of them.
 
     Same scenario, same seed, same ledger root. Exits with 1 if the run did not end, its ledger does not
     verify, or an event or a job was lost on the way.
     """
+    counts = {"laps": laps, "proposals": proposals, "tasks": tasks}
+    choices = {"attack": attack and attack.value, "rule": rule and rule.value}
     code = load("app.cli.actions.simulating:simulate")(
-        scenario.value, seed, laps=laps, proposals=proposals, keep=keep, is_quiet=quiet, as_json=as_json
+        scenario.value, seed, counts=counts, choices=choices, keep=keep, is_quiet=quiet, as_json=as_json
     )
     return int(code)

@@ -14,13 +14,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.cli.actions.screen import say_item, say_json, say_note
 from app.simulation import runner
+from app.simulation.market.report import market_facts, market_trouble, report_of
+from app.simulation.market.runner import Run, run_setting
+from app.simulation.market.settings import settings_of
 from app.simulation.report import is_sound
-from app.simulation.scenarios import LAPS, SCENARIOS, Scenario
+from app.simulation.scenarios import SCENARIOS, Scenario
 from services.domain.errors import InvalidValueError
 
 DAY_SECONDS = 86_400
 MINUTES_UNTIL = 3_570  # from here on a rounded number of minutes is an hour
 LONG_DAYS = 100
+MARKET = "market"
+TASKS_NAME = "tasks"
 
 Tell = Callable[[runner.Progress], None]
 
@@ -29,14 +34,25 @@ def simulate(
     name: str,
     seed: int,
     *,
-    laps: int | None,
-    proposals: int | None,
+    counts: Mapping[str, int | None],
+    choices: Mapping[str, str | None],
     keep: str | None,
     is_quiet: bool,
     as_json: bool,
 ) -> int:
-    """Run a scenario and print its report; return 0 when it is sound, else 1."""
-    scenario = SCENARIOS[name].with_count(_count(SCENARIOS[name], laps, proposals))
+    """Run a scenario and print its report; return 0 when it is sound, else 1.
+
+    `counts` and `choices` are what was asked for by option; only what belongs to the scenario may be given.
+    """
+    if name == MARKET:
+        return simulate_market(
+            seed, counts=counts, choices=choices, keep=keep, is_quiet=is_quiet, as_json=as_json
+        )
+    scenario = SCENARIOS[name].with_count(_count(SCENARIOS[name], counts))
+    for option, given in choices.items():
+        if given is not None:
+            msg = f"--{option} belongs to the scenario market"
+            raise InvalidValueError(msg, field=option)
     kept = None if keep is None else _new_file(keep)
     with _shown_progress(scenario, is_quiet=is_quiet) as tell:
         report = runner.simulate(scenario, seed, keep=kept, on_progress=tell)
@@ -50,12 +66,71 @@ def simulate(
     return 0
 
 
-def _count(scenario: Scenario, laps: int | None, proposals: int | None) -> int | None:
-    wrong, right = (proposals, laps) if scenario.counted == LAPS else (laps, proposals)
-    if wrong is not None:
-        msg = f"scenario {scenario.name} is counted in {scenario.counted}: give --{scenario.counted}"
-        raise InvalidValueError(msg, field="laps" if scenario.counted != LAPS else "proposals")
-    return right
+def simulate_market(
+    seed: int,
+    *,
+    counts: Mapping[str, int | None],
+    choices: Mapping[str, str | None],
+    keep: str | None,
+    is_quiet: bool,
+    as_json: bool,
+) -> int:
+    """Run the simulated market under the rules and attacks asked for; print its table; 0 when it is sound."""
+    tasks = count_of(counts, TASKS_NAME, MARKET)
+    settings = settings_of(choices["attack"], choices["rule"], tasks)
+    kept = None if keep is None else _new_file(keep)
+    if kept is not None and len(settings) > 1:
+        msg = "--keep keeps one run: choose one rule and one attack"
+        raise InvalidValueError(msg, field="keep")
+    runs: list[Run] = []
+    total = sum(setting.tasks for setting in settings)
+    with _progress_bar("tasks", total, is_quiet=is_quiet) as bar:
+        for setting in settings:
+            before = sum(run.setting.tasks for run in runs)
+            runs.append(run_setting(setting, seed, keep=kept, on_progress=_shifted(bar, before)))
+    report = report_of(runs)
+    if as_json:
+        say_json(report)
+    else:
+        say_item(market_facts(runs, seed), {}, as_json=False)
+    if not report["is_sound"]:
+        say_note(f"the simulation is not sound: {market_trouble(runs)}")
+        return 1
+    return 0
+
+
+def _shifted(bar: Callable[[int], None] | None, before: int) -> Callable[[int, int], None] | None:
+    return None if bar is None else lambda done, _total: bar(before + done)
+
+
+@contextmanager
+def _progress_bar(counted: str, total: int, *, is_quiet: bool) -> Iterator[Callable[[int], None] | None]:
+    """Yield what to tell how many are done; None where nobody looks."""
+    if is_quiet or not sys.stderr.isatty():
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} {task.fields[counted]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        shown = progress.add_task("simulating", total=total, counted=counted)
+        yield lambda done: progress.update(shown, completed=done)
+
+
+def count_of(counts: Mapping[str, int | None], counted: str, name: str) -> int | None:
+    """Return the count that was given; raise InvalidValueError for one of something else."""
+    for option, given in counts.items():
+        if given is not None and option != counted:
+            msg = f"scenario {name} is counted in {counted}: give --{counted}"
+            raise InvalidValueError(msg, field=option)
+    return counts[counted]
+
+
+def _count(scenario: Scenario, counts: Mapping[str, int | None]) -> int | None:
+    return count_of(counts, scenario.counted, scenario.name)
 
 
 def _new_file(name: str) -> Path:

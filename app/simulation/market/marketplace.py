@@ -19,7 +19,7 @@ class Bid(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A task and the bids that it draws, in the order in which they arrive; `requester` None is a trusted one."""
+    """A task and the bids that it draws, in the order of their arrival; `requester` None is a trusted one."""
 
     kind: int
     reserve_microcredits: int

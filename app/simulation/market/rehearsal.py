@@ -1,4 +1,4 @@
-"""The market in memory: the same pure rules as the platform's, with nothing stored, for fast looks and checks.
+"""The market in memory: the same pure rules as the platform's, nothing stored, for fast looks and for checks.
 
 Stands where the real platform stands, behind the same marketplace: award, record, standing and money follow
 `services.domain`, and only the verbs are missing. A figure of the real market that differs from this one's by

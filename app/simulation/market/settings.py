@@ -21,6 +21,7 @@ ASK_MARGIN_FIRST_PRICE = 1.15
 """Where the winner is paid its own ask, an honest agent asks this much above its break-even."""
 TASKS = 4_000
 TASKS_PER_STEP = 10
+ALL = "all"
 
 
 class Attack(StrEnum):
@@ -81,6 +82,18 @@ class Setting:
     def margin(self) -> float:
         """Return what honest agents multiply their break-even with."""
         return 1.0 if self.rule.is_second_score else ASK_MARGIN_FIRST_PRICE
+
+
+def rule_name(rule: AwardRule) -> str:
+    """Return the rule as the command line spells it: "first-price"."""
+    return rule.name.lower().replace("_", "-")
+
+
+def settings_of(attack: str | None, rule: str | None, tasks: int | None) -> list[Setting]:
+    """Return the settings that these names ask for: "all" is every one, None the plain market, cooled."""
+    attacks = list(Attack) if attack == ALL else [Attack(attack or Attack.NONE)]
+    rules = [one for one in AwardRule if rule in (ALL, rule_name(one))] if rule else [AwardRule.COOLED]
+    return [Setting(one, by, tasks or TASKS) for one in attacks for by in rules]
 
 
 def microcredits(amount: float) -> int:

@@ -6,9 +6,11 @@ from contextlib import closing
 
 import pytest
 
-from app.cli.actions.simulating import lasting
-from app.cli.simulate import ScenarioName
+from app.cli.actions.simulating import MARKET, lasting
+from app.cli.simulate import AttackName, RuleName, ScenarioName
+from app.simulation.market.settings import ALL, Attack, rule_name
 from app.simulation.scenarios import SCENARIOS
+from services.domain.auction import AwardRule
 
 RUN = ("simulate", "harm", "--proposals", "1", "--seed", "3")
 KEYS = {
@@ -19,7 +21,9 @@ RATE = {"count", "of", "share", "lower", "upper"}
 
 
 def test_command_names_the_scenarios_there_are():
-    assert [str(name) for name in ScenarioName] == list(SCENARIOS)
+    assert [str(name) for name in ScenarioName] == [*SCENARIOS, MARKET]
+    assert [str(name) for name in AttackName] == [*Attack, ALL]
+    assert [str(name) for name in RuleName] == [*map(rule_name, AwardRule), ALL]
 
 
 def test_help_says_what_each_scenario_is_and_its_default_count(nacre):
@@ -93,6 +97,13 @@ def test_report_as_text(nacre):
         ("null --seed x", "--seed"),
         ("null --keep no/such/folder/file.db", "new file"),
         ("null --workers 2", "No such option"),
+        ("null --tasks 400", "give --laps"),
+        ("null --rule greedy", "belongs to the scenario market"),
+        ("market --tasks 100", "--tasks"),
+        ("market --laps 4", "give --tasks"),
+        ("market --rule auction", "--rule"),
+        ("market --attack bribe", "--attack"),
+        ("market --rule all --keep new.db", "choose one rule"),
     ],
 )
 def test_wrong_input_is_refused(nacre, words, said):
@@ -108,6 +119,40 @@ def test_existing_file_is_not_overwritten(nacre, tmp_path):
     ran = nacre("simulate", "harm", "--keep", kept)
     assert ran.code == 2
     assert kept.read_text() == "mine"
+
+
+def test_market_reports_its_table_and_keeps_its_database(nacre, tmp_path):
+    kept = tmp_path / "market.db"
+    ran = nacre(
+        "simulate",
+        "market",
+        "--tasks",
+        "200",
+        "--rule",
+        "greedy",
+        "--attack",
+        "buy",
+        "--keep",
+        kept,
+        "--json",
+    )
+    assert ran.code == 0, ran.err
+    (run,) = ran.json["runs"]
+    assert (run["attack"], run["rule"], run["tasks"]) == ("buy", "greedy", 200)
+    assert run["invariants"] == {"checks": 1, "breaches": []}
+    assert run["ledger"]["is_verified"] is True
+    with closing(sqlite3.connect(kept)) as database:
+        [(posted,)] = database.execute("SELECT count(*) FROM task").fetchall()
+        [(rules,)] = database.execute("SELECT group_concat(DISTINCT rule) FROM award").fetchall()
+    assert (posted, rules) == (run["effort"]["posted"], "greedy-first-price")
+
+
+def test_market_as_text_has_a_row_per_rule(nacre):
+    ran = nacre("simulate", "market", "--tasks", "200", "--rule", "all")
+    assert ran.code == 0, ran.err
+    assert "0 breaches" in ran.out
+    rows = [line.split("\t") for line in ran.out.splitlines() if line.startswith("plain\t")]
+    assert [row[1] for row in rows] == [rule_name(rule) for rule in AwardRule]
 
 
 def test_run_that_is_not_sound_says_so(nacre, monkeypatch):
