@@ -52,6 +52,7 @@ TONES: dict[str, str] = {
             TickState.DONE,
             "delivered",
             "completed",
+            "won",
         ),
         "good",
     ),
