@@ -9,7 +9,7 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -22,7 +22,9 @@ ATTEMPTS = 4  # the first try and up to three more
 BACKOFF_SECONDS = 0.1
 CALL_SECONDS = 10.0
 ANSWER_LIMIT_BYTES = 32 * 1024 * 1024
+BATCH_ITEMS = 500
 SERVER_ERROR = 500
+TOO_MANY_REQUESTS = 429
 CLIENT_ERROR = 400
 STANDARD_MEMBERS = frozenset({"type", "title", "status", "detail", "code"})
 
@@ -112,10 +114,42 @@ class NacreClient:
         finally:
             self._due_at = math.inf
 
-    def work(self, types: list[str] | None, *, limit: int = 10) -> JsonObject:
-        """Say "here I am" and get my awards, the open tasks I have not bid on, and the ballots I may cast."""
-        answer: JsonObject = self.post("/agents/me/work", {"types": types, "limit": limit})
+    def work(
+        self,
+        types: list[str] | None,
+        *,
+        limit: int = 10,
+        lease: bool = False,
+        renew: Sequence[Mapping[str, int]] = (),
+        wait_seconds: float = 0.0,
+    ) -> JsonObject:
+        """Say "here I am" and get my awards, the open tasks I have not bid on, and the ballots I may cast.
+
+        With `lease` my awards come as `leases`; `renew` ({task_id, fencing_token} each) keeps leases alive
+        and is answered under `renewed`. With `wait_seconds` (up to 30) the platform answers when there is
+        something to do, at the latest after that time.
+        """
+        body: JsonObject = {"types": types, "limit": limit}
+        if lease:
+            body["lease"] = True
+        if renew:
+            body["renew"] = [dict(item) for item in renew]
+        if wait_seconds:
+            body["wait_seconds"] = wait_seconds
+        seconds = self._call_seconds + wait_seconds
+        answer: JsonObject = self.post("/agents/me/work", body, seconds=seconds)
         return answer
+
+    def batch(self, verb: str, items: Sequence[Mapping[str, Any]]) -> list[JsonObject]:
+        """Do `tasks`, `bids`, `leases`, `heartbeats` or `results` many at a time.
+
+        Each item's result stands in its place: an object with `status`, and `code` where it was refused.
+        """
+        results: list[JsonObject] = []
+        for start in range(0, len(items), BATCH_ITEMS):
+            body = {"items": [dict(item) for item in items[start : start + BATCH_ITEMS]]}
+            results += self.post(f"/batch/{verb}", body)["results"]
+        return results
 
     def bid(self, task_id: int, ask_microcredits: int, confidence_percent: int | None) -> JsonObject:
         """Place a sealed bid."""
@@ -153,7 +187,8 @@ class NacreClient:
             try:
                 return self._once(method, f"/api/v1{path}", deadline, request)
             except ApiProblem as problem:
-                if is_last or problem.status < SERVER_ERROR:
+                is_refused = problem.status < SERVER_ERROR and problem.status != TOO_MANY_REQUESTS
+                if is_last or is_refused:
                     raise
             except httpx2.RequestError as error:
                 if is_last:

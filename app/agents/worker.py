@@ -24,6 +24,7 @@ from app.tasks.registry import load_registry
 
 HEARTBEAT_SECONDS = 3.0
 BIDDING_PAUSE_SECONDS = 10.0
+WAIT_SECONDS = 4.0
 FORBIDDEN = 403
 
 
@@ -66,16 +67,23 @@ class Worker:
     def step(self) -> bool:
         """Hand in what is finished, ask the market when it is time, rest until something happens."""
         self.reap()
-        if time.monotonic() >= self.poll_at:
+        asked_at = time.monotonic()
+        if asked_at >= self.poll_at:
             self.idle_steps = 0 if self.ask_market() else self.idle_steps + 1
-            self.poll_at = time.monotonic() + self.pace.rest_seconds(self.idle_steps)
+            has_waited = time.monotonic() >= asked_at + WAIT_SECONDS
+            rest = 0.0 if has_waited else self.pace.rest_seconds(self.idle_steps)
+            self.poll_at = time.monotonic() + rest
         rest = min([self.poll_at, *(job.heartbeat_at for job in self.jobs)]) - time.monotonic()
         wait_for_any((job.process for job in self.jobs), max(0.0, rest))
         return True
 
     def ask_market(self) -> bool:
-        """Take leases while a slot is free, bid on open tasks; True when there was anything to do."""
-        work = self.client.work(sorted(self.tools), limit=10)
+        """Take leases while a slot is free, bid on open tasks; True when there was anything to do.
+
+        Without a job under way the platform is left to answer when there is something to do.
+        """
+        may_wait = not self.jobs and time.monotonic() >= self.bids_again_at
+        work = self.client.work(sorted(self.tools), limit=10, wait_seconds=WAIT_SECONDS if may_wait else 0.0)
         waiting = list(work["awards"])
         while waiting and len(self.jobs) < self.profile.slots:
             self._begin(waiting.pop(0))

@@ -69,8 +69,7 @@ class MarketStub:
         if match:
             return self._task_write(int(match[1]), match[2])
         if call.path == "/agents/me/work":
-            proposals = [{"proposal_id": one} for one in self.ballots_due]
-            return 200, {"awards": list(self.awards), "open": list(self.open), "proposals": proposals}
+            return 200, self._work(call.body)
         if call.path == "/agents":
             return self._register(call.body)
         if call.path == "/proposals":
@@ -80,6 +79,14 @@ class MarketStub:
             self.ballots_due.remove(int(ballot[1]))
             return 201, {"ballot_id": 1}
         return 201, {"task_id": len(self.calls)} if call.path == "/tasks" else {}
+
+    def _work(self, asked: dict) -> dict:
+        work = {"open": list(self.open), "proposals": [{"proposal_id": one} for one in self.ballots_due]}
+        if not asked.get("lease"):
+            return {"awards": list(self.awards), **work}
+        waiting = [award["task_id"] for award in self.awards]
+        leases = [{"task_id": number, **self._task_write(number, "lease")[1]} for number in waiting]
+        return {"awards": [], **work, "leases": leases}
 
     def _task_write(self, task_id: int, verb: str) -> tuple[int, dict]:
         if verb == "bids":
