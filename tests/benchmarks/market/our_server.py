@@ -33,10 +33,7 @@ TASK_TYPE = "bench"
 WINDOW_SECONDS = 1.0
 RESERVE = 1_000
 INTERVALS_SECONDS = {"auto_accept_bids": 0.1, "lease_expiry": 1.0}
-STARTING_VALUES = {
-    "market.bid_window_seconds": str(WINDOW_SECONDS),
-    "market.open_bids_per_agent": "100000",
-}
+STARTING_VALUES = {"market.open_bids_per_agent": "100000"}
 
 
 class Payload(BaseModel):
@@ -112,6 +109,7 @@ def main() -> int:
     parser.add_argument("--var", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--normal", action="store_true")
+    parser.add_argument("--window", type=float, default=WINDOW_SECONDS)
     options = parser.parse_args()
     settings = Settings(
         options.url, port=options.port, var_directory=options.var, operator_key="nop_bench_operator"
@@ -121,7 +119,7 @@ def main() -> int:
         entropy=random.Random(7).randbytes,
         task_types={TASK_TYPE: BENCH},
         verify=agree,
-        starting_values=STARTING_VALUES,
+        starting_values={"market.bid_window_seconds": str(options.window), **STARTING_VALUES},
     )
     if options.normal:
         less_durable(platform)
