@@ -299,6 +299,25 @@ def _require_subject(tx: Tx, key: BudgetKey) -> None:
             raise ConflictError(msg, field="budget")
 
 
+def keys_of(
+    tx: Tx, *, agent_id: int | None, task_id: int | None = None, workflow: str | None = None
+) -> list[BudgetKey]:
+    """Return the scopes that work of an agent draws on; raise NotFoundError for a task that is not there."""
+    keys = []
+    if task_id is not None:
+        task = sql.find(tx, tables.task, id=task_id)
+        if task is None:
+            msg = f"there is no task {task_id}"
+            raise NotFoundError(msg, field="task_id")
+        keys.append(BudgetKey(BudgetScope.TASK, str(_first_try(tx, task))))
+        workflow = task["workflow"] or workflow
+    if agent_id is not None:
+        keys.append(BudgetKey(BudgetScope.AGENT, str(agent_id)))
+    if workflow is not None:
+        keys.append(BudgetKey(BudgetScope.WORKFLOW, workflow))
+    return [*keys, DAY]
+
+
 def standing(tx: Tx, keys: Iterable[BudgetKey]) -> list[BudgetLine]:
     """Return the budgets of these scopes for every resource; what was never used stands at its limit."""
     wanted = [(key, resource, key.period(tx.now_us)) for key in keys for resource in Resource]

@@ -1,0 +1,23 @@
+"""Instants as people write them: a UTC day, or RFC 3339 with an offset.
+
+Stands at the edges (API and command line). It never guesses a time zone.
+"""
+
+from services.domain.clock import from_rfc3339
+from services.domain.errors import InvalidValueError
+
+DAY_LENGTH = len("2026-01-31")
+
+
+def instant_of(text: str | None, field: str) -> int | None:
+    """Return microseconds since the epoch, None for no text; a day is its beginning in UTC.
+
+    Raises InvalidValueError naming `field` for anything else.
+    """
+    if text is None:
+        return None
+    try:
+        return from_rfc3339(f"{text}T00:00:00Z" if len(text) == DAY_LENGTH else text)
+    except ValueError as error:
+        msg = f"{field} takes a UTC day (2026-01-31) or an instant (2026-01-31T12:00:00Z), not {text[:40]!r}"
+        raise InvalidValueError(msg, field=field) from error
