@@ -7,7 +7,7 @@ first) · why. `services/cron_runner.py` runs it; a deployment may shorten the i
 from services import ab_sandbox, meta_task_market, observatory, proposal_system
 from services.cron_runner import CronJob
 from services.loop import LoopContext
-from services.operations import maintenance, watchdog
+from services.operations import budget_governor, maintenance, watchdog
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
@@ -28,6 +28,9 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
     CronJob("lease_expiry", lambda tx, context: meta_task_market.expire_due(tx, context.entropy),
             every_seconds=15, budget_seconds=10, priority=5,
             summary="Takes back silent leases, unclaimed awards and tasks past their deadline."),
+    CronJob("budget_hold_expiry", lambda tx, _: budget_governor.expire_due(tx),
+            every_seconds=15, budget_seconds=10, priority=5,
+            summary="Gives back budget holds whose time limit has passed."),
     CronJob("vote_tally", lambda tx, _: proposal_system.tally_due(tx),
             every_seconds=MINUTE, budget_seconds=10, priority=5,
             summary="Decides votes that can be decided and expires what never started."),
