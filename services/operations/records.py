@@ -21,7 +21,7 @@ from services.domain.reputation import (
     reason_of,
 )
 from services.domain.states import OutcomeKind, Standing
-from services.operations import audit_log, review_queue
+from services.operations import audit_log, review_queue, standing
 from services.store import market, sql, tables
 from services.store import records as stored
 from services.store.sql import Row
@@ -95,6 +95,7 @@ def record_outcomes(
     _learn_entrants(tx, entrants)
     for agent_id, reason in sorted(reasons.items()):
         _note_move(tx, agents[agent_id], before[agent_id].standing, folding.counts[agent_id].standing, reason)
+    standing.settle_bonds(tx, {agent_id: folding.counts[agent_id].standing for agent_id in reasons})
     return folding.counts
 
 
