@@ -36,6 +36,31 @@ outcomes = st.builds(
 check = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
 
+def inputs_of(sealed, decision, terms, excluded):
+    """Return what the market records of an award besides its row."""
+    drawn = {draw.agent_id: draw for draw in decision.draws}
+    return {
+        "rule": int(terms.rule),
+        "value_microcredits": terms.value_microcredits,
+        "cooling": terms.cooling,
+        "quantile": terms.quantile,
+        "entrant_rate": terms.entrant_rate,
+        "entry_jobs": terms.entry_jobs,
+        "is_entry_full": terms.is_entry_full,
+        "outcome_mark": 99,
+        "counterparty_jobs": RULES.counterparty_jobs,
+        "bids": [
+            {
+                **{name: getattr(bid, name) for name in SealedBid.__slots__},
+                "theta": drawn[bid.agent_id].theta,
+                "score": drawn[bid.agent_id].score,
+            }
+            for bid in sealed
+        ],
+        "excluded": excluded,
+    }
+
+
 def recorded(asks, histories, *, rule=AwardRule.COOLED, tried=(), poor=(), is_entry_full=False, seed="5eed"):
     """Return the sources of an award decided and recorded as the market does it; None without a winner."""
     states = {agent: refold(history, RULES, is_vouched=False) for agent, history in histories.items()}
@@ -61,27 +86,7 @@ def recorded(asks, histories, *, rule=AwardRule.COOLED, tried=(), poor=(), is_en
     decision = decide_award(sealed, terms)
     if decision is None:
         return None
-    drawn = {draw.agent_id: draw for draw in decision.draws}
-    inputs = {
-        "rule": int(rule),
-        "value_microcredits": VALUE,
-        "cooling": 4.0,
-        "quantile": 0.1,
-        "entrant_rate": 0.4,
-        "entry_jobs": 5,
-        "is_entry_full": is_entry_full,
-        "outcome_mark": 99,
-        "counterparty_jobs": 2,
-        "bids": [
-            {
-                **{name: getattr(bid, name) for name in SealedBid.__slots__},
-                "theta": drawn[bid.agent_id].theta,
-                "score": drawn[bid.agent_id].score,
-            }
-            for bid in sealed
-        ],
-        "excluded": excluded,
-    }
+    inputs = inputs_of(sealed, decision, terms, excluded)
     award = RecordedAward(
         task_id=1,
         task_type=TYPE,
