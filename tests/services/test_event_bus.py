@@ -109,7 +109,10 @@ def test_a_handler_hears_what_was_said_by_whom_in_which_lap(store):
         heard.append((event.type, event.aggregate, event.payload, event.actor, event.lap_id, prepared))
         heard.append((tx.actor, tx.lap))
 
-    subscribers = {"first": Subscriber("first", (ENDED,), handle, lambda _store, event: event.payload)}
+    def prepare(_store, events, _executor):
+        return [event.payload for event in events]
+
+    subscribers = {"first": Subscriber("first", (ENDED,), handle, prepare)}
     publish(store, lap=3)
     event_bus.drain(store, {**Handlers().subscribers, **subscribers})
     assert heard == [(ENDED, "task:0", {"task_id": 0}, "agent:7", 3, {"task_id": 0}), ("system:first", 3)]
@@ -184,8 +187,11 @@ def test_a_subscriber_that_is_gone_is_a_failure_somebody_sees(store, handlers):
 
 
 def test_what_fails_in_preparing_is_retried_like_a_failing_handler(store, handlers):
-    def prepare(_store, _event):
+    def fetch(_event):
         raise OSError("no route")
+
+    def prepare(_store, events, executor):
+        return event_bus.each(executor, fetch, events)
 
     broken = Subscriber("first", (ENDED,), handlers.subscribers["first"].handle, prepare)
     [number] = publish(store)
@@ -195,6 +201,51 @@ def test_what_fails_in_preparing_is_retried_like_a_failing_handler(store, handle
     store.clock.advance(seconds(1))
     event_bus.drain(store, handlers.subscribers)
     assert written(store) == once([number])
+
+
+def taking_many(handlers, name="first", fails_on=()):
+    """Return the subscriber taking many at once, and the sizes of the batches that it was given."""
+    sizes = []
+
+    def handle_many(tx, items):
+        sizes.append(len(items))
+        for event, prepared in items:
+            if event.event_id in fails_on:
+                raise ValueError("broken")
+            handlers.subscribers[name].handle(tx, event, prepared)
+
+    handle = handlers.subscribers[name].handle
+    return Subscriber(name, (ENDED,), handle, handle_many=handle_many), sizes
+
+
+def test_a_subscriber_that_takes_many_gets_them_in_one_transaction(store, handlers):
+    numbers = publish(store, count=5)
+    many, sizes = taking_many(handlers)
+    event_bus.drain(store, {**handlers.subscribers, "first": many})
+    assert sizes == [5]
+    assert written(store) == once(numbers)
+
+
+def test_when_one_of_many_fails_each_is_handled_by_itself(store, handlers):
+    numbers = publish(store, count=4)
+    many, sizes = taking_many(handlers, fails_on=numbers[2:3])
+    event_bus.drain(store, {**handlers.subscribers, "first": many})
+    assert sizes == [4]
+    assert written(store) == once(numbers), "rolled back together, then handled one by one"
+
+
+def test_of_many_those_that_another_process_has_handled_are_not_handled_again(store, handlers):
+    numbers = publish(store, count=3)
+    many, _sizes = taking_many(handlers)
+    plain = many.handle
+
+    def deliver_elsewhere(_store, events, _executor):
+        event_bus.drain(store, {"first": Subscriber("first", (ENDED,), plain)})
+        return [None] * len(events)
+
+    raced = Subscriber("first", (ENDED,), plain, deliver_elsewhere, many.handle_many)
+    event_bus.deliver_due(store, {**handlers.subscribers, "first": raced})
+    assert written(store) == once(numbers)
 
 
 @pytest.mark.parametrize("text", ["\x00", "\ud800 lone", "x" * 9_000], ids=["NUL", "surrogate", "long"])
