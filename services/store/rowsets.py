@@ -5,7 +5,6 @@ Stands in the store under `services.store.sql`. The rows travel as one JSON text
 a statement.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
+    Float,
     LargeBinary,
     Table,
     TableValuedAlias,
@@ -27,6 +27,7 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import StatementError
 from sqlalchemy.sql.selectable import Select
 
+from services.store import json_text
 from services.store.values import Convert, taker
 
 ROWS: Final = "rows_"
@@ -69,7 +70,9 @@ def _folder(dialect: Dialect, table: Table, names: tuple[str, ...]) -> Callable[
     for name in names:
         kind = table.c[name].type
         if isinstance(kind, JSON):
-            converts.append((name, _json_text(dialect, kind)))
+            converts.append((name, _json_writer(dialect, kind)))
+        elif isinstance(kind, Float):
+            converts.append((name, _spelt))
         elif isinstance(kind, LargeBinary):
             converts.append((name, _hexadecimal))
     taken = taker(names)
@@ -83,15 +86,11 @@ def _folder(dialect: Dialect, table: Table, names: tuple[str, ...]) -> Callable[
     return fold
 
 
-def _json_text(dialect: Dialect, kind: JSON) -> Convert:
-    """Return what writes a value of a JSON column; SQLAlchemy decides what null means there."""
-    convert = kind.dialect_impl(dialect).bind_processor(dialect)
-    assert convert is not None  # noqa: S101 (a JSON column always converts)
-
-    def write(value: Any) -> str | None:
-        wrapped = convert(value)
-        return None if wrapped is None else json.dumps(wrapped.obj)
-
+def _json_writer(dialect: Dialect, kind: JSON) -> Convert:
+    """Return what writes a value of a JSON column as text, without the driver's own wrapping."""
+    processor: Any = JSON.bind_processor
+    write: Convert | None = processor(kind, dialect)
+    assert write is not None  # noqa: S101 (a JSON column always converts)
     return write
 
 
@@ -108,11 +107,7 @@ def folded(
     """
     fold = _folder(dialect, table, names)
     try:
-        plain = [fold(row) for row in rows]
-        try:
-            return {ROWS: json.dumps(plain, allow_nan=False)}
-        except ValueError:
-            return {ROWS: json.dumps([{name: _spelt(item) for name, item in row.items()} for row in plain])}
+        return {ROWS: json_text.write([fold(row) for row in rows])}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         msg = f"a value is missing or cannot be stored: {error!r}"
         raise StatementError(msg, f"rows of {table.name}", None, error) from error
@@ -120,4 +115,4 @@ def folded(
 
 def _spelt(value: Any) -> Any:
     """Return a number that JSON has no word for as the word that PostgreSQL reads."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return value if value is None or math.isfinite(value) else str(value)

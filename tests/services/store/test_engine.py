@@ -2,8 +2,9 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -111,3 +112,51 @@ def test_another_database_is_refused_by_name(url):
 def test_a_plain_postgresql_url_gets_the_driver_that_is_installed():
     engine = open_engine("postgresql://somebody@localhost/nacre")
     assert engine.url.drivername == "postgresql+psycopg"
+
+
+def backends(store, count):
+    """The processes of the server behind `count` connections that are in use at the same time, then idle."""
+    with ExitStack() as stack:
+        open_ = [stack.enter_context(store.write(actor="test")) for _ in range(count)]
+        return [tx.connection.scalar(text("SELECT pg_backend_pid()")) for tx in open_]
+
+
+def end_backends(url, numbers):
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as outsider:
+        for number in numbers:
+            outsider.execute("SELECT pg_terminate_backend(%s, 5000)", [number])
+
+
+def test_connections_that_died_idle_are_replaced_before_anybody_gets_them(postgresql_url, monkeypatch):
+    monkeypatch.setattr(engine, "UNCHECKED_SECONDS", 0)
+    store = Store(postgresql_url, VirtualClock())
+    dead = backends(store, 3)
+    end_backends(postgresql_url, dead)
+    assert not {*backends(store, 3)} & {*dead}
+    store.close()
+
+
+def test_one_loss_makes_every_older_connection_suspect(postgresql_url, monkeypatch):
+    monkeypatch.setattr(engine, "UNCHECKED_SECONDS", 3_600)
+    store = Store(postgresql_url, VirtualClock())
+    dead = backends(store, 3)
+    end_backends(postgresql_url, dead)
+    with pytest.raises(OperationalError):
+        backends(store, 1)
+    assert not {*backends(store, 3)} & {*dead}
+    store.close()
+
+
+def test_a_connection_used_a_moment_ago_is_lent_without_asking(postgresql_url, monkeypatch):
+    monkeypatch.setattr(engine, "UNCHECKED_SECONDS", 3_600)
+    store = Store(postgresql_url, VirtualClock())
+    asked = []
+    real = store.engine.dialect.do_ping
+    monkeypatch.setattr(store.engine.dialect, "do_ping", lambda made: (asked.append(1), real(made))[1])
+    used = backends(store, 2)
+    assert {*backends(store, 2)} == {*used}
+    assert asked == []
+    monkeypatch.setattr(engine, "UNCHECKED_SECONDS", 0)
+    assert {*backends(store, 2)} == {*used}
+    assert asked == [1, 1]
+    store.close()

@@ -115,10 +115,10 @@ def test_one_column_alone(tx):
     assert [row["name"] for row in all_of(tx)] == ["a", None]
 
 
-@pytest.mark.parametrize("value", [{"json": object()}, {"json": {1, 2}}], ids=["object", "set"])
+@pytest.mark.parametrize("value", [object(), {"a": [object()]}, 1j], ids=["object", "inside", "complex"])
 def test_a_value_that_cannot_be_stored_is_refused_and_nothing_written(tx, value):
-    with pytest.raises((StatementError, TypeError)):
-        sql.insert_many(tx, SAMPLE, [{"json": 1}, value])
+    with pytest.raises(StatementError, match="cannot be stored"):
+        sql.insert_many(tx, SAMPLE, [{"json": 1}, {"json": value}])
     assert all_of(tx) == []
 
 
