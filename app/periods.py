@@ -3,7 +3,7 @@
 Stands at the edges (API and command line). It never guesses a time zone.
 """
 
-from services.domain.clock import from_rfc3339
+from services.domain.clock import from_rfc3339, to_datetime
 from services.domain.errors import InvalidValueError
 
 DAY_LENGTH = len("2026-01-31")
@@ -17,7 +17,9 @@ def instant_of(text: str | None, field: str) -> int | None:
     if text is None:
         return None
     try:
-        return from_rfc3339(f"{text}T00:00:00Z" if len(text) == DAY_LENGTH else text)
-    except ValueError as error:
+        instant_us = from_rfc3339(f"{text}T00:00:00Z" if len(text) == DAY_LENGTH else text)
+        to_datetime(instant_us)
+    except (OverflowError, ValueError) as error:
         msg = f"{field} takes a UTC day (2026-01-31) or an instant (2026-01-31T12:00:00Z), not {text[:40]!r}"
         raise InvalidValueError(msg, field=field) from error
+    return instant_us

@@ -11,6 +11,7 @@ from app.cli import (
     failed,
     governance,
     market,
+    money,
     operations,
     record,
     running,
@@ -39,6 +40,7 @@ certificates.add_to(experiments)
 standing.add_to(market.agents)
 for commands in (
     *market.GROUPS,
+    *money.GROUPS,
     *governance.GROUPS,
     *sandbox.GROUPS,
     *record.GROUPS,
