@@ -1,4 +1,4 @@
-"""Invariants of accounts, agents and metrics, recounted from plain rows and sums.
+"""Invariants of accounts, budgets, agents and metrics, recounted from plain rows and sums.
 
 Stands beside `market_invariants`, under the watchdog and the proofs: what is kept as a running figure (a
 balance, a record, a count in a window) must be what its history adds up to. It never mends a figure.
@@ -129,6 +129,34 @@ def is_alike(kept: Any, expected: Any) -> bool:
     if isinstance(expected, float):
         return math.isclose(kept, expected, rel_tol=FLOAT_ERROR, abs_tol=FLOAT_ERROR)
     return bool(kept == expected)
+
+
+def check_budgets(budgets: Sequence[Row], unlike_holds: Sequence[Row]) -> list[Breach]:
+    """B1: in every scope, what is spent and reserved stays within the cap, and holds say what is reserved.
+
+    budgets: rows of (id, name, cap, free, reserved, spent, held), the last what its open holds add up to.
+    unlike_holds: parts of holds whose state or amount is not their hold's.
+    """
+    found = []
+    for row in budgets:
+        subject = f"budget {row['name']}"
+        used = row["reserved"] + row["spent"]
+        if used > row["cap"] or min(row["free"], row["reserved"], row["spent"]) < 0:
+            detail = f"{row['spent']} spent, {row['reserved']} reserved, {row['free']} free"
+            found.append(Breach("B1", subject, f"{detail}, and its cap is {row['cap']}"))
+        elif used + row["free"] != row["cap"]:
+            detail = f"what is used and free adds up to {used + row['free']}"
+            found.append(Breach("B1", subject, f"{detail}, its cap is {row['cap']}"))
+        if row["reserved"] != row["held"]:
+            detail = f"{row['reserved']} is reserved, its open holds add up to {row['held']}"
+            found.append(Breach("B1", subject, detail))
+    found += [
+        Breach(
+            "B1", f"budget hold {row['id']}", f"it is {row['state']} ({row['amount']}), a part of it is not"
+        )
+        for row in unlike_holds
+    ]
+    return found
 
 
 def check_windows(windows: Sequence[Row], recount: Mapping[int, tuple[int, int]]) -> list[Breach]:

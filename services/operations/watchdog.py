@@ -10,7 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from services.domain.account_invariants import AgentLife, Totals, check_agent, check_totals, check_windows
+from services.domain.account_invariants import (
+    AgentLife,
+    Totals,
+    check_agent,
+    check_budgets,
+    check_totals,
+    check_windows,
+)
 from services.domain.auction import LABELS, AwardTerms, SealedBid, decide_award
 from services.domain.clock import MINUTE_US, seconds
 from services.domain.market_invariants import Breach, Purses, Row, TaskLife, TaskRules, check_life, lives
@@ -112,13 +119,14 @@ def audit_books(tx: Tx) -> dict[str, object]:
 
 
 def check_books(tx: Tx) -> Iterator[Breach]:
-    """Yield every breach of M1 to M4, and of W1 by the newest windows of the platform's metric."""
+    """Yield every breach of M1 to M4, of B1, and of W1 by the newest windows of the platform's metric."""
     totals = Totals(
         invariants.accounts_with_sums(tx),
         invariants.lame_transfers(tx, LAME_SHOWN),
         invariants.held_total(tx),
     )
     yield from check_totals(totals, ESCROW)
+    yield from check_budgets(invariants.budgets_with_parts(tx), invariants.unlike_holds(tx, LAME_SHOWN))
     windows = invariants.newest_windows(tx, "platform", WINDOWS)
     counts = {
         row["id"]: invariants.recounted(tx, row["window_start_us"], row["window_end_us"]) for row in windows

@@ -7,9 +7,23 @@ be read the way it was written. It never writes.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Select, Table, and_, bindparam, case, func, or_, select, text
+from sqlalchemy import (
+    BindParameter,
+    Select,
+    String,
+    Table,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+)
 
-from services.domain.states import EscrowState, TaskKind, TaskState, TickState
+from services.domain.states import BudgetHoldState, EscrowState, TaskKind, TaskState, TickState
 from services.store import sql
 from services.store.sql import Row
 from services.store.tables import (
@@ -21,6 +35,8 @@ from services.store.tables import (
     attempt,
     award,
     bid,
+    budget,
+    budget_hold,
     cron_tick,
     escrow,
     review_item,
@@ -70,6 +86,52 @@ LAME_TRANSFERS = (
 )
 HELD = select(func.coalesce(func.sum(escrow.c.amount), 0)).where(
     escrow.c.state == EscrowState.HELD, escrow.c.task_id.is_not(None)
+)
+BUDGET_PARTS = {part: account.alias(f"budget_{part}") for part in ("free", "reserved", "spent")}
+
+
+def _with_parts() -> Select[*tuple[Any, ...]]:
+    """Return the select of budgets with the balances of their accounts and the sum of their open holds."""
+    held = (
+        select(escrow.c.source_account_id, func.sum(escrow.c.amount).label("total"))
+        .where(escrow.c.budget_hold_id.is_not(None), escrow.c.state == EscrowState.HELD)
+        .group_by(escrow.c.source_account_id)
+        .subquery("held")
+    )
+    balances = [func.coalesce(table.c.balance, 0).label(part) for part, table in BUDGET_PARTS.items()]
+    found = select(
+        budget.c.id, budget.c.name, budget.c.cap, *balances, func.coalesce(held.c.total, 0).label("held")
+    )
+    for part, table in BUDGET_PARTS.items():
+        owner = literal("budget:") + cast(budget.c.id, String()) + literal(f":{part}")
+        found = found.join(table, table.c.owner == owner, isouter=True)
+    free = BUDGET_PARTS["free"]
+    return found.join(held, held.c.source_account_id == free.c.id, isouter=True).order_by(budget.c.id)
+
+
+BUDGETS = _with_parts()
+PART_STATES = {
+    BudgetHoldState.HELD: EscrowState.HELD,
+    BudgetHoldState.SETTLED: EscrowState.PAID,
+    BudgetHoldState.VOIDED: EscrowState.RETURNED,
+    BudgetHoldState.EXPIRED: EscrowState.RETURNED,
+}
+UNLIKE_HOLDS = (
+    select(budget_hold.c.id, budget_hold.c.state, budget_hold.c.amount)
+    .join(escrow, escrow.c.budget_hold_id == budget_hold.c.id, isouter=True)
+    .where(
+        or_(
+            escrow.c.state.is_distinct_from(
+                case(
+                    {str(state): str(part) for state, part in PART_STATES.items()}, value=budget_hold.c.state
+                )
+            ),
+            escrow.c.amount != budget_hold.c.amount,
+            budget_hold.c.settled_amount > budget_hold.c.amount,
+        )
+    )
+    .order_by(budget_hold.c.id)
+    .limit(LIMIT)
 )
 ACCOUNT_IDS = select(account.c.id, account.c.owner).where(
     account.c.owner.in_(bindparam("owners", expanding=True))
@@ -188,6 +250,16 @@ def lame_transfers(tx: Tx, limit: int) -> list[int]:
 def held_total(tx: Tx) -> int:
     """Return what all open holds add up to."""
     return int(sql.value(tx, HELD))
+
+
+def budgets_with_parts(tx: Tx) -> list[Row]:
+    """Return every budget: id, name, cap, free, reserved, spent, and held, the sum of its open holds."""
+    return [{**row, "held": int(row["held"])} for row in sql.listed(tx, BUDGETS)]
+
+
+def unlike_holds(tx: Tx, limit: int) -> list[Row]:
+    """Return budget holds (id, state, amount) a part of which has another state or amount, or is missing."""
+    return sql.listed(tx, UNLIKE_HOLDS, most_rows=limit)
 
 
 def account_ids(tx: Tx, owners: Collection[str]) -> dict[str, int]:

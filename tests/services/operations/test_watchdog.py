@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from services.domain.budget import Resource
 from services.domain.states import EndReason
-from services.operations import watchdog
+from services.operations import budget_governor, watchdog
+from services.operations.budget_governor import HoldTerms
 from services.store import invariants, sql, tables
 from services.store.tx import Tx
 from tests.architecture.source_tree import ROOT
@@ -18,7 +20,7 @@ DAY_SECONDS = 24 * 3_600
 EVERY_INVARIANT = {
     *("M1", "M2", "M3", "M4", "M5"),
     *("A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8"),
-    *("S1", "W1"),
+    *("B1", "S1", "W1"),
 }
 
 
@@ -37,7 +39,6 @@ def lived(market):
         workers[1], failed, market.lease(workers[1], failed).fencing_token, failed=EndReason.AGENT_ERROR
     )
     silent = market.awarded(requester, workers[2])
-    market.bid_late = silent
     market.lease(workers[2], silent)
     market.pass_seconds(400)
     market.expire()
@@ -52,6 +53,10 @@ def lived(market):
     market.open = market.post(requester)
     market.bid(workers[0], market.open)
     market.worker = workers[0]
+    with market.write() as tx:
+        budget_governor.hold(tx, HoldTerms(workers[0], Resource.TOKENS, 40))
+        spent = budget_governor.hold(tx, HoldTerms(workers[1], Resource.TOKENS, 30))
+        budget_governor.settle(tx, spent.hold_id, agent_id=workers[1], amount=20)
     assert market_invariants.breaches(market.platform.store) == []
     return market
 
@@ -154,6 +159,13 @@ PLANTED = {
     "a result counts twice": (
         "A8",
         copied("agent_outcome", "agent_id, kind, task_id, attempt_number, task_type, recorded_at_us"),
+    ),
+    "a budget is over its cap": ("B1", "UPDATE budget SET cap = 3"),
+    "a budget has more than its cap": ("B1", "UPDATE budget SET cap = cap + 1"),
+    "a budget's hold is gone": ("B1", "UPDATE escrow SET amount = 1 WHERE budget_hold_id IS NOT NULL"),
+    "a budget's hold was resolved in part": (
+        "B1",
+        "UPDATE escrow SET state = 'paid' WHERE budget_hold_id IS NOT NULL",
     ),
     "a standing nobody earned": ("S1", "UPDATE agent SET standing = 'full' WHERE id = {worker}"),
     "a job too many": ("S1", "UPDATE agent SET settled_jobs = settled_jobs + 1 WHERE id = {worker}"),
