@@ -19,11 +19,11 @@ WORKERS = range(11, AGENTS)
 HOSTILE = AGENTS
 """The one that floods."""
 BIDS = 3
-IN_FLIGHT = 3_000
 BATCH = 20
 LISTED = 100
 ASK_SECONDS = 0.5
 """How long a worker waits before it asks for its work again."""
+DEADLINE_SECONDS = 86_400
 PREFIX = "/api/v1"
 CONFLICT = 409
 BUSY = (429, 503)
@@ -49,6 +49,7 @@ class LifeScript:
     """Drives tasks one request per act: results first, then leases, bids, asking for work, and new tasks."""
 
     batch = 1
+    in_flight = 3_000
 
     def __init__(self) -> None:
         self.is_posting = True
@@ -90,7 +91,7 @@ class LifeScript:
         if busy is not None:
             self.workers = cycle([*range(busy, WORKERS.stop), *range(WORKERS.start, busy)])
             return self.next()
-        if self.is_posting and len(self.acknowledged) - len(self.ended) < IN_FLIGHT:
+        if self.is_posting and len(self.acknowledged) - len(self.ended) < self.in_flight:
             self.posting += 1
             return self.post(next(self.requesters))
         return None
@@ -164,6 +165,7 @@ class BatchScript(LifeScript):
     """Drives tasks twenty acts per request, over the batch routes."""
 
     batch = BATCH
+    in_flight = 12_000
 
     def post(self, agent: int) -> Request:
         """Return the post of twenty tasks."""
@@ -248,4 +250,5 @@ def bidder(number: int, nth: int) -> int:
 
 def new_task() -> dict[str, object]:
     """Return the body of a task."""
-    return {"type": TASK_TYPE, "payload": {}, "reserve_price_microcredits": RESERVE}
+    terms = {"reserve_price_microcredits": RESERVE, "deadline_seconds": DEADLINE_SECONDS}
+    return {"type": TASK_TYPE, "payload": {}, **terms}
