@@ -41,6 +41,7 @@ class AttackName(StrEnum):
     BUY = "buy"
     RING = "ring"
     RING_RETURN = "ring-return"
+    RING_LATE = "ring-late"
     ALL = "all"
 
 

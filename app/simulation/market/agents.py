@@ -17,6 +17,7 @@ from app.simulation.market.settings import (
     LEAVE_BELOW_SUCCESS,
     PURCHASES,
     RETURNING,
+    Purchase,
     Setting,
     microcredits,
 )
@@ -31,6 +32,7 @@ class Member:
     names: int = 1
     jobs: int = 0
     successes: int = 0
+    purchases: int = 0
 
     @property
     def is_found_out(self) -> bool:
@@ -95,14 +97,26 @@ class Agents:
         member.id = self.market.join(f"agent_{agent:03d}_{member.names}")
         self.by_id[member.id] = agent
         self.is_out[agent] = False
-        if self.population.is_liar[agent] and self.setting.attack in PURCHASES:
-            self.market.trade(list(self._purchase(agent)))
+        purchase = PURCHASES.get(self.setting.attack)
+        if self.population.is_liar[agent] and purchase is not None and not purchase.every_jobs:
+            self.market.trade(list(self._made_up(agent, purchase)))
 
-    def _purchase(self, agent: int) -> Iterator[Offer]:
+    def buy(self) -> None:
+        """Let every liar buy whose plan says that it is time."""
+        purchase = PURCHASES.get(self.setting.attack)
+        if purchase is None or not purchase.every_jobs:
+            return
+        for agent, member in self.members.items():
+            if self.population.is_liar[agent]:
+                due = min(member.jobs // purchase.every_jobs, purchase.times)
+                if due > member.purchases and not self.is_out[agent]:
+                    member.purchases = due
+                    self.market.trade(list(self._made_up(agent, purchase)))
+
+    def _made_up(self, agent: int, purchase: Purchase) -> Iterator[Offer]:
         """Yield the made-up tasks of a liar's requesters, which move those requesters' grants to the liar."""
-        purchase = PURCHASES[self.setting.attack]
         member = self.members[agent]
-        reserve = GRANT_MICROCREDITS // (purchase.per_kind * KINDS * max(purchase.requesters, 1))
+        reserve = GRANT_MICROCREDITS // (purchase.per_kind * KINDS * purchase.requesters * purchase.times)
         for requester in self._requesters(agent, purchase.requesters):
             for kind in range(KINDS):
                 for _ in range(purchase.per_kind):

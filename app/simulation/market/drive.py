@@ -69,6 +69,7 @@ def run_market(
         agents.arrive(tasks)
         agents.look_around()
         agents.come_back()
+        agents.buy()
         offers: list[Offer] = []
         for task in tasks:
             bidders = agents.bidders(task)

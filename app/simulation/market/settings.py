@@ -37,20 +37,29 @@ class Attack(StrEnum):
     """Rings of four liars share four requesters; each liar buys from all four."""
     RING_AND_RETURN = "ring-return"
     """Rings, and whoever is found out comes back under a new name and buys again."""
+    RING_LATE = "ring-late"
+    """Rings that buy only after every five jobs for others: evidence against them is there to be buried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """What a liar buys: so many successes per kind of work from each of so many requesters."""
+    """What a liar buys: so many successes per kind of work from each of so many requesters.
+
+    At once, and all that its requesters were granted; or, with `every_jobs`, whenever it has done so many jobs
+    for others, `times` times, each time with that part of the grant.
+    """
 
     requesters: int
     per_kind: int
+    every_jobs: int = 0
+    times: int = 1
 
 
 PURCHASES: Mapping[Attack, Purchase] = {
     Attack.BUY: Purchase(1, 20),
     Attack.RING: Purchase(4, 5),
     Attack.RING_AND_RETURN: Purchase(4, 5),
+    Attack.RING_LATE: Purchase(4, 5, every_jobs=5, times=6),
 }
 RETURNING = (Attack.RETURN, Attack.RING_AND_RETURN)
 LEAVE_AFTER_JOBS = 8
