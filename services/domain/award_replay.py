@@ -2,8 +2,8 @@
 
 Stands beside the market (L4), under `nacre market replay` and the API. It takes nothing from the award's
 inputs that the other records can tell: asks come from the bids, records from folding every bidder's outcomes
-up to the mark, exclusions from attempts, standings and balances. What only the inputs tell (rule, cooling,
-quantile, entry jobs) is used as recorded. It never mends, and never judges whether a rule is a good one.
+up to the mark, exclusions from attempts, standings and balances, settings from their recorded changes. It
+never mends, and never judges whether a rule is a good one.
 """
 
 import math
@@ -28,6 +28,8 @@ from services.domain.states import OutcomeKind, Standing
 
 EARLIER_RULE: Final = "recorded under an earlier rule; cannot be replayed"
 SUSPENDED, TRIED, STAKE_SHORT = "suspended", "tried", "stake_short"
+CRASH_LIMIT: Final = 12
+"""The default of `market.crash_limit`, where its history is not given."""
 CLOSE_ENOUGH: Final = 1e-9
 """Relative difference up to which two folds of the same outcomes are the same on any platform."""
 
@@ -89,7 +91,8 @@ class ReplaySources:
     `ENTRY_WINDOW` awards before this one went to an unproven agent, None where that is not to be checked.
     entrant_outcomes: whether each outcome of an unproven agent up to the mark was verified, in order, None
     where that is not to be checked. balances: micro-credits of agents just before the award's stake was held,
-    of those that are known. crash_limit: the one in force, for awards that do not tell theirs.
+    of those that are known. settings: by parameter, the values that were in force around the award, the
+    likeliest first; a parameter without any is not checked.
     """
 
     award: RecordedAward
@@ -97,7 +100,7 @@ class ReplaySources:
     outcomes: Mapping[int, Sequence[Outcome]]
     vouched: frozenset[int]
     tried: frozenset[int]
-    crash_limit: int
+    settings: Mapping[str, Sequence[str]]
     newest_unproven: Sequence[bool] | None = None
     entrant_outcomes: Sequence[bool] | None = None
     balances: Mapping[int, int] | None = None
@@ -128,8 +131,7 @@ class _Inputs:
     entrant_rate: float
     entry_jobs: int
     is_entry_full: bool
-    entry_percent: float | None
-    standing: StandingRules
+    counterparty_jobs: float
     bids: Mapping[int, tuple[SealedBid, Draw]]
     excluded: Mapping[int, str]
 
@@ -145,11 +147,13 @@ def replay_award(sources: ReplaySources) -> AwardReplay:
     if outcome_mark(sources.award.inputs) is None:
         return AwardReplay(problem=EARLIER_RULE)
     try:
-        inputs = _read_inputs(sources.award.inputs, sources.crash_limit)
+        inputs = _read_inputs(sources.award.inputs)
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         return AwardReplay(problem=f"the recorded inputs cannot be read: {type(error).__name__} {error}")
+    limit = sources.settings.get("market.crash_limit", (str(CRASH_LIMIT),))[0]
+    limits = StandingRules(int(limit), inputs.counterparty_jobs)
     states = {
-        agent_id: refold(outcomes, inputs.standing, is_vouched=agent_id in sources.vouched)
+        agent_id: refold(outcomes, limits, is_vouched=agent_id in sources.vouched)
         for agent_id, outcomes in sources.outcomes.items()
     }
     bids, differences = _judged_bids(sources, inputs, states)
@@ -164,7 +168,7 @@ def replay_award(sources: ReplaySources) -> AwardReplay:
 # --- reading
 
 
-def _read_inputs(inputs: Mapping[str, Any], crash_limit: int) -> _Inputs:
+def _read_inputs(inputs: Mapping[str, Any]) -> _Inputs:
     """Return the recorded inputs; raises KeyError, TypeError or ValueError for what is none."""
     bids = {}
     for item in inputs["bids"]:
@@ -179,7 +183,6 @@ def _read_inputs(inputs: Mapping[str, Any], crash_limit: int) -> _Inputs:
             int(item["jobs"]),
         )
         bids[sealed.agent_id] = sealed, Draw(sealed.agent_id, float(item["theta"]), float(item["score"]))
-    percent = inputs.get("entry_percent")
     cooling, quantile, rate = (float(inputs[name]) for name in ("cooling", "quantile", "entrant_rate"))
     if not (0 < cooling < math.inf and 0 < quantile < 1 and 0 < rate < 1):
         msg = f"cooling {cooling}, quantile {quantile} or entrant rate {rate} is out of range"
@@ -192,8 +195,7 @@ def _read_inputs(inputs: Mapping[str, Any], crash_limit: int) -> _Inputs:
         rate,
         int(inputs["entry_jobs"]),
         bool(inputs["is_entry_full"]),
-        None if percent is None else float(percent),
-        StandingRules(int(inputs.get("crash_limit", crash_limit)), float(inputs["counterparty_jobs"])),
+        float(inputs["counterparty_jobs"]),
         bids,
         {int(item["agent_id"]): str(item["reason"]) for item in inputs["excluded"]},
     )
@@ -202,7 +204,6 @@ def _read_inputs(inputs: Mapping[str, Any], crash_limit: int) -> _Inputs:
 def _terms(sources: ReplaySources, inputs: _Inputs) -> AwardTerms:
     """Return the terms anew: value from the task, learned rate and entry from the records where given."""
     rate = _entrant_rate(sources)
-    is_full = _is_entry_full(sources, inputs)
     return AwardTerms(
         inputs.rule,
         sources.award.value_microcredits,
@@ -212,7 +213,7 @@ def _terms(sources: ReplaySources, inputs: _Inputs) -> AwardTerms:
         inputs.quantile,
         inputs.entrant_rate if rate is None else rate,
         inputs.entry_jobs,
-        inputs.is_entry_full if is_full is None else is_full,
+        _is_entry_full(sources, inputs),
     )
 
 
@@ -225,10 +226,14 @@ def _entrant_rate(sources: ReplaySources) -> float | None:
     return successes / (successes + failures)
 
 
-def _is_entry_full(sources: ReplaySources, inputs: _Inputs) -> bool | None:
-    if sources.newest_unproven is None or inputs.entry_percent is None:
-        return None
-    return sum(sources.newest_unproven[:ENTRY_WINDOW]) >= inputs.entry_percent
+def _is_entry_full(sources: ReplaySources, inputs: _Inputs) -> bool:
+    """Return the recorded word on entry where it can be right, else what the awards before say."""
+    percents = sources.settings.get("market.entry_percent", ())
+    if sources.newest_unproven is None or not percents:
+        return inputs.is_entry_full
+    count = sum(sources.newest_unproven[:ENTRY_WINDOW])
+    possible = [count >= float(percent) for percent in percents]
+    return inputs.is_entry_full if inputs.is_entry_full in possible else possible[0]
 
 
 # --- comparing
@@ -299,9 +304,24 @@ def _differences_of_terms(sources: ReplaySources, inputs: _Inputs) -> list[Diffe
         ("entry full", inputs.is_entry_full, terms.is_entry_full),
     ]
     if award.escrow_microcredits is not None:
-        pairs.append(("stake", award.stake_microcredits, award.escrow_microcredits))
+        pairs.append(("stake in escrow", award.stake_microcredits, award.escrow_microcredits))
     if award.rule_fixed is not None:
         pairs.append(("rule in force for the task", int(inputs.rule), award.rule_fixed))
+    stakes = [
+        award.value_microcredits * int(percent) // 100
+        for percent in sources.settings.get("market.stake_percent", ())
+    ]
+    if stakes and award.stake_microcredits not in stakes:
+        pairs.append(("stake", award.stake_microcredits, stakes[0]))
+    for name, recorded in (
+        ("market.cooling", inputs.cooling),
+        ("market.guard_quantile", inputs.quantile),
+        ("market.entry_jobs", float(inputs.entry_jobs)),
+        ("market.counterparty_jobs", inputs.counterparty_jobs),
+    ):
+        in_force = [float(value) for value in sources.settings.get(name, ())]
+        if in_force and recorded not in in_force:
+            pairs.append((name, recorded, in_force[0]))
     return [Difference(*pair) for pair in pairs if not _is_same(pair[1], pair[2])]
 
 

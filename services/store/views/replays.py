@@ -18,6 +18,7 @@ from services.domain.award_replay import (
     outcome_of,
     replay_award,
 )
+from services.domain.clock import SECOND_US
 from services.domain.errors import ConflictError
 from services.domain.reputation import JOB_KINDS, Outcome
 from services.domain.states import OutcomeKind
@@ -31,7 +32,7 @@ from services.store.tables import (
     award,
     bid,
     escrow,
-    parameter,
+    parameter_change,
     task,
     transfer,
 )
@@ -42,8 +43,7 @@ from services.store.views.tasks import are_bids_open
 STAKE, HOLD_STAKE = "stake", "hold_stake"
 OUTCOMES_HIGHEST = 20_000
 """Most outcomes that are folded for whoever asks over the API."""
-CRASH_LIMIT = 12
-"""Where the parameter is not registered: its default."""
+SETTLING_US = 60 * SECOND_US
 MARK: BindParameter[int] = bindparam("mark")
 AGENTS: BindParameter[int] = bindparam("agent_ids", expanding=True)
 OUTCOMES = (
@@ -82,6 +82,13 @@ WORK = (
     .subquery()
 )
 ENTRANT_OUTCOMES = select(WORK.c.kind).where(WORK.c.job <= bindparam("entry_jobs")).order_by(WORK.c.id)
+SETTINGS = (
+    select(parameter_change.c.name, parameter_change.c.value, parameter_change.c.changed_at_us)
+    .where(
+        parameter_change.c.name.like("market.%"), parameter_change.c.changed_at_us <= bindparam("until_us")
+    )
+    .order_by(parameter_change.c.name, parameter_change.c.version)
+)
 STAKED = (
     select(transfer.c.id)
     .join(account, account.c.id == transfer.c.debit_account_id)
@@ -188,7 +195,7 @@ def _sources(tx: Tx, found: Row, row: Row, *, is_whole: bool) -> ReplaySources:
             for one in sql.find_all(tx, attempt, order_by="number", task_id=found["id"])
             if one["number"] < row["attempt_number"]
         ),
-        crash_limit=_crash_limit(tx),
+        settings=_settings(tx, row["awarded_at_us"]),
         newest_unproven=[
             bool(one["is_unproven"]) for one in sql.listed(tx, AWARDS_BEFORE, award_id=row["id"])
         ],
@@ -245,6 +252,20 @@ def _balances(tx: Tx, task_id: int, row: Row, agent_ids: Collection[int]) -> Map
     return balances
 
 
-def _crash_limit(tx: Tx) -> int:
-    row = sql.find(tx, parameter, name="market.crash_limit")
-    return int(row["value"]) if row else CRASH_LIMIT
+def _settings(tx: Tx, awarded_at_us: int) -> dict[str, list[str]]:
+    """Return the values of the market's settings in force around an instant, the one at the instant first.
+
+    A transaction tells the time at which it began, so what was changed within a minute of the award may have
+    been seen or not.
+    """
+    found: dict[str, list[str]] = {}
+    before: dict[str, str] = {}
+    for one in sql.listed(tx, SETTINGS, until_us=awarded_at_us + SETTLING_US):
+        name, value, changed_at_us = one["name"], one["value"], one["changed_at_us"]
+        values = found.setdefault(name, [])
+        if changed_at_us <= awarded_at_us - SETTLING_US:
+            values.clear()
+        if changed_at_us <= awarded_at_us:
+            before[name] = value
+        values.append(value)
+    return {name: [before.get(name, values[0]), *values] for name, values in found.items()}

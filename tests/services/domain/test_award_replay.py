@@ -25,6 +25,15 @@ TYPE = "summarise"
 RULES = StandingRules(12, 2)
 VALUE, STAKE = 1_000_000, 50_000
 AT = 1_000
+SETTINGS = {
+    "market.cooling": ["4"],
+    "market.guard_quantile": ["0.1"],
+    "market.entry_jobs": ["5"],
+    "market.entry_percent": ["10"],
+    "market.counterparty_jobs": ["2"],
+    "market.crash_limit": ["12"],
+    "market.stake_percent": ["5"],
+}
 
 outcomes = st.builds(
     Outcome,
@@ -104,7 +113,7 @@ def recorded(asks, histories, *, rule=AwardRule.COOLED, tried=(), poor=(), is_en
         inputs=json.loads(json.dumps(inputs)),
     )
     bids = [PlacedBid(agent + 100, agent, ask, AT - 1) for agent, ask in asks.items()]
-    return ReplaySources(award, bids, histories, frozenset(), frozenset(tried), 12)
+    return ReplaySources(award, bids, histories, frozenset(), frozenset(tried), SETTINGS)
 
 
 def work(verified, failed, *, kind=TYPE):
@@ -234,13 +243,36 @@ def test_a_short_stake_is_taken_as_recorded_unless_the_balance_is_known():
 
 def test_terms_that_are_not_those_of_the_records_are_named(sources):
     assert said(with_award(sources, rule="lowest-price")) == {"rule"}
-    assert said(with_award(sources, escrow_microcredits=STAKE - 1)) == {"stake"}
+    assert said(with_award(sources, escrow_microcredits=STAKE - 1)) == {"stake in escrow"}
     assert said(with_award(sources, rule_fixed=1)) == {"rule in force for the task"}
     assert "reserve price" in said(with_award(sources, value_microcredits=VALUE + 1))
-    told = with_inputs(sources, entry_percent=10)
-    assert "entry full" in said(replace(told, newest_unproven=[True] * 10 + [False] * 90))
-    assert replay_award(replace(told, newest_unproven=[True] * 9 + [False] * 91 + [True])).is_confirmed
+    assert "entry full" in said(replace(sources, newest_unproven=[True] * 10 + [False] * 90))
+    assert replay_award(replace(sources, newest_unproven=[True] * 9 + [False] * 91 + [True])).is_confirmed
     assert "entrant rate" in said(replace(sources, entrant_outcomes=[True, False]))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("market.cooling", "8", "market.cooling"),
+        ("market.guard_quantile", "0.2", "market.guard_quantile"),
+        ("market.entry_jobs", "6", "market.entry_jobs"),
+        ("market.counterparty_jobs", "3", "market.counterparty_jobs"),
+        ("market.stake_percent", "6", "stake"),
+    ],
+)
+def test_a_setting_that_was_not_in_force_is_named(sources, name, value, named):
+    assert said(replace(sources, settings={**SETTINGS, name: [value]})) == {named}
+    assert replay_award(replace(sources, settings={**SETTINGS, name: [value, *SETTINGS[name]]})).is_confirmed
+    assert replay_award(replace(sources, settings={})).is_confirmed
+
+
+def test_the_limit_of_crashes_decides_who_was_suspended(sources):
+    crashes = [Outcome(OutcomeKind.CRASHED, TYPE)] * 3
+    outcomes = {**sources.outcomes, 1: [*work(30, 2), *crashes]}
+    assert "bid of agent 1" not in said(replace(sources, outcomes=outcomes))
+    strict = {**SETTINGS, "market.crash_limit": ["3"]}
+    assert "bid of agent 1" in said(replace(sources, outcomes=outcomes, settings=strict))
 
 
 def test_the_learned_entrant_rate_is_folded_anew(sources):

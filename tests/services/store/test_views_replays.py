@@ -9,7 +9,8 @@ import pytest
 from services.domain.auction import AwardRule
 from services.domain.award_replay import EARLIER_RULE
 from services.domain.errors import ConflictError, NacreError
-from services.operations import accounts, standing
+from services.domain.states import ValueSource
+from services.operations import accounts, production_config, standing
 from services.store import sql, tables, views
 from services.store.views import replays
 from tests.plugins.platforms import RESERVE, TASK_TYPE
@@ -152,7 +153,9 @@ def test_whatever_was_changed_afterwards_is_named(market, busy):
         (changed(award, {"price_microcredits": 1}, task_id=task_id), {"price"}),
         (changed(award, {"seed": "00"}, task_id=task_id), {f"draw of agent {winner}"}),
         (changed(award, {"rule": "first-come"}, task_id=task_id), {"rule"}),
-        (changed(award, {"stake_microcredits": 1}, task_id=task_id), {"stake"}),
+        (changed(award, {"stake_microcredits": 1}, task_id=task_id), {"stake", "stake in escrow"}),
+        (changed(tables.parameter_change, {"value": "8"}, name="market.cooling"), {"market.cooling"}),
+        (changed(tables.parameter_change, {"value": "9"}, name="market.stake_percent"), {"stake"}),
         (changed(bid, {"ask_microcredits": 7}, task_id=task_id, agent_id=agent), {f"ask of agent {agent}"}),
         (changed(tables.task, {"reserve_price_microcredits": RESERVE + 1}, id=task_id), {"reserve price"}),
         (
@@ -226,3 +229,22 @@ def test_awards_of_racing_writers_come_out_again(market, requester):
     for task_id in sorted(awarded):
         found = replayed(market, task_id)
         assert found["is_confirmed"], [award["differences"] for award in found["awards"]]
+
+
+def test_a_setting_that_has_moved_since_is_taken_as_it_was_then(market, requester, worker):
+    first = market.awarded(requester, worker)
+    market.pass_seconds(3_600)
+    with market.write("operator") as tx:
+        production_config.change(
+            tx,
+            "market.cooling",
+            expected_version=1,
+            value="8",
+            source=ValueSource.OVERRIDE,
+            experiment_id=None,
+        )
+    market.pass_seconds(3_600)
+    second = market.awarded(requester, worker)
+    for task_id, cooling in ((first, 4), (second, 8)):
+        assert market.row(tables.award, task_id=task_id)["inputs"]["cooling"] == cooling
+        assert replayed(market, task_id)["is_confirmed"]
