@@ -45,8 +45,8 @@ class Attack(StrEnum):
 class Purchase:
     """What a liar buys: so many successes per kind of work from each of so many requesters.
 
-    At once, and all that its requesters were granted; or, with `every_jobs`, whenever it has done so many jobs
-    for others, `times` times, each time with that part of the grant.
+    At once, for all that its requesters were granted; or, with `every_jobs`, whenever it has done so many
+    jobs for others, `times` times, each time with that part of the grant.
     """
 
     requesters: int

@@ -17,11 +17,17 @@ from services.store import sql, tables
 
 SEED = 1
 SHORT = Setting(tasks=300)
+SMALL = Setting(tasks=200, attack=Attack.BUY)
 
 
 @pytest.fixture(scope="module")
 def plain():
     return run_setting(SHORT, SEED, check_every=100)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return run_setting(SMALL, SEED)
 
 
 @pytest.fixture
@@ -46,11 +52,11 @@ def test_market_learns_even_in_a_short_run(plain):
     assert plain.figures.utility > 0.25
 
 
-def test_same_seed_same_ledger_root_and_same_trades(plain):
-    again = run_setting(SHORT, SEED)
-    assert again.root == plain.root
-    assert (again.trace.winner == plain.trace.winner).all()
-    assert again.trace.paid.sum() == plain.trace.paid.sum()
+def test_same_seed_same_ledger_root_and_same_trades(small):
+    again = run_setting(SMALL, SEED)
+    assert again.root == small.root
+    assert (again.trace.winner == small.trace.winner).all()
+    assert again.trace.paid.sum() == small.trace.paid.sum()
 
 
 def test_platform_and_rehearsal_tell_the_same_story(plain):
@@ -59,13 +65,11 @@ def test_platform_and_rehearsal_tell_the_same_story(plain):
     assert plain.figures.early == pytest.approx(rehearsed.early, abs=0.1)
 
 
-def test_postgresql_runs_the_same_market(migrated_postgresql_url, plain):
-    setting = Setting(tasks=200, attack=Attack.BUY)
-    there = run_setting(setting, SEED, url=migrated_postgresql_url)
-    here = run_setting(setting, SEED)
+def test_postgresql_runs_the_same_market(migrated_postgresql_url, small):
+    there = run_setting(SMALL, SEED, url=migrated_postgresql_url)
     assert there.is_sound, (there.breaches, there.refused)
-    assert (there.trace.winner == here.trace.winner).all()
-    assert there.trace.paid.sum() == here.trace.paid.sum()
+    assert (there.trace.winner == small.trace.winner).all()
+    assert there.trace.paid.sum() == small.trace.paid.sum()
 
 
 def test_money_of_every_agent_is_its_grant_and_what_it_traded(deployment):
