@@ -51,15 +51,16 @@ class Tx:
     def savepoint(self) -> Iterator[None]:
         """Keep what the block wrote, or, when it raises, take back that alone; the transaction goes on."""
         published = len(self.published)
+        is_kept = False
         prepared.control(self.connection, "SAVEPOINT part")
         try:
             yield
-        except BaseException:
-            prepared.control(self.connection, "ROLLBACK TO SAVEPOINT part")
+            is_kept = True
+        finally:
+            if not is_kept:
+                prepared.control(self.connection, "ROLLBACK TO SAVEPOINT part")
+                del self.published[published:]
             prepared.control(self.connection, "RELEASE SAVEPOINT part")
-            del self.published[published:]
-            raise
-        prepared.control(self.connection, "RELEASE SAVEPOINT part")
 
     def in_lap(self, lap: int | None) -> "Tx":
         """Return the same transaction acting within another lap."""

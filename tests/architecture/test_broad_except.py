@@ -7,6 +7,7 @@ from tests.architecture.source_tree import ROOT, dotted, parse, plant, python_fi
 EDGES = {
     "services/event_bus.py": "delivery: a failing handler rolls back only itself",
     "services/cron_runner.py": "a tick: a failing job is history, not the end of the scheduler",
+    "services/store/group_commit.py": "a group of writes: a failing act is its caller's, not its neighbours'",
     "app/api/errors.py": "the HTTP boundary: an unknown error becomes a recorded 500",
     "app/agents/tool_process.py": "foreign code in an agent's child process: it reports and ends",
     "app/tasks/registry.py": "foreign code at import: a plug-in that breaks is listed, not loaded",

@@ -76,6 +76,31 @@ def test_a_transaction_has_one_instant_and_one_actor(store):
         assert tx.in_lap(4).connection is tx.connection
 
 
+def test_a_savepoint_takes_back_its_own_part_and_nothing_else(store):
+    def part(tx, key, error=None):
+        with tx.savepoint():
+            insert(tx, key)
+            tx.published.append(key)
+            if error is not None:
+                raise error
+
+    def nested(tx):
+        with tx.savepoint():
+            part(tx, "inner")
+            raise RuntimeError("outer")
+
+    with store.write(actor="test") as tx:
+        insert(tx, "before")
+        part(tx, "kept")
+        with pytest.raises(RuntimeError, match="half way"):
+            part(tx, "lost", RuntimeError("half way"))
+        with pytest.raises(RuntimeError, match="outer"):
+            nested(tx)
+        insert(tx, "after")
+        assert tx.published == ["kept"]
+    assert keys(store) == ["after", "before", "kept"]
+
+
 def test_a_reader_leaves_nothing_behind(store):
     with store.read() as tx:
         sql.insert(tx, tables.deployment, key="a", value="1")
