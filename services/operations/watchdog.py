@@ -51,13 +51,14 @@ EARLIER_RULE: Final = "cooled-thompson-second-score"
 """The label of awards that were made before their inputs told everything; they cannot be recomputed."""
 
 
-def check_all(tx: Tx) -> Iterator[Breach]:
+def check_all(tx: Tx, *, seen_at_us: int | None = None) -> Iterator[Breach]:
     """Yield every breach that the rows of the whole market show; `tx` sees one instant.
 
+    A task is overdue when it was so at `seen_at_us` (by default now), the last time that somebody looked.
     Cost: linear in everything there is; memory: one chunk of tasks or the record of one agent.
     """
     yield from check_books(tx)
-    rules, task_id = task_rules(tx, tx.now_us), 0
+    rules, task_id = task_rules(tx, tx.now_us if seen_at_us is None else seen_at_us), 0
     while found := invariants.task_ids_after(tx, task_id, CHUNK):
         yield from check_tasks(tx, found, rules)
         task_id = found[-1]
