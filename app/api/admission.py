@@ -20,6 +20,8 @@ from services.operations.agent_registry import key_hash
 KEY_LENGTH_HIGHEST = 200
 KEYS_REMEMBERED = 20_000
 LONGEST_HOLD_SECONDS = 1.0
+BYTES_PER_REQUEST = 2_048
+WEIGHT_OF_UNKNOWN = 16.0
 BEARER = b"bearer "
 
 
@@ -43,20 +45,21 @@ class TokenBuckets:
         self._burst = float(burst)
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def wait_seconds(self, name: str, now: float, *, take: bool = True) -> float:
-        """Take a token, or return how many seconds (> 0) from `now` on there will be one.
+    def wait_seconds(self, name: str, now: float, *, tokens: float = 1.0, take: bool = True) -> float:
+        """Take tokens, or return how many seconds (> 0) from `now` on they will be there.
 
-        Without `take` the token is only looked for.
+        More than the bucket holds are taken when it is full. Without `take` they are only looked for.
         """
         if self._per_second <= 0:
             return 0.0
-        tokens, at = self._left.pop(name, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - at) * self._per_second)
-        is_there = tokens >= 1.0
-        self._left[name] = (tokens - 1.0 if is_there and take else tokens, now)
+        left, at = self._left.pop(name, (self._burst, now))
+        left = min(self._burst, left + (now - at) * self._per_second)
+        missing = min(tokens, self._burst) - left
+        is_taken = missing <= 0 and take
+        self._left[name] = (left - min(tokens, self._burst) if is_taken else left, now)
         if len(self._left) > KEYS_REMEMBERED:
             self._left.popitem(last=False)
-        return 0.0 if is_there else (1.0 - tokens) / self._per_second
+        return max(0.0, missing / self._per_second)
 
 
 def hashed_key_of(scope: Scope) -> str | None:
@@ -102,16 +105,28 @@ class Admission:
             return
         self._under_way[hashed] += 1
         try:
-            wait = self._buckets.wait_seconds(hashed, time.monotonic())
+            weight = _weight_of(scope)
+            wait = self._buckets.wait_seconds(hashed, time.monotonic(), tokens=weight)
             if wait > 0:
                 await asyncio.sleep(min(LONGEST_HOLD_SECONDS, max(wait, LONGEST_HOLD_SECONDS / 4)))
-                await _refuse(scope, receive, send, wait, "this key asks more often than it may")
+                why = "this key asks more often than it may"
+                await _refuse(scope, receive, send, wait, why, close=weight > 1.0)
             else:
                 await self.app(scope, receive, send)
         finally:
             self._under_way[hashed] -= 1
             if not self._under_way[hashed]:
                 del self._under_way[hashed]
+
+
+def _weight_of(scope: Scope) -> float:
+    """Return how many requests a request counts as: one, and one more for so many bytes of its body."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return 1.0 + (int(value[:9]) // BYTES_PER_REQUEST if value.isdigit() else 0)
+        if name == b"transfer-encoding":
+            return WEIGHT_OF_UNKNOWN
+    return 1.0
 
 
 async def _refuse(

@@ -111,8 +111,8 @@ def build_api(platform: ApiPlatform) -> FastAPI:
     errors.install(app)
     settings = platform.settings
     limit = RateLimit(settings.requests_per_second, settings.requests_at_once, settings.requests_under_way)
-    app.add_middleware(BodyLimit)
     app.add_middleware(Admission, limit=limit, operator_key_hash=platform.operator_key_hash)
+    app.add_middleware(BodyLimit)
     app.add_middleware(ErrorBoundary)
     app.add_middleware(RequestFrame)
     api = APIRouter(prefix=PREFIX, dependencies=[Depends(authenticated)])

@@ -78,9 +78,9 @@ class Caller:
 class Credentials:
     """Knows who holds a key: from the database, and for a moment from memory.
 
-    What is remembered is at most `FRESH_SECONDS` old. Scopes never change, and standing is judged by the
-    verbs of the market on the row itself; an act of this process that touches agents forgets everything.
-    A stranger's failed attempts are counted by address, so that guessing keys costs no database.
+    What is remembered is at most `FRESH_SECONDS` old, so that a key which is taken away works no longer than
+    that; scopes never change, and standing is judged by the verbs of the market on the row itself. A
+    stranger's failed attempts are counted by address, so that guessing keys costs no database.
     """
 
     def __init__(self, store: Store, operator_key_hash: str) -> None:
@@ -121,10 +121,6 @@ class Credentials:
         if len(self._known) > KEYS_REMEMBERED:
             self._known.popitem(last=False)
         return Caller(principal, key)
-
-    def forget(self) -> None:
-        """Ask the database again for every key: an agent has changed."""
-        self._known.clear()
 
     def _look_up(self, hashed: str) -> Principal | None:
         with self._store.read() as tx:
