@@ -34,7 +34,8 @@ class Budget:
     id: int
     line: BudgetLine
     account_ids: Mapping[str, int]
-    is_changed: bool = False
+    touched: set[str] = field(default_factory=set)
+    is_cap_moved: bool = False
 
     def balance(self, part: str) -> int:
         """Return what stands on one of its accounts."""
@@ -48,19 +49,23 @@ class BudgetBooks:
 
     tx: Tx
     budgets: Sequence[Budget]
-    _by_key: dict[tuple[BudgetKey, Resource, str], Budget] = field(init=False)
+    _by_key: dict[tuple[BudgetKey, Resource], Budget] = field(init=False)
     _by_source: dict[int, Budget] = field(init=False)
     _moved: dict[tuple[str, int, int, int | None], int] = field(default_factory=dict)
     _issued: dict[tuple[int, Resource], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Index the budgets by what they are and by their free accounts."""
-        self._by_key = {(one.line.key, one.line.resource, one.line.period): one for one in self.budgets}
+        self._by_key = {
+            (one.line.key, one.line.resource): one
+            for one in self.budgets
+            if one.line.period == one.line.key.period(self.tx.now_us)
+        }
         self._by_source = {one.account_ids[FREE]: one for one in self.budgets}
 
     def at(self, key: BudgetKey, resource: Resource) -> Budget:
         """Return the budget of a scope in its present period."""
-        return self._by_key[key, resource, key.period(self.tx.now_us)]
+        return self._by_key[key, resource]
 
     def of_source(self, account_id: int) -> Budget:
         """Return the budget whose free account this is."""
@@ -82,7 +87,7 @@ class BudgetBooks:
             reserved=line.reserved + moved.get(RESERVED, 0),
             spent=line.spent + moved.get(SPENT, 0),
         )
-        one.is_changed = True
+        one.touched |= {source, target}
         place = (kind, one.account_ids[source], one.account_ids[target], hold_id)
         self._moved[place] = self._moved.get(place, 0) + amount
 
@@ -91,7 +96,8 @@ class BudgetBooks:
         line = one.line
         cap = cap_for(limit, reserved=line.reserved, spent=line.spent)
         one.line = replace(line, limit=limit, cap=cap)
-        one.is_changed = True
+        one.touched.add(FREE)
+        one.is_cap_moved = True
         place = (one.account_ids[FREE], line.resource)
         self._issued[place] = self._issued.get(place, 0) + cap - line.cap
 
@@ -102,16 +108,22 @@ class BudgetBooks:
 
     def write(self) -> None:
         """Write balances, caps and transfers; issuers are locked last."""
-        changed = [one for one in self.budgets if one.is_changed]
         balances = [
-            {"id": one.account_ids[part], "balance": one.balance(part)} for one in changed for part in PARTS
+            {"id": one.account_ids[part], "balance": one.balance(part)}
+            for one in self.budgets
+            for part in PARTS
+            if part in one.touched
         ]
         sql.update_many(self.tx, tables.account, ("id",), balances)
-        caps = [{"id": one.id, "limit_amount": one.line.limit, "cap": one.line.cap} for one in changed]
+        caps = [
+            {"id": one.id, "limit_amount": one.line.limit, "cap": one.line.cap}
+            for one in self.budgets
+            if one.is_cap_moved
+        ]
         sql.update_many(self.tx, tables.budget, ("id",), caps)
         sql.insert_many(self.tx, tables.transfer, [*self._issues(), *self._transfers()])
-        for one in changed:
-            one.is_changed = False
+        for one in self.budgets:
+            one.touched, one.is_cap_moved = set(), False
         self._moved, self._issued = {}, {}
 
     def _transfers(self) -> list[dict[str, object]]:
