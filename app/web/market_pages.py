@@ -17,7 +17,7 @@ from services.domain.states import AttemptState, TaskKind, TaskState
 TASK_STATES = tuple(TaskState)
 TASK_KINDS = tuple(TaskKind)
 LONGEST_TYPE = 64
-ENDS = ("lapse", "verification", "money")
+ENDS = ("unclaimed", "lapse", "verification", "money")
 
 
 # --- what the templates show -------------------------------------------------------------------------------
@@ -36,7 +36,11 @@ def life_of(task: Row) -> list[Row]:
     moments += [
         {"at": award["awarded_at"], "step": "award", "scores": score_rows(award), **award} for award in awards
     ]
+    awarded_at = {award["attempt_number"]: award["awarded_at"] for award in awards}
     for attempt in task.get("attempts") or []:
+        if is_unclaimed(attempt, awarded_at.get(attempt["number"])):
+            moments.append({"at": attempt["ended_at"], "step": "unclaimed", **attempt})
+            continue
         moments.append({"at": attempt["leased_at"], "step": "lease", **attempt})
         if attempt["submitted_at"]:
             moments.append({"at": attempt["submitted_at"], "step": "handoff", **attempt})
@@ -50,6 +54,11 @@ def life_of(task: Row) -> list[Row]:
     if task["ended_at"]:
         moments.append({"at": task["ended_at"], "step": "ended"})
     return _told(moments, task["posted_at"])
+
+
+def is_unclaimed(attempt: Row, awarded_at: str | None) -> bool:
+    """Tell whether an attempt is that of an award which nobody took up: it is dated from its award."""
+    return bool(attempt["state"] == AttemptState.LAPSED and attempt["leased_at"] == awarded_at)
 
 
 def score_rows(award: Row) -> list[Row]:
