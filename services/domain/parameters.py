@@ -25,6 +25,10 @@ class Risk(StrEnum):
     """Never by proposal: it restrains the loop."""
 
 
+ALLOCATION = ".allocation"
+"""How the layers end whose parameters decide who gets a task."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One setting. Values are decimal text, so that the ledger can hold them exactly.
@@ -51,6 +55,11 @@ class Parameter:
         return self.layer or self.task_type
 
     @property
+    def is_allocation(self) -> bool:
+        """Tell whether it decides who gets a task: it acts before anybody has won, on all agents at once."""
+        return self.layer_name.endswith(ALLOCATION)
+
+    @property
     def task_type(self) -> str:
         """Return the task type (or the part of the platform) that the parameter governs."""
         return self.name.split(".", 1)[0]
@@ -63,7 +72,7 @@ def task_policy(task_type: str, owner: str) -> tuple["Parameter", ...]:
                   "How bids are ranked and paid: 0 cooled draw, second score; 1 guarded (low quantile), "
                   "second score; 2 cooled draw, first price; 3 greedy reputation, first price; "
                   "4 lowest price; 5 first come.",
-                  is_whole=True, layer=f"{task_type}.allocation"),
+                  is_whole=True, layer=f"{task_type}{ALLOCATION}"),
         Parameter(f"{task_type}.maximum_attempts", "2", "1", "5", "5", "attempts", owner, Risk.GATED,
                   "Attempts that a task may have in all.", is_whole=True),
         Parameter(f"{task_type}.retry_failures", "0", "0", "1", "2", "0 or 1", owner, Risk.GATED,

@@ -9,7 +9,7 @@ from services.domain.errors import ConflictError, ForbiddenError, InvalidValueEr
 from services.domain.events import Event, EventType
 from services.domain.ledger_schema import EntryType
 from services.domain.parameters import ParameterRegistry, Risk, check_change
-from services.domain.states import LIVE_EXPERIMENTS, TASK_ENDS, ProposalState, TaskKind
+from services.domain.states import LIVE_EXPERIMENTS, TASK_ENDS, ExperimentScope, ProposalState, TaskKind
 from services.event_bus import publish
 from services.operations import audit_log, production_config
 from services.proposal_system import admission
@@ -30,6 +30,10 @@ def file_proposal(tx: Tx, registry: ParameterRegistry, draft: ProposalDraft, pro
     parameter = registry.get(draft.parameter)
     current = production_config.effective(tx, parameter.name)
     to_value = check_change(parameter, current.value, draft.to)
+    if parameter.is_allocation and draft.scope is not ExperimentScope.PLATFORM:
+        msg = f"{parameter.name} decides who gets a task, before there is an agent and for all of them at once; "
+        msg += "it is tried in windows of the platform"
+        raise InvalidValueError(msg, field="body.scope", code="scope_platform_needed")
     if parameter.risk is Risk.GATED:
         msg = f"{parameter.name} is GATED: a person has to change it"
         raise InvalidValueError(msg, field="parameter", code="parameter_gated")
