@@ -23,7 +23,7 @@ def register(market, name, *, is_vouched=False, scopes=(Scope.BID,)):
 def test_a_new_agent_has_a_standing_and_a_grant(market, is_vouched, standing, grant):
     agent_id = register(market, "ada", is_vouched=is_vouched)
     row = market.row(tables.agent, id=agent_id)
-    assert (row["standing"], row["settled_jobs"], row["standing_log_e"]) == (standing, 0, 0)
+    assert (row["standing"], row["settled_jobs"], row["trial_failures"]) == (standing, 0, 0)
     assert market.balance(agent_id) == grant
 
 

@@ -38,7 +38,7 @@ def test_a_suspended_agent_is_queued_for_a_person_once_and_can_be_reinstated(mar
     with market.write() as tx:
         standing.reinstate(tx, worker, reason="the source was down")
     row = market.row(tables.agent, id=worker)
-    assert (row["standing"], row["standing_log_e"]) == (Standing.PROBATION, 0.0)
+    assert (row["standing"], row["trial_failures"]) == (Standing.PROBATION, 0)
     with market.write() as tx, pytest.raises(ConflictError, match="not suspended"):
         standing.reinstate(tx, worker, reason="again")
 
