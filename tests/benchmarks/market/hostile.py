@@ -56,9 +56,7 @@ async def paced(server: Server, script: BidScript, seconds: float) -> Sample:
     took = time.perf_counter() - began
     latencies = list(load.latencies["bid"])
     refused = float(sum(load.refusals.values()))
-    load.is_over = True
-    load.wake()
-    await asyncio.sleep(0.1)
+    await load.close()
     return Sample(len(latencies), took, 0.0, latencies, {"refused": refused})
 
 
@@ -74,7 +72,7 @@ async def flood(port: int, seconds: float) -> None:
     load = Load(FloodScript(), HOST, port, FLOOD_CONNECTIONS)
     await load.open()
     await asyncio.sleep(seconds)
-    load.is_over = True
+    await load.close()
 
 
 def measure_kill(server: Server, url: str, seconds: float, times: int) -> int:
@@ -110,9 +108,7 @@ async def _killed(server: Server, script: LifeScript, seconds: float, times: int
     end = time.monotonic() + FINISH_SECONDS
     while not script.is_finished and time.monotonic() < end:  # noqa: ASYNC110 (asked 20 times a second)
         await asyncio.sleep(0.05)
-    load.is_over = True
-    load.wake()
-    await asyncio.sleep(0.1)
+    await load.close()
 
 
 if __name__ == "__main__":

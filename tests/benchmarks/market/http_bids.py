@@ -53,9 +53,7 @@ def posted_tasks(server: Server, wanted: int = TASKS) -> list[int]:
         await load.open()
         while script.calls:  # noqa: ASYNC110 (asked 50 times a second)
             await asyncio.sleep(0.02)
-        load.is_over = True
-        load.wake()
-        await asyncio.sleep(0.05)
+        await load.close()
 
     run(post())
     if script.refusals:
@@ -83,9 +81,7 @@ def bid_case(server: Server, tasks: list[int]) -> Case:
         await asyncio.sleep(seconds)
         wall, cpu, placed = time.perf_counter() - wall, server.cpu_seconds - cpu, script.placed - placed
         latencies, refused = load.latencies["bid"], float(sum(load.refusals.values()))
-        load.is_over = True
-        load.wake()
-        await asyncio.sleep(0.1)
+        await load.close()
         return Sample(placed, wall, cpu, latencies, {"refused": refused})
 
     return lambda seconds: run(measured(seconds))

@@ -63,9 +63,7 @@ class Lifecycles:
         end = time.monotonic() + FINISH_SECONDS
         while not script.is_finished and time.monotonic() < end:  # noqa: ASYNC110 (asked 50 times a second)
             await asyncio.sleep(0.02)
-        load.is_over = True
-        load.wake()
-        await asyncio.sleep(0.05)
+        await load.close()
         counts = {
             "requests": answers / max(1, after - before),
             "refused": float(sum(load.refusals.values())),

@@ -15,6 +15,7 @@ import httptools
 import uvloop
 
 IDLE_SECONDS = 0.002
+CLOSE_SECONDS = 0.5
 OK = range(200, 300)
 
 
@@ -52,6 +53,7 @@ class Load:
     answers: int = 0
     is_over: bool = False
     idle: deque["Connection"] = field(default_factory=deque)
+    live: set["Connection"] = field(default_factory=set)
 
     async def open(self) -> None:
         """Open the connections; each starts asking at once."""
@@ -66,6 +68,17 @@ class Load:
             self.idle.popleft().ask()
         if not self.is_over:
             asyncio.get_running_loop().call_later(IDLE_SECONDS, self.wake)
+
+    async def close(self) -> None:
+        """Ask for nothing more, wait a moment for what is on its way, and close every connection."""
+        self.is_over = True
+        self.wake()
+        for close_now in (False, True):
+            end = time.perf_counter() + CLOSE_SECONDS
+            for connection in list(self.live) if close_now else ():
+                connection.transport.abort()
+            while self.live and time.perf_counter() < end:  # noqa: ASYNC110 (asked 100 times a second)
+                await asyncio.sleep(0.01)
 
     def forget(self) -> None:
         """Begin to measure anew: what was measured so far was the warm-up."""
@@ -87,6 +100,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.WriteTransport) -> None:
         """Ask for the first time."""
         self.transport = transport
+        self.load.live.add(self)
         self.ask()
 
     def ask(self) -> None:
@@ -127,6 +141,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """Tell the script about a request that will have no answer; open another connection in its place."""
         load, request = self.load, self.request
+        load.live.discard(self)
         if request is not None:
             load.refusals[request.kind, 0] += 1
             load.script.answered(request, 0, b"")
