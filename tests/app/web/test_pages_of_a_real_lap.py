@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from app.simulation.world import World
 from app.web.charts.wealth import RUG_TASKS
 from app.web.pages import PAGES, build_pages
+from services.domain.lost_bids import BidState
 from services.domain.states import TaskState
 from services.store import views
 from tests.app.web.sample_market import SampleMarket
@@ -63,6 +64,7 @@ def test_every_page_of_the_table_shows_the_lap(client, lap):
     ids = {
         "/laps/{id:int}": 1,
         "/tasks/{id:int}": lap["meta_task"]["task_id"],
+        "/agents/{id:int}": lap["meta_task"]["awarded_agent_id"],
         "/proposals/{id:int}": lap["proposal"]["proposal_id"],
         "/experiments/{id:int}": lap["experiment"]["experiment_id"],
         "/ledger/{id:int}": lap["entries"][-1]["index"],
@@ -98,6 +100,9 @@ def test_the_life_of_a_settled_task_is_complete(client, tx):
     text = client.get(f"/tasks/{settled['task_id']}").text
     for step in ("posted", "bids", "award", "lease", "handoff", "verification", "money", "ended"):
         assert f'class="step-{step}"' in text
+    again = client.get(f"/tasks/{settled['task_id']}?replay=1").text
+    assert "the same award" in again
+    assert 'class="winner"' in again
 
 
 def test_a_page_asked_for_with_a_foreign_cursor_says_so(client):
@@ -125,7 +130,8 @@ def differences(sample, real, where):
 
 def test_the_sample_has_the_shapes_of_the_read_models(world, tx, lap):
     sample, registry = SampleMarket(), world.platform.registry
-    settled = views.list_tasks(tx, state=TaskState.SETTLED, kind="user", limit=1)["items"][0]["task_id"]
+    done = views.list_tasks(tx, state=TaskState.SETTLED, kind="user", limit=1)["items"][0]
+    settled, worker = done["task_id"], done["awarded_agent_id"]
     name = lap["parameter"]["name"]
     pairs = [
         (sample.get_lap(None, 3), lap),
@@ -136,6 +142,16 @@ def test_the_sample_has_the_shapes_of_the_read_models(world, tx, lap):
         (sample.get_parameter(None, None, "market.cooling"), views.get_parameter(tx, registry, name)),
         (sample.get_entry(None, 3), views.get_entry(tx, 3)),
         (sample.list_agents(None), views.list_agents(tx)),
+        (sample.get_agent(None, 2), views.get_agent(tx, worker)),
+        (sample.get_standing(None, 4), views.get_standing(tx, worker)),
+        (
+            sample.list_bids(None, agent_id=4, state="lost"),
+            views.list_bids(tx, agent_id=worker, state=BidState.LOST),
+        ),
+        (sample.leaderboard(None), views.leaderboard(tx)),
+        (sample.market_now(None), views.market_now(tx)),
+        (sample.replay_task(None, 11), views.replay_task(tx, settled)),
+        (sample.list_failed_work(None, kind="task"), views.list_failed_work(tx)),
         (sample.list_episodes(None), views.list_episodes(tx)),
         (sample.list_snapshots(None), views.list_snapshots(tx)),
         (sample.cron_history(None), views.cron_history(tx)),
