@@ -63,12 +63,14 @@ class OnTrial:
     def is_shared(self) -> bool:
         """Tell whether strata are task types: a placebo, or a change that touches the whole platform."""
         is_placebo = self.row["kind"] == ExperimentKind.PLACEBO
-        return is_placebo or self.row["scope"] == ExperimentScope.PLATFORM
+        return bool(is_placebo or self.row["scope"] == ExperimentScope.PLATFORM)
 
     def concerns(self, task: Row, *, has_agent: bool) -> bool:
         """Tell whether the task is assigned in it; before there is a winner, only what needs no agent is."""
-        is_about = self.row["kind"] == ExperimentKind.PLACEBO or self.row["task_type"] == task["type"]
-        return bool(is_about) and (has_agent or self.row["scope"] == ExperimentScope.PLATFORM)
+        is_about: bool = (
+            self.row["kind"] == ExperimentKind.PLACEBO or self.row["task_type"] == task["type"]
+        )
+        return is_about and (has_agent or bool(self.row["scope"] == ExperimentScope.PLATFORM))
 
     def value_of(self, placement: Placement) -> str:
         """Return the value of the placement's arm."""

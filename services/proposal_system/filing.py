@@ -31,7 +31,7 @@ def file_proposal(tx: Tx, registry: ParameterRegistry, draft: ProposalDraft, pro
     current = production_config.effective(tx, parameter.name)
     to_value = check_change(parameter, current.value, draft.to)
     if parameter.is_allocation and draft.scope is not ExperimentScope.PLATFORM:
-        msg = f"{parameter.name} decides who gets a task, before there is an agent and for all of them at once; "
+        msg = f"{parameter.name} decides who gets a task, for all agents at once; "
         msg += "it is tried in windows of the platform"
         raise InvalidValueError(msg, field="body.scope", code="scope_platform_needed")
     if parameter.risk is Risk.GATED:

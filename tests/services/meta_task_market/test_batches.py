@@ -33,7 +33,8 @@ def test_bids_of_a_batch_are_answered_one_by_one(market, requester, worker):
     answers = answers_of(
         market, meta_task_market.place_bids,
         NewBid(worker, first, 10), NewBid(worker, first, 20), NewBid(worker, second, 0),
-        NewBid(requester, second, 10), NewBid(other, 999, 10), NewBid(999, second, 10), NewBid(other, second, 30),
+        NewBid(requester, second, 10), NewBid(other, 999, 10), NewBid(999, second, 10),
+        NewBid(other, second, 30),
     )  # fmt: skip
     assert kinds(answers)[:1] + kinds(answers)[-1:] == [int, int]
     assert [answer.code for answer in answers if isinstance(answer, NacreError)] == [

@@ -1,4 +1,4 @@
-"""The award rule itself on trial: whole windows of the market run under one rule, and the bet counts windows."""
+"""The award rule itself on trial: whole windows of the market run under one rule; windows are bet on."""
 
 import pytest
 
