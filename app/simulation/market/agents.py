@@ -49,7 +49,7 @@ class Agents:
     market: Marketplace
     members: dict[int, Member] = field(default_factory=dict)
     by_id: dict[int, int] = field(default_factory=dict)
-    rings: dict[int, list[int]] = field(default_factory=dict)
+    rings: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     bought: int = 0
     asks: Floats = field(init=False)
     is_out: Flags = field(init=False)
@@ -124,13 +124,12 @@ class Agents:
                     yield Offer(kind, reserve, (Bid(member.id, 1, is_good=True),), requester)
 
     def _requesters(self, agent: int, count: int) -> list[int]:
-        """Return the requesters of the liar's ring (of one liar alone where there is one requester)."""
+        """Return the requesters of the liar's ring, new ones for each name; alone, of the liar."""
         liars = np.flatnonzero(self.population.is_liar).tolist()
-        ring = liars.index(agent) // count
+        ring = (liars.index(agent) // count, self.members[agent].names)
         if ring not in self.rings:
-            self.rings[ring] = [
-                self.market.join_as_requester(f"requester_{ring:03d}_{n}") for n in range(count)
-            ]
+            name = f"requester_{ring[0]:03d}_{ring[1]}"
+            self.rings[ring] = [self.market.join_as_requester(f"{name}_{n}") for n in range(count)]
         return self.rings[ring]
 
     def bidders(self, task: int) -> list[int]:

@@ -79,11 +79,14 @@ class Rehearsal:
     def _award(self, offer: Offer) -> tuple[Offer, Bid | None, int, int, bool]:
         self.bids += len(offer.bids)
         stake = offer.reserve_microcredits * self.setting.stake_percent // 100
-        if offer.requester is not None:
-            self.money[offer.requester] -= offer.reserve_microcredits
+        requester, reserve = offer.requester, offer.reserve_microcredits
+        if requester is not None and self.money[requester] < reserve:
+            return offer, None, 0, 0, False
         decision = decide_award(self._sealed(offer, stake), self._terms(offer, stake))
         if decision is None:
             return offer, None, 0, 0, False
+        if requester is not None:
+            self.money[requester] -= reserve
         self.latest.append(decision.is_unproven)
         self.money[decision.agent_id] -= stake
         won = next(bid for bid in offer.bids if bid.member == decision.agent_id)
@@ -122,8 +125,6 @@ class Rehearsal:
 
     def _settle(self, offer: Offer, won: Bid | None, price: int, stake: int, is_unproven: bool) -> Deal:  # noqa: FBT001 (what the award returned)
         if won is None:
-            if offer.requester is not None:
-                self.money[offer.requester] += offer.reserve_microcredits
             return Deal(None, 0, 0, is_verified=False, is_unproven=False)
         kind = OutcomeKind.VERIFIED if won.is_good else OutcomeKind.FAILED
         self.states[won.member] = fold(
