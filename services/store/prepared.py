@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError, StatementError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
+from services.store import rowsets
 from services.store.values import Convert, Reading, Row, binder, row_maker
 
 __all__ = [
@@ -38,17 +39,33 @@ Statement: TypeAlias = Select[*tuple[Any, ...]] | Insert | Update | Delete
 Sizes: TypeAlias = tuple[tuple[str, int], ...]
 """How many values each list parameter has."""
 
+Execute: TypeAlias = Callable[[Any, str, Any], None]
 T = TypeVar("T")
 
 STATEMENTS_KEPT = 2_048
+PLANNED_ONCE_UP_TO = 8
+"""Longest list whose statement PostgreSQL may keep the plan of."""
 PADDED_UP_TO = 1_024
 """Longest list that is filled up to a power of two, so that few lengths are ever compiled."""
+
+
+def _execute(cursor: DBAPICursor, text: str, bound: Any) -> None:
+    cursor.execute(text, bound)
+
+
+def _execute_planned_anew(cursor: Any, text: str, bound: Any) -> None:
+    """Run a statement over a set of rows on PostgreSQL, planned for the tables as they are now.
+
+    The driver would soon prepare it, and the server keep the plan: one that was made when a table was small
+    reads all of it for every set of rows when it is large.
+    """
+    cursor.execute(text, bound, prepare=False)
 
 
 class Prepared:
     """One statement for one dialect: its SQL, how parameters go in, and how rows come out."""
 
-    __slots__ = ("_columns", "_lists", "_make", "bind", "dialect", "text")
+    __slots__ = ("_columns", "_lists", "_make", "bind", "dialect", "execute", "text")
 
     def __init__(
         self, dialect: Dialect, statement: Statement, sizes: Sizes, names: tuple[str, ...] | None
@@ -62,6 +79,10 @@ class Prepared:
         given = {name: [None] * size for name, size in sizes}
         required = {bind.key: None for bind in compiled.bind_names if bind.required}
         state = compiled.construct_expanded_state({**required, **given})
+        is_set = any(size > PLANNED_ONCE_UP_TO for _, size in sizes)
+        is_set = is_set or (isinstance(statement, Update) and rowsets.ROWS in required)
+        is_planned_anew = is_set and dialect.name == "postgresql"
+        self.execute: Final[Execute] = _execute_planned_anew if is_planned_anew else _execute
         self.dialect: Final = dialect
         self.text: Final = state.statement
         self._lists: Final = {name: state.parameter_expansion[name] for name, _ in sizes}
@@ -225,10 +246,6 @@ def _inserted_number(_prepared: Prepared, cursor: Any) -> int | None:
     return int(cursor.fetchone()[0] if cursor.description else getattr(cursor, "lastrowid", 0))
 
 
-def _execute(cursor: DBAPICursor, text: str, bound: Any) -> None:
-    cursor.execute(text, bound)
-
-
 def _execute_many(cursor: DBAPICursor, text: str, bound: Any) -> None:
     cursor.executemany(text, bound)
 
@@ -238,7 +255,7 @@ def _run(
     prepared: Prepared,
     bound: Any,
     take: Callable[[Prepared, DBAPICursor], T],
-    execute: Callable[[DBAPICursor, str, Any], object] = _execute,
+    execute: Execute | None = None,
     *,
     is_many: bool = False,
 ) -> T:
@@ -253,7 +270,7 @@ def _run(
         if before:
             for tell in before:
                 text, bound = tell(connection, cursor, text, bound, None, is_many)
-        execute(cursor, text, bound)
+        (execute or prepared.execute)(cursor, text, bound)
         if after:
             for tell in after:
                 tell(connection, cursor, text, bound, None, is_many)

@@ -44,6 +44,8 @@ Shape: TypeAlias = tuple[tuple[str, str], ...]
 STATEMENTS_KEPT = 1_024
 WHERE = "where_"
 LIMIT = "limit_"
+UPDATED_ONE_BY_ONE = 8
+"""Up to so many rows of an update are sent to PostgreSQL one by one (in one round trip), which costs less."""
 COLLECTIONS = (tuple, list, set, frozenset)
 
 
@@ -207,7 +209,7 @@ def update_many(
     shared.update(values)
     names = tuple(name for name in rows[0] if name not in key)
     dialect = tx.connection.dialect
-    if tx.is_postgresql:
+    if tx.is_postgresql and len(rows) > UPDATED_ONE_BY_ONE:
         statement = _update_of_all(table, tuple(key), names, shape, tuple(values))
         shared.update(rowsets.folded(dialect, table, (*key, *names), rows))
         return prepared.count_rows(tx.connection, _compiled(tx, statement, sizes), shared)

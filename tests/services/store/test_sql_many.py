@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     select,
+    text,
 )
 from sqlalchemy.exc import DatabaseError, IntegrityError, StatementError
 
@@ -235,6 +236,13 @@ def test_of_many_unique_rows_another_broken_rule_is_an_error(migrated_database_u
     store.close()
 
 
+@pytest.fixture(params=[0, 8], ids=["as a set", "one by one"])
+def ways_to_update(request, monkeypatch):
+    """Few rows travel one by one to PostgreSQL and many as a set; the answers are the same."""
+    monkeypatch.setattr(sql, "UPDATED_ONE_BY_ONE", request.param)
+
+
+@pytest.mark.usefixtures("ways_to_update")
 def test_an_update_of_many_rows_counts_those_that_were_as_expected(tx):
     numbers = [sql.insert(tx, SAMPLE, name=name, state="open", ratio=0.5) for name in "abcd"]
     sql.update(tx, SAMPLE, {"id": numbers[3]}, state="held")
@@ -253,6 +261,7 @@ def test_an_update_of_many_rows_counts_those_that_were_as_expected(tx):
     assert sql.update_many(tx, SAMPLE, ["id"], rows, {"state": "open"}) == 0
 
 
+@pytest.mark.usefixtures("ways_to_update")
 def test_an_update_of_many_rows_compares_what_each_must_be_like(tx):
     numbers = [sql.insert(tx, SAMPLE, name=name, instant_us=place) for place, name in enumerate("abc")]
     rows = [
@@ -263,6 +272,27 @@ def test_an_update_of_many_rows_compares_what_each_must_be_like(tx):
     assert [row["flag"] for row in all_of(tx)] == [True, None, True]
     assert sql.update_many(tx, SAMPLE, ["id"], [{"id": number} for number in numbers], name="z") == 3
     assert [row["name"] for row in all_of(tx)] == ["z", "z", "z"]
+
+
+def test_an_update_of_a_thousand_rows(tx):
+    sql.insert_many(tx, SAMPLE, [{"name": str(number), "state": "open"} for number in range(1_000)])
+    rows = [{"id": row["id"], "ratio": row["id"] / 2} for row in all_of(tx)]
+    assert sql.update_many(tx, SAMPLE, ["id"], rows, {"state": "open"}) == 1_000
+    assert [{"id": row["id"], "ratio": row["ratio"]} for row in all_of(tx)] == rows
+
+
+def test_no_plan_over_a_set_of_rows_outlives_the_size_of_its_table(postgresql_url):
+    store = Store(postgresql_url, VirtualClock())
+    kept = text("SELECT statement FROM pg_prepared_statements")
+    with store.write(actor="test") as tx:
+        SAMPLE.create(tx.connection)
+        for _ in range(8):
+            sql.update_many(tx, SAMPLE, ["id"], [{"id": number, "state": "s"} for number in range(20)])
+            sql.find_all(tx, SAMPLE, name=[str(number) for number in range(20)])
+            sql.find_all(tx, SAMPLE, name=["a", "b"], state="s")
+        statements = tx.connection.execute(kept).scalars().all()
+    assert [said.count("$") for said in statements if "sample" in said] == [3]
+    store.close()
 
 
 def test_parameters_as_numbers_in_one_statement(migrated_database_url):
