@@ -11,6 +11,7 @@ from typing import Any
 
 from services.domain.budget import (
     DAY,
+    SUBJECT_LENGTH,
     BudgetKey,
     BudgetLine,
     BudgetScope,
@@ -368,10 +369,13 @@ class PostingBudgets:
 
 
 def _posting_keys(requester_id: int | None, workflow: str | None) -> list[BudgetKey]:
+    """Return what a posting draws on; a workflow's name that cannot be is left to who checks the terms."""
     if requester_id is None:
         return []
     keys = [BudgetKey(BudgetScope.AGENT, str(requester_id))]
-    return [*keys, *([BudgetKey(BudgetScope.WORKFLOW, workflow)] if workflow else []), DAY]
+    if workflow and len(workflow) <= SUBJECT_LENGTH:
+        keys.append(BudgetKey(BudgetScope.WORKFLOW, workflow))
+    return [*keys, DAY]
 
 
 def check_posting(tx: Tx, requester_id: int | None, workflow: str | None, amount_microcredits: int) -> None:

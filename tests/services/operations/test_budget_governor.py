@@ -326,6 +326,14 @@ def test_posting_draws_on_agent_workflow_and_day(market, requester):
         assert figures(market, scope, Resource.MICROCREDITS)[1:] == (0, 5)
 
 
+def test_a_workflow_s_name_that_cannot_be_opens_no_budget(market, requester):
+    with market.write() as tx:
+        budget_governor.check_posting(tx, requester, "w" * 81, 5)
+    assert {row["scope"] for row in market.rows(tables.budget)} == {"agent", "day"}
+    with pytest.raises(ForbiddenError):
+        hold(market, requester, 1, workflow="w" * 81)
+
+
 def test_a_posting_that_does_not_fit_spoils_no_other_of_its_batch(market, requester):
     other = market.agent()
     set_limit(market, f"agent:{requester}", 10, Resource.MICROCREDITS)
