@@ -4,11 +4,11 @@ Stands beside the routes. Descriptions are made from examples, one per route, so
 shapes and no schema can drift from them unseen. It never touches the database.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import msgspec
 from fastapi import Depends, Path, Query, Response
 
 from app.api.errors import PROBLEM_JSON
@@ -69,9 +69,8 @@ PageAsked = Annotated[Paging, Depends(paging)]
 
 
 def answer(content: Mapping[str, object], status: int = 200) -> Response:
-    """Return `content` as JSON; what is not finite JSON is an error of ours, not an answer."""
-    body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Response(body.encode(), status, media_type="application/json")
+    """Return `content` as JSON; a number that is not finite is null."""
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
 def found(item: JsonObject | None, what: str, item_id: object) -> Response:

@@ -27,12 +27,18 @@ def test_every_variable_is_read():
             "NACRE_VAR": "elsewhere",
             "NACRE_OPERATOR_KEY": "nop_x",
             "NACRE_DOCUMENT_ORIGINS": "http://127.0.0.1:1, http://127.0.0.1:2 ,,",
+            "NACRE_REQUESTS_PER_SECOND": "0",
+            "NACRE_REQUESTS_AT_ONCE": "7",
+            "NACRE_REQUESTS_UNDER_WAY": "8",
+            "NACRE_CONNECTIONS": "9",
         }
     )
     assert found.database_url == "postgresql://nacre@localhost/nacre"
     assert (found.host, found.port, found.profile) == ("0.0.0.0", 9000, Profile.DEMONSTRATION)
     assert (found.var_directory, found.operator_key) == (Path("elsewhere"), "nop_x")
     assert found.document_origins == ("http://127.0.0.1:1", "http://127.0.0.1:2")
+    rates = (found.requests_per_second, found.requests_at_once, found.requests_under_way, found.connections)
+    assert rates == (0, 7, 8, 9)
 
 
 def test_empty_operator_key_is_none():
@@ -49,6 +55,21 @@ def test_port_must_be_one(port):
 @pytest.mark.parametrize("port", ["0", "65535"])
 def test_lowest_and_highest_port_are_ports(port):
     assert read_settings({"NACRE_PORT": port}).port == int(port)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("NACRE_REQUESTS_PER_SECOND", "-1"),
+        ("NACRE_REQUESTS_AT_ONCE", "0"),
+        ("NACRE_REQUESTS_UNDER_WAY", "many"),
+        ("NACRE_CONNECTIONS", "99999999"),
+    ],
+)
+def test_a_rate_must_be_a_whole_number_in_its_bounds(name, text):
+    with pytest.raises(InvalidValueError, match="whole number") as refused:
+        read_settings({name: text})
+    assert refused.value.field == name
 
 
 def test_profile_must_be_one():

@@ -35,7 +35,8 @@ def file_proposal(request: Request, body: NewProposal, gate: Gate) -> Response:
       `value_out_of_bounds`, `value_not_whole`, `value_unchanged`, `step_too_large`
     - what it stands on: `evidence_unknown`, `meta_task_unknown`
     - how it would be judged: `metric_unknown`, `effect_out_of_bounds`, `effect_too_large`, `guardrail_twice`,
-      `margin_out_of_bounds`
+      `margin_out_of_bounds`, `scope_platform_needed` (what decides who gets a task is tried in windows of
+      the platform)
     - whether that can be finished: `admission_refused` (the trial's tasks do not fit its cap or the
       traffic), `confirmation_refused` (probation could not confirm so small an effect at the stream's
       level); both carry `needed_tasks`; `guardrail_unprovable` (nor prove so small a margin of task
