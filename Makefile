@@ -41,9 +41,9 @@ fix: $(STAMP)  ## let ruff mend and format what it can
 docs: $(STAMP)  ## write the docs that are generated from the code
 	$(BIN)/python -m app.docs
 
-prove: $(STAMP)  ## long proofs: scripted laps with each hop cut, kills at any point (KILLS=), the simulated scenarios
+prove: $(STAMP)  ## long proofs: laps, scenarios, kills (KILLS=), crashes (CRASHES=), histories (STEPS=), repeats (WRITES=)
 	$(PYTEST) --verbose --capture=no --override-ini='python_files=test_*.py prove_*.py' \
-		--override-ini=faulthandler_timeout=0 tests/simulation tests/services/ab_sandbox $(ARGS)
+		--override-ini=faulthandler_timeout=0 tests/simulation tests/services/ab_sandbox tests/proofs $(ARGS)
 
 bench: $(STAMP)  ## measure; prints its figures (files tests/benchmarks/bench_*.py)
 	$(BIN)/pytest --capture=no --override-ini='python_files=bench_*.py' \

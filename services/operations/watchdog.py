@@ -34,8 +34,9 @@ TREASURY: Final = "treasury"
 
 CHUNK: Final = 500
 """Tasks that are held in memory at a time."""
-FEED_ROWS: Final = 500
-"""New rows of each table that one run of the task watch takes up."""
+FEED_ROWS: Final = {"transfer": 5_000, "award": 1_000, "attempt": 1_000}
+"""New rows of each table that one run of the task watch takes up: about 1,000 tasks, 0.4 s of work."""
+LOOK_BACK_BIDS: Final = 1_000
 BID_IDS: Final = 100_000
 OVERDUE: Final = 100
 SWEEP_US: Final = MINUTE_US
@@ -93,7 +94,7 @@ def watch_tasks(tx: Tx) -> dict[str, object]:
         "breaches": len(found),
         "opened": told,
         "marks": marks,
-        "bid_mark": max(first_bid, min(first_bid + BID_IDS, highest) - FEED_ROWS),
+        "bid_mark": max(first_bid, min(first_bid + BID_IDS, highest) - LOOK_BACK_BIDS),
         "at_us": tx.now_us,
     }
 
@@ -240,16 +241,18 @@ def tell(tx: Tx, found: Sequence[Breach]) -> int:
 def _touched(tx: Tx, marks: Mapping[str, Sequence[int]]) -> tuple[dict[str, list[int]], set[int]]:
     """Return the marks for the next run, and the tasks of the rows after the present ones.
 
-    A mark is a pair: where to begin, and how far the last run came.
+    A mark is a pair: where to begin, and how far the last run came. Behind the newest rows there is nothing
+    to look back for.
     """
     after: dict[str, list[int]] = {}
     touched: set[int] = set()
     for feed in invariants.FEEDS:
         start, end = marks.get(feed, (0, 0))
-        rows = invariants.fed(tx, feed, start, FEED_ROWS)
+        rows = invariants.fed(tx, feed, start, FEED_ROWS[feed])
         touched.update(row["task_id"] for row in rows if row["task_id"] is not None)
         reached = rows[-1]["id"] if rows else start
-        after[feed] = [min(max(end, start), reached), max(end, reached)]
+        is_behind = len(rows) == FEED_ROWS[feed]
+        after[feed] = [reached if is_behind else min(max(end, start), reached), max(end, reached)]
     return after, touched
 
 

@@ -85,7 +85,7 @@ def act_as_requester(caller, acknowledge, *, pause_seconds, agent_id):
             "type": "monte_carlo",
             "payload": {"model": {"name": "pi_integral"}, "samples": 20_000, "seed": rng.randrange(10**6)},
             "reserve_price_microcredits": reserve,
-            "deadline_seconds": rng.choice([1, 3, 5]),
+            "deadline_seconds": rng.choice([1, 4, 8]),
         }
         answer = caller.write("/tasks", body)
         if answer:

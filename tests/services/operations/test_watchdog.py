@@ -253,7 +253,7 @@ def test_the_task_watch_sees_a_late_bid_by_itself(lived):
 
 
 def test_the_task_watch_takes_up_a_long_history_bit_by_bit(lived, monkeypatch):
-    monkeypatch.setattr(watchdog, "FEED_ROWS", 4)
+    monkeypatch.setattr(watchdog, "FEED_ROWS", dict.fromkeys(watchdog.FEED_ROWS, 4))
     seen = [watch(lived)["tasks"] for _ in range(40)]
     assert max(seen) <= 12
     assert seen[-1] == 0, "it has caught up"
