@@ -310,11 +310,12 @@ def test_withdrawing_closes_its_investigation_and_lap(lab):
     task_id = investigation(lab, lab.proposer, lap_id=lap_id)
     own = accounts.agent_account(lab.proposer)
     with lab.write() as tx:
+        books = accounts.open_books(tx, [own])
         for purpose, number, source in (("reserve", 0, accounts.TREASURY), ("stake", 1, own)):
-            accounts.hold(
-                tx, task_id=task_id, purpose=purpose, attempt_number=number, source=source,
-                amount_microcredits=5,
-            )  # fmt: skip
+            books.hold(
+                task_id=task_id, purpose=purpose, attempt_number=number, source=source, amount_microcredits=5
+            )
+        books.write()
     proposal_id = lab.file(meta_task_id=task_id)
     with lab.write() as tx:
         proposal_system.withdraw(tx, proposal_id=proposal_id, agent_id=lab.proposer)
