@@ -192,6 +192,20 @@ def test_a_liar_that_is_found_out_returns_under_a_new_name_and_honest_agents_nev
     assert agents.members[liar].names == 3
 
 
+def test_a_ring_under_new_names_buys_from_new_requesters(population):
+    agents = agents_in(population, attack=Attack.RING_AND_RETURN)
+    agents.arrive(range(1))
+    before = {offer.requester for offer in agents.market.traded}
+    liars = [agent for agent in agents.members if population.is_liar[agent]]
+    for agent in liars[:2]:
+        agents.members[agent].jobs = 8
+    bought = len(agents.market.traded)
+    agents.come_back()
+    after = agents.market.traded[bought:]
+    assert len(after) == 200
+    assert not before & {offer.requester for offer in after}
+
+
 def test_work_under_an_old_name_does_not_count_for_the_new_one(population):
     agents = agents_in(population, attack=Attack.RETURN)
     agents.arrive(range(TASKS))
