@@ -96,7 +96,9 @@ def submit_results(tx: Tx, results: Sequence[NewResult]) -> list[JsonObject | Na
 
 def post_tasks(tx: Tx, postings: Sequence[Posting]) -> list[JsonObject | NacreError]:
     """Post tasks and answer with the life of each."""
-    return _answered(_post(tx, postings), lambda task_id: dict(views.get_task(tx, task_id) or {}))
+    posted = _post(tx, postings)
+    lives = views.get_new_tasks(tx, [found for found in posted if isinstance(found, int)])
+    return _answered(posted, lambda task_id: lives[task_id])
 
 
 def post_tasks_briefly(tx: Tx, postings: Sequence[Posting]) -> list[JsonObject | NacreError]:

@@ -27,7 +27,7 @@ from services.store.views.replays import replay_task
 from services.store.views.sandbox import sandbox_state
 from services.store.views.stages import StageName, StageState
 from services.store.views.standing import get_standing, ladder
-from services.store.views.tasks import get_task, list_tasks
+from services.store.views.tasks import get_new_tasks, get_task, list_tasks
 
 __all__ = [
     "LIMIT_DEFAULT",
@@ -41,6 +41,7 @@ __all__ = [
     "get_episode",
     "get_experiment",
     "get_lap",
+    "get_new_tasks",
     "get_parameter",
     "get_proposal",
     "get_standing",

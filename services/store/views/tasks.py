@@ -6,10 +6,12 @@ it comes back to `bidding`, what earlier awards tell of them is sealed again. It
 what the platform holds back for its verifier never leaves here.
 """
 
-from sqlalchemy import Select, select
+from collections.abc import Sequence
+
+from sqlalchemy import Select, bindparam, select
 
 from services.domain.states import TaskState
-from services.store.sql import Row, find, find_all, rows
+from services.store.sql import Row, find, find_all, listed
 from services.store.tables import (
     account,
     attempt,
@@ -22,6 +24,15 @@ from services.store.tables import (
 )
 from services.store.tx import Tx
 from services.store.views.paging import LIMIT_DEFAULT, JsonObject, Page, at, fetch_page, seconds_of
+
+DEBIT, CREDIT = account.alias("debit"), account.alias("credit")
+TRANSFERS = (
+    select(transfer, DEBIT.c.owner.label("debit"), CREDIT.c.owner.label("credit"))
+    .join(DEBIT, DEBIT.c.id == transfer.c.debit_account_id)
+    .join(CREDIT, CREDIT.c.id == transfer.c.credit_account_id)
+    .where(transfer.c.task_id.in_(bindparam("task_ids", expanding=True)))
+    .order_by(transfer.c.id)
+)
 
 
 def list_tasks(  # noqa: PLR0913  every filter of the contract has its name
@@ -85,6 +96,26 @@ def are_bids_open(tx: Tx, row: Row) -> bool:
     return bool(row["state"] != TaskState.BIDDING and tx.now_us >= row["bids_close_at_us"])
 
 
+def get_new_tasks(tx: Tx, task_ids: Sequence[int]) -> dict[int, JsonObject]:
+    """Return tasks posted in this transaction as `get_task` does: nothing has happened to them yet."""
+    if not task_ids:
+        return {}
+    transfers = _transfers(tx, task_ids)
+    return {
+        row["id"]: {
+            **task_summary(row),
+            "retried_as_id": None,
+            "bids": [],
+            "awards": [],
+            "attempts": [],
+            "exposures": [],
+            "transfers": transfers[row["id"]],
+            "late_results": [],
+        }
+        for row in find_all(tx, task, id=list(task_ids))
+    }
+
+
 def task_summary(row: Row) -> JsonObject:
     """Return a task row as the Task of the API's lists."""
     return {
@@ -115,25 +146,25 @@ def task_summary(row: Row) -> JsonObject:
 
 def list_transfers(tx: Tx, task_id: int) -> list[JsonObject]:
     """Return the money movements of one task, oldest first, with the owners of both accounts."""
-    debit, credit = account.alias("debit"), account.alias("credit")
-    statement = (
-        select(transfer, debit.c.owner.label("debit"), credit.c.owner.label("credit"))
-        .join(debit, debit.c.id == transfer.c.debit_account_id)
-        .join(credit, credit.c.id == transfer.c.credit_account_id)
-        .where(transfer.c.task_id == task_id)
-        .order_by(transfer.c.id)
-    )
-    return [
-        {
-            "transfer_id": row["id"],
-            "kind": row["kind"],
-            "debit": row["debit"],
-            "credit": row["credit"],
-            "amount_microcredits": row["amount"],
-            "created_at": at(row["created_at_us"]),
-        }
-        for row in rows(tx, statement)
-    ]
+    return _transfers(tx, [task_id])[task_id]
+
+
+def _transfers(tx: Tx, task_ids: Sequence[int]) -> dict[int, list[JsonObject]]:
+    found: dict[int, list[JsonObject]] = {task_id: [] for task_id in task_ids}
+    for row in listed(tx, TRANSFERS, task_ids=list(task_ids)):
+        found[row["task_id"]].append(_transfer(row))
+    return found
+
+
+def _transfer(row: Row) -> JsonObject:
+    return {
+        "transfer_id": row["id"],
+        "kind": row["kind"],
+        "debit": row["debit"],
+        "credit": row["credit"],
+        "amount_microcredits": row["amount"],
+        "created_at": at(row["created_at_us"]),
+    }
 
 
 def _bid(row: Row) -> JsonObject:

@@ -38,6 +38,15 @@ def test_a_market_cycle_in_five_calls(world, pi_task):
     assert {requester.get(f"/tasks/{number}").json()["state"] for number in ids} == {"submitted"}
 
 
+def test_a_posted_task_is_answered_as_it_is_shown(world, pi_task):
+    for requester in (world.agent("requester"), world.operator):
+        answer = requester.post("/tasks", pi_task)
+        shown = requester.get(f"/tasks/{answer.json()['task_id']}")
+        assert answer.json() == shown.json()
+        assert list(answer.json()) == list(shown.json())
+        assert [item["kind"] for item in shown.json()["transfers"]], "its price is reserved"
+
+
 def test_a_refused_item_spoils_no_other(world, pi_task):
     requester, bidder = world.agent("requester"), world.agent("bidder")
     one, two = posted(requester, pi_task, 2)
