@@ -28,7 +28,7 @@ QUICK = {
     "monte_carlo.retry_failures": "1",
 }
 """Starting values under which a task's whole life takes seconds."""
-INTERVALS = {"auto_accept_bids": 0.05, "lease_expiry": 0.1, "platform_metrics_snapshot": 1.0}
+INTERVALS = {"auto_accept_bids": 0.05, "lease_expiry": 0.1}
 
 
 def opened(url, folder):

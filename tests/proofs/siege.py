@@ -124,13 +124,13 @@ class Siege:
         """Kill everything that has the database open, the database server first where there is one."""
         time.sleep(self.rng.uniform(0.3, 1.2))
         if server is None:
-            for place in list(self.children):
+            for place in range(len(self.acts)):
                 self.kill(place)
                 self.start(place)
         else:
             server.crash(is_immediate_stop=round_number % 2 == 1)
             server.restart()
-        for place in self.children:
+        for place in range(len(self.acts)):
             self.await_ready(place)
 
     def check(self):
@@ -174,6 +174,7 @@ def besiege(siege, people, asked, server):
         siege.await_ready(place)
     loaders = [one for one in people if one.role != "victim"]
     loader = processes.forked(load, loaders, siege.serving, acknowledged, asked["seed"])
+    siege.children["loader"] = loader
     victims = [one for one in people if one.role == "victim"]
     began = time.monotonic()
     for number in range(asked["kills"]):
@@ -187,7 +188,7 @@ def besiege(siege, people, asked, server):
             siege.check()
     seconds = time.monotonic() - began
     os.kill(loader, signal.SIGTERM)
-    _, status = os.waitpid(loader, 0)
+    _, status = os.waitpid(siege.children.pop("loader"), 0)
     assert status == 0, f"the traders failed with status {status}"
     ended = holding.everything_ends(siege.url)
     siege.check()
