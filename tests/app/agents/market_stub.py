@@ -70,6 +70,8 @@ class MarketStub:
             return self._task_write(int(match[1]), match[2])
         if call.path == "/agents/me/work":
             return 200, self._work(call.body)
+        if call.path.startswith("/batch/"):
+            return 200, {"results": [{"status": 200, **item} for item in call.body["items"]]}
         if call.path == "/agents":
             return self._register(call.body)
         if call.path == "/proposals":

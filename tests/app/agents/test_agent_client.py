@@ -91,3 +91,40 @@ def test_a_listing_is_walked_page_by_page(client, stub):
     stub._read = lambda call: (200, pages[1] if call.query.get("cursor") == "b" else pages[0])
     assert [item["n"] for item in client.items("/tasks", state="failed")] == [1, 2]
     assert all(call.query["state"] == "failed" for call in stub.calls)
+
+
+def test_a_plain_question_for_work_names_nothing_new(client, stub):
+    client.work(["sums"])
+    client.work(None, limit=3, lease=True, renew=[{"task_id": 1, "fencing_token": 2}], wait_seconds=5)
+    plain, whole = (call.body for call in stub.of("POST", "/agents/me/work"))
+    assert plain == {"types": ["sums"], "limit": 10}
+    assert whole == {
+        "types": None,
+        "limit": 3,
+        "lease": True,
+        "renew": [{"task_id": 1, "fencing_token": 2}],
+        "wait_seconds": 5,
+    }
+
+
+def test_leases_come_with_the_work(client, stub):
+    stub.awards = [{"task_id": 2, "type": "sums"}]
+    stub.leases = {2: {"payload": {}, "timeout_seconds": 1.0}}
+    work = client.work(None, lease=True)
+    assert (work["awards"], [lease["task_id"] for lease in work["leases"]]) == ([], [2])
+
+
+def test_a_long_batch_goes_in_several_calls_and_keeps_its_order(client, stub):
+    items = [{"task_id": number} for number in range(1, 1_002)]
+    results = client.batch("leases", items)
+    assert [len(call.body["items"]) for call in stub.of("POST", "/batch/leases")] == [500, 500, 1]
+    assert [result["task_id"] for result in results] == list(range(1, 1_002))
+    assert client.batch("leases", []) == []
+
+
+def test_a_client_that_asked_too_often_asks_again(client, stub):
+    stub.first_answers.append(429)
+    client.bid(5, 1000, 80)
+    calls = stub.of("POST", "/tasks/5/bids")
+    assert len(calls) == 2
+    assert len({call.idempotency_key for call in calls}) == 1
