@@ -23,6 +23,10 @@ from services.store.tx import Tx
 
 START_US = 1_767_225_600 * SECOND_US
 PROCESS = "world"
+AMPLE_BUDGETS = {
+    f"budget.{scope}_microcredits": "1000000000000000" for scope in ("agent", "workflow", "day")
+}
+"""A simulated day may hold a month's work: its requesters are not stopped by the budgets of a day."""
 
 
 def believe(
@@ -71,7 +75,7 @@ class Stage:
             clock=self.clock,
             entropy=self.entropy.randbytes,
             verify=believe,
-            starting_values=self.starting_values,
+            starting_values={**AMPLE_BUDGETS, **self.starting_values},
             task_types=self.task_types,
             is_migrated=self.is_migrated,
         )

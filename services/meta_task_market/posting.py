@@ -10,6 +10,7 @@ from services.domain.errors import InvalidValueError, NacreError
 from services.domain.states import TaskKind, TaskState
 from services.meta_task_market.rules import MarketRules, only, rules_now
 from services.operations import accounts
+from services.operations.budget_governor import PostingBudgets
 from services.store import sql, tables
 from services.store.tx import Tx
 
@@ -39,7 +40,8 @@ class TaskTerms:
 def post_task(tx: Tx, terms: TaskTerms) -> int:
     """Post one task and return its id.
 
-    Raises InvalidValueError for terms that cannot be, InsufficientFundsError when the requester cannot pay.
+    Raises InvalidValueError for terms that cannot be, InsufficientFundsError when the requester cannot pay,
+    ConflictError `budget_exhausted` when its budgets of the day do not allow it.
     """
     return only(post_tasks(tx, [terms]))
 
@@ -48,11 +50,13 @@ def post_tasks(tx: Tx, terms: Sequence[TaskTerms]) -> list[int | NacreError]:
     """Post tasks, reserve their prices in escrow, open their windows; answer each with its id or refusal."""
     rules = rules_now(tx, (item.type for item in terms))
     books = accounts.open_books(tx, {accounts.account_of(item.requester_id) for item in terms})
+    budgets = PostingBudgets(tx, [(item.requester_id, item.workflow) for item in terms])
     answers: list[int | NacreError] = []
     rows: list[dict[str, object]] = []
     for task_id, item in zip(sql.reserve_ids(tx, tables.task, len(terms)), terms, strict=True):
         try:
             _check(item, rules)
+            budgets.require(item.requester_id, item.workflow, item.reserve_price_microcredits)
             books.hold(
                 task_id=task_id,
                 purpose=accounts.RESERVE,
@@ -63,10 +67,12 @@ def post_tasks(tx: Tx, terms: Sequence[TaskTerms]) -> list[int | NacreError]:
         except NacreError as refusal:
             answers.append(refusal)
         else:
+            budgets.take(item.requester_id, item.workflow, item.reserve_price_microcredits)
             answers.append(task_id)
             rows.append(_row(tx, task_id, item, rules))
     sql.insert_many(tx, tables.task, rows)
     books.write()
+    budgets.write()
     return answers
 
 

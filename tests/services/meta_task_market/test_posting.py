@@ -6,7 +6,7 @@ from services.domain.errors import ConflictError, ForbiddenError, InsufficientFu
 from services.domain.errors import NotFoundError as Missing
 from services.domain.states import AttemptState, EndReason, EscrowState, TaskKind, TaskState
 from services.meta_task_market import TaskTerms, post_tasks
-from services.store import tables
+from services.store import sql, tables
 from tests.plugins.platforms import RESERVE, TASK_TYPE, WINDOW_SECONDS
 
 GRANT = 100_000_000_000
@@ -136,3 +136,27 @@ def test_a_batch_is_posted_as_far_as_the_money_goes(market):
     assert [type(answer) for answer in answers] == [int, InsufficientFundsError, InvalidValueError, int]
     assert [row["id"] for row in market.rows(tables.task)] == [answers[0], answers[3]]
     assert (market.balance(poor), market.balance("escrow")) == (0, 100_000_000)
+
+
+def test_posting_draws_on_the_budgets_of_the_day(market):
+    """What does not fit is refused and costs nothing; the platform's own tasks draw on none."""
+    with market.write() as tx:
+        for scope in ("agent", "day"):
+            name = f"budget.{scope}_microcredits"
+            assert sql.update(tx, tables.parameter, {"name": name}, value=str(2 * RESERVE + 1))
+    spender = market.agent()
+    for _ in range(2):
+        market.post(spender)
+    with pytest.raises(ConflictError) as refusal:
+        market.post(spender)
+    assert (refusal.value.code, refusal.value.field) == (
+        "budget_exhausted",
+        "body.reserve_price_microcredits",
+    )
+    assert market.balance(spender) == GRANT - 2 * RESERVE
+    with pytest.raises(ConflictError, match="day"):
+        market.post(market.agent())
+    market.post(None, kind=TaskKind.META, type="investigation")
+    assert len(market.rows(tables.task)) == 3
+    market.pass_seconds(24 * 3600)
+    market.post(spender)
