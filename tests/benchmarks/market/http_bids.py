@@ -84,4 +84,8 @@ def bid_case(server: Server, tasks: list[int]) -> Case:
         await load.close()
         return Sample(placed, wall, cpu, latencies, {"refused": refused})
 
-    return lambda seconds: run(measured(seconds))
+    def measure(seconds: float) -> Sample:
+        with server.running_alone():
+            return run(measured(seconds))
+
+    return measure

@@ -55,5 +55,5 @@ def our_server(url: str, folder: Path, name: str, *options: str) -> Server:
 def our_lifecycles(server: Server, url: str, script: Callable[[], LifeScript] = LifeScript) -> Lifecycles:
     """Return the case of whole lives, driven by such a script."""
     recount = Recount(url)
-    warm_up = 2 * WINDOW_SECONDS
+    warm_up = WINDOW_SECONDS
     return Lifecycles(server, script, recount.settled, recount.paid_twice, warm_up_seconds=warm_up)

@@ -20,6 +20,7 @@ HOSTILE = AGENTS
 """The one that floods."""
 BIDS = 3
 BATCH = 20
+FEW_IN_FLIGHT = 500
 LISTED = 100
 ASK_SECONDS = 0.5
 """How long a worker waits before it asks for its work again."""
@@ -50,6 +51,7 @@ class LifeScript:
 
     batch = 1
     in_flight = 3_000
+    """Most tasks between post and result; fewer at first, so that the first soon come through."""
 
     def __init__(self) -> None:
         self.is_posting = True
@@ -91,10 +93,14 @@ class LifeScript:
         if busy is not None:
             self.workers = cycle([*range(busy, WORKERS.stop), *range(WORKERS.start, busy)])
             return self.next()
-        if self.is_posting and len(self.acknowledged) - len(self.ended) < self.in_flight:
+        if self.is_posting and len(self.acknowledged) - len(self.ended) < self._most_in_flight:
             self.posting += 1
             return self.post(next(self.requesters))
         return None
+
+    @property
+    def _most_in_flight(self) -> int:
+        return min(self.in_flight, FEW_IN_FLIGHT + len(self.ended))
 
     def post(self, agent: int) -> Request:
         """Return the post of a new task."""

@@ -4,11 +4,13 @@ Their processor time is taken from the operating system, so that the load genera
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -86,6 +88,16 @@ class Server:
         self.stop()
         raise RuntimeError(f"{command[-1]} did not start: {self.last_words()}")
 
+    @contextmanager
+    def running_alone(self) -> Iterator[None]:
+        """Let the process run during the block only: a server that waits for its turn takes nothing away."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGSTOP)
+
     def kill(self) -> None:
         """End the process at once, as a power cut would."""
         assert self.process is not None
@@ -96,6 +108,7 @@ class Server:
         """Ask the process to end; end it if it does not."""
         if self.process is None or self.process.poll() is not None:
             return
+        self.process.send_signal(signal.SIGCONT)
         self.process.terminate()
         try:
             self.process.wait(STOP_SECONDS)
