@@ -79,7 +79,7 @@ def publish_all(tx: Tx, events: Sequence[tuple[int | None, Event]]) -> list[int]
             "type": str(event.type),
             "aggregate": event.aggregate,
             "payload": dict(event.payload),
-            "actor": tx.actor,
+            "actor": event.actor or tx.actor,
             "lap_id": lap,
             "published_at_us": tx.now_us,
         }

@@ -62,11 +62,15 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event before it is published: its type, the aggregate it belongs to (`task:12`), its facts."""
+    """One event before it is published: its type, the aggregate it belongs to (`task:12`), its facts.
+
+    `actor` is whose act it was where one transaction carries the acts of several, else the transaction's.
+    """
 
     type: EventType
     aggregate: str
     payload: Mapping[str, object]
+    actor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,8 @@ def _store(tx: Tx, results: Sequence[NewResult], tasks: dict[int, Row], attempts
                 "attempt_id": result.fencing_token,
                 "kind": task["kind"],
             }
-            event = Event(EventType.RESULT_SUBMITTED, f"task:{result.task_id}", facts)
+            actor = f"agent:{result.agent_id}"
+            event = Event(EventType.RESULT_SUBMITTED, f"task:{result.task_id}", facts, actor)
             events.append((task["lap_id"], event))
     sql.update_many(tx, tables.attempt, ("id",), rows, {"state": AttemptState.LEASED})
     sql.update_many(tx, tables.task, ("id",), changes, {"state": TaskState.LEASED})

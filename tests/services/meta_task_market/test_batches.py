@@ -8,6 +8,7 @@ from services.domain.errors import (
     NacreError,
     StaleTokenError,
 )
+from services.domain.events import EventType
 from services.domain.handoff import Handoff
 from services.domain.states import EndReason, TaskState
 from services.meta_task_market import Claim, Lease, NewBid, NewResult, Renewal, SubmittedOutcome, Verdict
@@ -81,6 +82,8 @@ def test_a_batch_of_leases_and_results(market, requester, worker):
         TaskState.LEASED,
         TaskState.AWARDED,
     ]
+    said = market.row(tables.event, type=EventType.RESULT_SUBMITTED)
+    assert (said["aggregate"], said["actor"]) == (f"task:{tasks[0]}", f"agent:{worker}")
     verdict = Verdict(tokens[0], is_verified=True, verification={"reason": "good"})
     settled = answers_of(market, meta_task_market.settle_all, verdict, verdict, Verdict(tokens[2], True, {}))
     assert settled == [True, False, False]
