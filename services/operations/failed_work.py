@@ -99,7 +99,7 @@ def _line_with(tx: Tx, kind: FailedKind, item_id: int) -> view.Line:
     if kind is FailedKind.TASK:
         row = sql.find(tx, tables.task, id=item_id)
         cause = None if row is None else view.cause_of_task(row)
-    for line in view.failed_lines(tx, (kind,)):
+    for line in view.failed_lines(tx, (kind,), view.dismissals(tx)):
         if item_id in line.ids or (line.cause == cause and item_id <= line.ids[0]):
             return line
     msg = f"{kind.replace('_', ' ')} {item_id} does not wait for anybody"

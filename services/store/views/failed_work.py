@@ -89,19 +89,20 @@ def list_failed_work(
     """Return a page of what failed and waits, by kind and then newest first; one line per cause."""
     check_limit(limit)
     before = None if cursor is None else read_cursor(cursor, oldest_first=False)
+    marks = dismissals(tx)
     found = [
         line
-        for line in failed_lines(tx, KINDS if kind is None else (kind,))
+        for line in failed_lines(tx, KINDS if kind is None else (kind,), marks)
         if owner in (None, line.owner) and (before is None or line.place < before)
     ]
     kept = found[:limit]
+    _fill_ids(tx, kept, marks)
     following = write_cursor(kept[-1].place, oldest_first=False) if len(found) > limit else None
     return {"items": [line.shown() for line in kept], "next_cursor": following}
 
 
-def failed_lines(tx: Tx, kinds: Sequence[FailedKind]) -> list[Line]:
-    """Return every line of these kinds in the order of the list."""
-    marks = dismissals(tx)
+def failed_lines(tx: Tx, kinds: Sequence[FailedKind], marks: Mapping[str, int]) -> list[Line]:
+    """Return every line of these kinds in the order of the list; lines of tasks name their newest only."""
     found = [line for kind in kinds for line in READERS[kind](tx, marks)]
     return sorted(found, key=lambda line: -line.place)
 
@@ -141,11 +142,7 @@ def _tasks(tx: Tx, marks: Mapping[str, int]) -> list[Line]:
         .where(waits)
         .group_by(*key)
     )
-    lines = [_task_line(row) for row in rows(tx, grouped)]
-    for line in lines:
-        if line.count > 1:
-            line.ids = _task_ids(tx, waits, line)
-    return lines
+    return [_task_line(row) for row in rows(tx, grouped)]
 
 
 def _waiting_tasks(tx: Tx, marks: Mapping[str, int]) -> ColumnElement[bool]:
@@ -188,14 +185,31 @@ def _task_line(row: Row) -> Line:
     )
 
 
-def _task_ids(tx: Tx, waits: ColumnElement[bool], line: Line) -> list[int]:
-    statement = (
-        select(task.c.id)
-        .where(waits, _is_dismissed(line.cause, line.ids[0]))
-        .order_by(task.c.id.desc())
-        .limit(IDS_SHOWN)
+def _fill_ids(tx: Tx, lines: Sequence[Line], marks: Mapping[str, int]) -> None:
+    """Give lines of several tasks their newest ids, all in one pass over what waits."""
+    wanted = {line.cause: line for line in lines if line.kind is FailedKind.TASK and line.count > 1}
+    if not wanted:
+        return
+    parts = [cause.split(":") for cause in wanted]
+    place = func.row_number().over(
+        partition_by=(task.c.type, task.c.end_reason, task.c.requester_id), order_by=task.c.id.desc()
     )
-    return [row["id"] for row in rows(tx, statement)]
+    newest = (
+        select(task.c.id, task.c.type, task.c.end_reason, task.c.requester_id, place.label("place"))
+        .where(
+            _waiting_tasks(tx, marks),
+            task.c.type.in_({part[1] for part in parts}),
+            task.c.end_reason.in_({part[2] for part in parts}),
+            func.coalesce(task.c.requester_id, 0).in_({int(part[3]) for part in parts}),
+        )
+        .subquery()
+    )
+    found: dict[str, list[int]] = {}
+    statement = select(newest).where(newest.c.place <= IDS_SHOWN).order_by(newest.c.id.desc())
+    for row in rows(tx, statement):
+        found.setdefault(cause_of_task(row), []).append(row["id"])
+    for cause, line in wanted.items():
+        line.ids = found.get(cause, line.ids)
 
 
 # --- the other kinds, grouped here
