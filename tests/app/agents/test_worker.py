@@ -136,3 +136,16 @@ def test_refused_bids_pause_the_bidding(stub, run_script, eventually):
 def test_a_long_error_fits_the_handoff():
     handoff = handoff_of(RunOutcome(RunEnd.CRASHED, {}, "x" * 9000, 1.0))
     assert len(handoff["done"]) == 4000
+
+
+def test_it_waits_for_work_only_while_none_is_under_way(stub, run_script, eventually, tmp_path):
+    seen = tmp_path / "seen"
+    run_script(SCRIPT)
+    eventually(lambda: len(stub.of("POST", "/agents/me/work")) >= 2)
+    assert all(call.body["wait_seconds"] > 0 for call in stub.of("POST", "/agents/me/work"))
+    award(stub, 11, "hang", {"seen": str(seen)}, timeout_seconds=60.0)
+    eventually(lambda: pids(seen))
+    asked = len(stub.of("POST", "/agents/me/work"))
+    eventually(lambda: len(stub.of("POST", "/agents/me/work")) > asked + 1)
+    later = stub.of("POST", "/agents/me/work")[asked + 1 :]
+    assert all("wait_seconds" not in call.body for call in later), "a tool has to be looked after"
