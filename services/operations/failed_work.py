@@ -11,7 +11,7 @@ from typing import NamedTuple
 from services import event_bus
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError
 from services.domain.failed_work import WHY_NOT_RETRIED, FailedKind
-from services.operations import accounts
+from services.operations import accounts, review_queue
 from services.store import sql, tables
 from services.store.tx import Tx
 from services.store.views import failed_work as view
@@ -61,7 +61,7 @@ def dismiss(tx: Tx, kind: FailedKind, item_id: int, *, agent_id: int | None, rea
     """Take the line that holds this thing off the list, with a reason; return what that was.
 
     Raises ConflictError (`not_waiting`) when it is not on the list, ForbiddenError when the line is not the
-    agent's own, InvalidValueError without a reason.
+    agent's own, InvalidValueError without a reason, ConflictError (`appeal_undecided`) for an open appeal.
     """
     if not reason.strip():
         msg = "a dismissal needs a reason"
@@ -73,6 +73,7 @@ def dismiss(tx: Tx, kind: FailedKind, item_id: int, *, agent_id: int | None, rea
         msg = f"{line.what} waits for {line.owner}"
         raise ForbiddenError(msg, field="id")
     if kind is FailedKind.REVIEW_ITEM:
+        review_queue.check_no_appeal(tx, line.ids)
         sql.update(tx, tables.review_item, {"id": line.ids, "closed_at_us": None}, closed_at_us=tx.now_us)
     context = {
         "cause": line.cause,

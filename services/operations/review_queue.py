@@ -3,11 +3,14 @@
 Stands beside every layer. It never acts on an item by itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from services.domain.errors import ConflictError
 from services.store import sql, tables
 from services.store.tx import Tx
+
+APPEAL = "appeal"
+"""The kind of item that an appeal against a suspension is."""
 
 
 def open_item(tx: Tx, *, kind: str, subject: str, context: Mapping[str, object]) -> int:
@@ -23,7 +26,20 @@ def open_item(tx: Tx, *, kind: str, subject: str, context: Mapping[str, object])
 
 
 def close_item(tx: Tx, item_id: int) -> None:
-    """Close an item; raise ConflictError when it is not open."""
+    """Close an item; raise ConflictError when it is not open, or an appeal, which is decided instead."""
+    check_no_appeal(tx, [item_id])
+    close(tx, item_id)
+
+
+def check_no_appeal(tx: Tx, item_ids: Collection[int]) -> None:
+    """Raise ConflictError when any of these items is an open appeal: its decision is a recorded act."""
+    for item in sql.find_all(tx, tables.review_item, id=list(item_ids), kind=APPEAL, closed_at_us=None):
+        msg = f"review item {item['id']} is an appeal; grant or deny it with a reason"
+        raise ConflictError(msg, field="item_id", code="appeal_undecided")
+
+
+def close(tx: Tx, item_id: int) -> None:
+    """Close an item of any kind; raise ConflictError when it is not open."""
     if not sql.update(tx, tables.review_item, {"id": item_id, "closed_at_us": None}, closed_at_us=tx.now_us):
         msg = f"review item {item_id} is not open"
         raise ConflictError(msg, field="item_id")

@@ -27,8 +27,6 @@ from services.store import sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
 
-APPEAL = "appeal"
-"""The kind of review item that an appeal is."""
 REASON_KEPT = 500
 CLOSE_ENOUGH = 1e-9
 """Relative difference up to which two sums of the same weights are the same."""
@@ -154,13 +152,13 @@ def appeal(tx: Tx, agent_id: int, *, reason: str) -> int:
     _check_reason(reason, "an appeal")
     row = _suspended(tx, agent_id, lock=True)
     subject = accounts.agent_account(agent_id)
-    for item in sql.find_all(tx, tables.review_item, kind=APPEAL, subject=subject):
+    for item in sql.find_all(tx, tables.review_item, kind=review_queue.APPEAL, subject=subject):
         if item["closed_at_us"] is None or item["opened_at_us"] >= (row["suspended_at_us"] or 0):
             state = "waits for an operator" if item["closed_at_us"] is None else "was decided"
             msg = f"the appeal against this suspension {state} (review item {item['id']}); there is one each"
             raise ConflictError(msg, code="appealed_already", item_id=item["id"])
     context = {"agent_id": agent_id, "name": row["name"], "reason": reason}
-    return review_queue.open_item(tx, kind=APPEAL, subject=subject, context=context)
+    return review_queue.open_item(tx, kind=review_queue.APPEAL, subject=subject, context=context)
 
 
 def decide_appeal(tx: Tx, item_id: int, *, is_granted: bool, reason: str) -> int:
@@ -170,11 +168,11 @@ def decide_appeal(tx: Tx, item_id: int, *, is_granted: bool, reason: str) -> int
     """
     _check_reason(reason, "the decision on an appeal")
     item = sql.find(tx, tables.review_item, id=item_id)
-    if item is None or item["kind"] != APPEAL:
+    if item is None or item["kind"] != review_queue.APPEAL:
         msg = f"review item {item_id} is no appeal"
         raise NotFoundError(msg, field="item_id")
     agent_id = int(item["context"]["agent_id"])
-    review_queue.close_item(tx, item_id)
+    review_queue.close(tx, item_id)
     row = _suspended(tx, agent_id)
     if is_granted:
         _act(tx, row, OutcomeKind.REINSTATED, f"appeal granted: {reason}")
@@ -277,7 +275,11 @@ def _act(tx: Tx, row: Row, kind: OutcomeKind, reason: str) -> None:
     )
     sql.insert(tx, tables.agent_outcome, agent_id=agent_id, kind=kind, recorded_at_us=tx.now_us)
     if kind is OutcomeKind.REINSTATED:
-        moot = {"kind": APPEAL, "subject": accounts.agent_account(agent_id), "closed_at_us": None}
+        moot = {
+            "kind": review_queue.APPEAL,
+            "subject": accounts.agent_account(agent_id),
+            "closed_at_us": None,
+        }
         sql.update(tx, tables.review_item, moot, closed_at_us=tx.now_us)
     _record(tx, agent_id, before.standing, after.standing, reason)
 

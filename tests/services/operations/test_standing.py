@@ -8,10 +8,18 @@ import pytest
 from services.domain.clock import DAY_US, SECOND_US
 from services.domain.demotion import E_VALUE_HIGHEST, e_value, failures_left, next_step
 from services.domain.errors import ConflictError, InsufficientFundsError, InvalidValueError, NotFoundError
+from services.domain.failed_work import FailedKind
 from services.domain.reputation import AgentCounts, log_e
 from services.domain.states import OutcomeKind, Standing
 from services.domain.track_record import SUSPENSION_LOG_E
-from services.operations import accounts, agent_registry, production_config, standing
+from services.operations import (
+    accounts,
+    agent_registry,
+    failed_work,
+    production_config,
+    review_queue,
+    standing,
+)
 from services.store import money, sql, tables, views
 
 STAKE = 1_000_000
@@ -179,6 +187,10 @@ def test_an_appeal_is_decided_once_by_a_recorded_act(market, worker):
     with market.write() as tx, pytest.raises(ConflictError, match="waits for an operator") as refused:
         standing.appeal(tx, worker, reason="please")
     assert refused.value.code == "appealed_already"
+    with market.write("operator") as tx, pytest.raises(ConflictError, match="grant or deny"):
+        review_queue.close_item(tx, item)
+    with market.write("operator") as tx, pytest.raises(ConflictError, match="grant or deny"):
+        failed_work.dismiss(tx, FailedKind.REVIEW_ITEM, item, agent_id=None, reason="no")
     with market.write("operator") as tx:
         assert standing.decide_appeal(tx, item, is_granted=False, reason="it was not") == worker
     assert agent(market, worker)["standing"] == Standing.SUSPENDED
