@@ -8,6 +8,7 @@ next-best bid by the same rule. It never reads claimed confidence.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from services.domain.auction import (
     ENTRY_WINDOW,
@@ -79,7 +80,7 @@ class _Awarding:
     _entrant_rate: float = field(init=False)
     _mark: int = field(init=False)
     _assigner: Assigner = field(init=False)
-    _task_rows: list[dict[str, object]] = field(default_factory=list)
+    _task_rows: list[dict[str, Any]] = field(default_factory=list)
     _award_rows: list[dict[str, object]] = field(default_factory=list)
     _events: list[tuple[int | None, Event]] = field(default_factory=list)
 
@@ -224,8 +225,10 @@ class _Awarding:
         sql.insert_many(tx, tables.award, self._award_rows)
         self._books.write()
         self._assigner.write()
-        closed = (row["agent_id"] for item in self._task_rows for row in self._bids[int(str(item["id"]))])
-        bidding.move_open_bids(tx, Counter(closed), -1)
+        closed: Counter[int] = Counter()
+        for item in self._task_rows:
+            closed.subtract(row["agent_id"] for row in self._bids[item["id"]])
+        bidding.move_open_bids(tx, closed)
         publish_all(tx, self._events)
 
 

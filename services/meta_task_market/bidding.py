@@ -3,8 +3,7 @@
 Stands in layer 4 between posting and the award. It never shows one agent another's bid.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.domain.clock import to_rfc3339
@@ -134,16 +133,10 @@ def _count(tx: Tx, agents: dict[int, Row], open_bids: dict[int, int]) -> None:
     sql.update_many(tx, tables.agent, ("id",), changed)
 
 
-def count_bids_of(tx: Tx, task_ids: Iterable[int], *, are_open: bool) -> None:
-    """Note that the bids of these tasks have become open again, or are no longer open."""
-    bidders = Counter(row["agent_id"] for row in market.bidders_of(tx, list(task_ids)))
-    move_open_bids(tx, bidders, 1 if are_open else -1)
-
-
-def move_open_bids(tx: Tx, bidders: Mapping[int, int], sign: int) -> None:
+def move_open_bids(tx: Tx, moved: Mapping[int, int]) -> None:
     """Add to, or take from, what each agent has on tasks that take bids."""
-    agents = market.locked_agents(tx, bidders)
-    _count(tx, agents, {number: row["open_bids"] + sign * bidders[number] for number, row in agents.items()})
+    agents = market.locked_agents(tx, moved)
+    _count(tx, agents, {number: row["open_bids"] + moved[number] for number, row in agents.items()})
 
 
 def work_for(tx: Tx, *, agent_id: int, types: Sequence[str] | None, limit: int) -> dict[str, object]:

@@ -5,9 +5,11 @@ returns its money and says TaskEnded; an attempt that came to nothing loses its 
 time remain, sends the task to its next-best bid. It never verifies by itself.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from services.domain.errors import ConflictError
 from services.domain.events import Event, EventType
@@ -18,7 +20,7 @@ from services.meta_task_market.rules import MarketRules
 from services.operations import accounts, records
 from services.operations.accounts import Books
 from services.operations.records import NewOutcome
-from services.store import sql, tables
+from services.store import market, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
 
@@ -49,7 +51,7 @@ class Endings:
     paid_to: Collection[int] = ()
     books: Books = field(init=False)
     _ends: list[dict[str, object]] = field(default_factory=list)
-    _returns: list[dict[str, object]] = field(default_factory=list)
+    _returns: list[dict[str, Any]] = field(default_factory=list)
     _attempts: list[dict[str, object]] = field(default_factory=list)
     _outcomes: list[NewOutcome] = field(default_factory=list)
     _closed_bids: list[int] = field(default_factory=list)
@@ -151,14 +153,23 @@ class Endings:
             raise ConflictError(msg)
         sql.update_many(tx, tables.attempt, ("task_id",), self._attempts, {"state": LIVE_ATTEMPTS})
         self.books.write()
+        moved = self._moved_bids()
+        if moved:
+            market.locked_agents(tx, {*moved, *(item.agent_id for item in self._outcomes)})
         records.record_outcomes(
             tx, self._outcomes, self.rules.standing, entry_jobs=self.rules.whole("entry_jobs")
         )
-        if self._closed_bids:
-            bidding.count_bids_of(tx, self._closed_bids, are_open=False)
-        if self._returns:
-            bidding.count_bids_of(tx, [int(str(row["id"])) for row in self._returns], are_open=True)
+        bidding.move_open_bids(tx, moved)
         publish_all(tx, self._events)
+
+    def _moved_bids(self) -> dict[int, int]:
+        """Return how many open bids more (or fewer) each agent has, by tasks that take bids again (or not)."""
+        returned = {row["id"] for row in self._returns}
+        tasks = [*self._closed_bids, *returned]
+        moved: Counter[int] = Counter()
+        for row in market.bidders_of(self.tx, tasks) if tasks else ():
+            moved[row["agent_id"]] += 1 if row["task_id"] in returned else -1
+        return moved
 
     def _resolve_stake(self, task: Row, stake: Stake) -> None:
         if stake is not Stake.SETTLED:
