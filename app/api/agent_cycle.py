@@ -6,7 +6,7 @@ same leases. It never bids and never hands in.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -29,6 +29,8 @@ from services.store import idempotency
 from services.store.tx import Tx
 
 Query = HotWorkQuery | WorkQuery
+IsGone = Callable[[], Awaitable[bool]]
+"""Tells whether the client has closed its connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +49,20 @@ class AgentCycle:
         self._verbs = verbs
         self._room = room
 
-    async def answer(self, gate: WriteGate, query: Query) -> Response:
+    async def answer(self, gate: WriteGate, query: Query, is_gone: IsGone) -> Response:
         """Answer at once when there is anything to do, else when there is or when the time is up.
 
-        Raises ForbiddenError where leases are asked for without the scope `bid`.
+        Nothing is taken for a client that has gone while it waited. Raises ForbiddenError where leases are
+        asked for without the scope `bid`.
         """
         agent_id = gate.caller.require_agent(Scope.BID if query.lease or query.renew else None)
         if not query.wait_seconds:
-            return await self._look_until(gate, query, agent_id, None)
+            return await self._look_until(gate, query, agent_id, None, is_gone)
         with self._room.waiting(agent_id, query.types) as waiter:
-            return await self._look_until(gate, query, agent_id, waiter)
+            return await self._look_until(gate, query, agent_id, waiter, is_gone)
 
     async def _look_until(
-        self, gate: WriteGate, query: Query, agent_id: int, waiter: Waiter | None
+        self, gate: WriteGate, query: Query, agent_id: int, waiter: Waiter | None, is_gone: IsGone
     ) -> Response:
         clock = asyncio.get_running_loop()
         ends_at = clock.time() + query.wait_seconds
@@ -77,6 +80,8 @@ class AgentCycle:
             if waiter is None or is_over or _is_something(told):
                 return answer(told)
             await waiter.woken_within(ends_at - clock.time())
+            if await is_gone():
+                return answer(told)
 
     def _look(self, gate: WriteGate, query: Query, agent_id: int) -> Seen:
         platform = gate.platform

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Match, Route
@@ -49,6 +49,7 @@ class HotRequest:
     """A request whose caller is known and whose body is strict JSON; `gate.key` is empty without a key."""
 
     scope: Scope
+    receive: Receive
     gate: WriteGate
     value: Any
 
@@ -109,14 +110,14 @@ class HotEndpoint:
         if body is None:
             return
         try:
-            response = await self._answer(await self._read(scope, body))
+            response = await self._answer(await self._read(scope, receive, body))
         except (HesitationError, BodyRefusedError, RequestValidationError, UnauthenticatedError):
             scope["state"][HESITATED] = True
             await self._app.router(scope, _again(body, receive), send)
             return
         await response(scope, receive, send)
 
-    async def _read(self, scope: Scope, body: bytes) -> HotRequest:
+    async def _read(self, scope: Scope, receive: Receive, body: bytes) -> HotRequest:
         key, is_json = _headers_of(scope)
         if (body and not is_json) or (self._needs_key and not is_key(key)):
             raise HesitationError
@@ -126,7 +127,7 @@ class HotEndpoint:
         if key:
             digest = hashlib.sha256(body).hexdigest()
             request_hash = hash_of(scope["method"], scope["path"], digest)
-        return HotRequest(scope, WriteGate(self._platform, caller, key, request_hash), value)
+        return HotRequest(scope, receive, WriteGate(self._platform, caller, key, request_hash), value)
 
 
 async def _body_of(receive: Receive) -> bytes | None:
@@ -220,7 +221,7 @@ class HotAnswers:
         if asked.gate.caller.is_operator:
             raise HesitationError
         gate = asked.gate if is_key(asked.gate.key) else replace(asked.gate, key="")
-        return await self._cycle.answer(gate, query)
+        return await self._cycle.answer(gate, query, Request(asked.scope, asked.receive).is_disconnected)
 
     async def tasks(self, asked: HotRequest) -> Response:
         """List tasks."""

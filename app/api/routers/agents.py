@@ -96,7 +96,7 @@ async def ask_for_work(request: Request, caller: CallerNow, body: WorkQuery) -> 
     key = request.headers.get("Idempotency-Key", "")
     request_hash = hash_of(request.method, request.url.path, request.state.body_sha256)
     gate = WriteGate(platform_of(request), caller, key if is_key(key) else "", request_hash)
-    return await cycle.answer(gate, body)
+    return await cycle.answer(gate, body, request.is_disconnected)
 
 
 @router.get(

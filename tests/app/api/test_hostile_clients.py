@@ -125,6 +125,23 @@ def flood(port, key, until, seen):
             connection.close()
 
 
+def test_nothing_is_leased_for_a_client_that_has_gone(sqlite_world, pi_task):
+    requester, worker = sqlite_world.agent("requester"), sqlite_world.agent("worker")
+    task_id = requester.post("/tasks", pi_task).json()["task_id"]
+    worker.post(f"/tasks/{task_id}/bids", {"ask_microcredits": 40_000})
+    asked = b'{"lease": true, "wait_seconds": 20}'
+    with served(sqlite_world.platform) as port:
+        with connected(port) as connection:
+            connection.sendall(head_of("/agents/me/work", worker.key, length=len(asked)) + asked)
+            time.sleep(0.5)
+        sqlite_world.close_windows()
+        time.sleep(2.0)
+        assert requester.get(f"/tasks/{task_id}").json()["state"] == "awarded"
+        with connected(port) as connection:
+            connection.sendall(head_of("/agents/me/work", worker.key, length=len(asked)) + asked)
+            assert b'"fencing_token"' in connection.recv(65_536)
+
+
 def test_a_flood_of_one_agent_is_held_back_and_others_are_served(sqlite_world):
     hostile, honest = sqlite_world.agent("hostile"), sqlite_world.agent("honest")
     limits = {"requests_per_second": 50.0, "requests_at_once": 40, "requests_under_way": 6}
