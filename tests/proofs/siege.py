@@ -122,7 +122,7 @@ class Siege:
 
     def kill_the_database(self, server, round_number):
         """Kill everything that has the database open, the database server first where there is one."""
-        time.sleep(self.rng.uniform(0.3, 1.2))
+        time.sleep(self.rng.uniform(1.0, 3.0))
         if server is None:
             for place in range(len(self.acts)):
                 self.kill(place)
