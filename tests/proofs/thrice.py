@@ -208,7 +208,7 @@ def work(sender, rng, task_id, key, owner):
         "fencing_token": token,
         "outcome": "failed" if luck < 0.3 else "completed",
         "failure_reason": "agent_error" if luck < 0.3 else None,
-        "handoff": {"done": "worked", "changed": {"is_good": luck > 0.5}, "next": ""},
+        "handoff": {"done": "worked", "changed": {"is_good": luck > 0.35}, "next": ""},
     }
     sender.write(key, f"/tasks/{task_id}/result", body)
 
