@@ -163,7 +163,7 @@ class Endings:
         publish_all(tx, self._events)
 
     def _moved_bids(self) -> dict[int, int]:
-        """Return how many open bids more (or fewer) each agent has, by tasks that take bids again (or not)."""
+        """Return how many open bids more (or fewer) each agent has by tasks that take bids again (or not)."""
         returned = {row["id"] for row in self._returns}
         tasks = [*self._closed_bids, *returned]
         moved: Counter[int] = Counter()
