@@ -123,7 +123,9 @@ class Rehearsal:
             )  # fmt: skip
         return sealed
 
-    def _settle(self, offer: Offer, won: Bid | None, price: int, stake: int, is_unproven: bool) -> Deal:  # noqa: FBT001 (what the award returned)
+    def _settle(
+        self, offer: Offer, won: Bid | None, price_microcredits: int, stake: int, is_unproven: bool
+    ) -> Deal:  # noqa: FBT001 (what the award returned)
         if won is None:
             return Deal(None, 0, 0, is_verified=False, is_unproven=False)
         kind = OutcomeKind.VERIFIED if won.is_good else OutcomeKind.FAILED
@@ -132,7 +134,7 @@ class Rehearsal:
         )
         if is_unproven:
             self.entrants = learn_entrant(*self.entrants, is_verified=won.is_good)
-        paid, lost = (price, 0) if won.is_good else (0, stake)
+        paid, lost = (price_microcredits, 0) if won.is_good else (0, stake)
         self.money[won.member] += paid + stake - lost
         if offer.requester is not None:
             self.money[offer.requester] += offer.reserve_microcredits - paid
