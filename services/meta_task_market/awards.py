@@ -37,7 +37,11 @@ SUSPENDED, TRIED, STAKE_SHORT = "suspended", "tried", "stake_short"
 
 def award_due(tx: Tx, entropy: Callable[[int], bytes]) -> dict[str, int]:
     """Award every task whose window has closed; return how many were awarded and how many had no bids."""
-    return award(tx, market.due_windows(tx, BATCH), entropy)
+    total = {"awarded": 0, "without_bids": 0}
+    while due := market.due_windows(tx, BATCH):
+        for name, count in award(tx, due, entropy).items():
+            total[name] += count
+    return total
 
 
 def award(tx: Tx, tasks: Sequence[Row], entropy: Callable[[int], bytes]) -> dict[str, int]:

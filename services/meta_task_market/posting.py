@@ -49,8 +49,8 @@ def post_task(tx: Tx, terms: TaskTerms) -> int:
 def post_tasks(tx: Tx, terms: Sequence[TaskTerms]) -> list[int | NacreError]:
     """Post tasks, reserve their prices in escrow, open their windows; answer each with its id or refusal."""
     rules = rules_now(tx, (item.type for item in terms))
-    books = accounts.open_books(tx, {accounts.account_of(item.requester_id) for item in terms})
     budgets = PostingBudgets(tx, [(item.requester_id, item.workflow) for item in terms])
+    books = accounts.open_books(tx, {accounts.account_of(item.requester_id) for item in terms})
     answers: list[int | NacreError] = []
     rows: list[dict[str, object]] = []
     for task_id, item in zip(sql.reserve_ids(tx, tables.task, len(terms)), terms, strict=True):

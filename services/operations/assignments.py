@@ -67,9 +67,7 @@ class OnTrial:
 
     def concerns(self, task: Row, *, has_agent: bool) -> bool:
         """Tell whether the task is assigned in it; before there is a winner, only what needs no agent is."""
-        is_about: bool = (
-            self.row["kind"] == ExperimentKind.PLACEBO or self.row["task_type"] == task["type"]
-        )
+        is_about: bool = self.row["kind"] == ExperimentKind.PLACEBO or self.row["task_type"] == task["type"]
         return is_about and (has_agent or bool(self.row["scope"] == ExperimentScope.PLATFORM))
 
     def value_of(self, placement: Placement) -> str:

@@ -23,7 +23,7 @@ MAXIMUM = 64
 QUEUE_LIMIT = 10_000
 """Acts that may wait; more are refused with BusyError `queue_full`."""
 
-POSTGRESQL_WORKERS = 4
+POSTGRESQL_WORKERS = 2
 ACTOR = "system:writer"
 """Who acts in the transaction itself; every act has its own actor."""
 

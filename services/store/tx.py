@@ -4,6 +4,7 @@ One instant per transaction, one actor, one lap. This is the only module that co
 rolls everything back. It never retries and never swallows an error.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from services.domain.clock import Clock
 from services.domain.errors import BudgetExceededError, BusyError
 from services.store import prepared
-from services.store.engine import READ_ONLY, open_engine
+from services.store.engine import BUSY_TIMEOUT_MILLISECONDS, READ_ONLY, open_engine
 
 STOPPED_BY_THE_ENGINE = ("interrupted", "statement timeout")
 """What SQLite's progress handler and PostgreSQL's statement_timeout say when they stop a statement."""
@@ -76,6 +77,7 @@ class Store:
         self.routes: Mapping[str, tuple[str, ...]] = routes or {}
         self.engine: Engine = open_engine(url)
         self.listeners: list[Callable[[], None]] = []
+        self._writing = threading.Lock()
 
     @contextmanager
     def write(self, *, actor: str, lap: int | None = None, budget_us: int | None = None) -> Iterator[Tx]:
@@ -84,13 +86,35 @@ class Store:
         With `budget_us`, a statement after the budget, one that the engine had to interrupt when it passed,
         and the commit itself raise BudgetExceededError: a job cannot hold the database beyond its budget.
         """
-        with _told_when_busy(), self.engine.connect() as connection, connection.begin() as transaction:
+        with (
+            _told_when_busy(),
+            self._turn(),
+            self.engine.connect() as connection,
+            connection.begin() as transaction,
+        ):
             tx = Tx(connection, self.clock.now_us(), actor, lap, self.routes)
             with _deadline(connection, self.clock, budget_us):
                 yield tx
             transaction.commit()
         if tx.published:
             self.on_published()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let the threads of one process write to SQLite one after the other.
+
+        SQLite has one writer anyway, but who waits in it sleeps in steps and is not served in order.
+        """
+        if self.engine.dialect.name != "sqlite":
+            yield
+            return
+        if not self._writing.acquire(timeout=BUSY_TIMEOUT_MILLISECONDS / 1_000):
+            msg = "another thread has been writing for too long; nothing was done, try again"
+            raise BusyError(msg)
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     @contextmanager
     def read(self, *, actor: str = "reader") -> Iterator[Tx]:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from services.domain.clock import VirtualClock
 from services.domain.errors import BusyError, InvalidValueError
 from services.store import engine, sql, tables
+from services.store import tx as tx_module
 from services.store.engine import open_engine
 from services.store.tx import Store
 
@@ -55,10 +56,21 @@ def test_an_sqlite_writer_holds_the_lock_from_its_first_word(migrated_sqlite_url
 
 def test_an_sqlite_writer_that_waits_too_long_is_told_so_and_may_try_again(sqlite_url, monkeypatch):
     monkeypatch.setattr(engine, "BUSY_TIMEOUT_MILLISECONDS", 20)
-    store = Store(sqlite_url, VirtualClock())
-    with store.write(actor="first"), pytest.raises(BusyError) as told, store.write(actor="second"):
+    store, other_process = Store(sqlite_url, VirtualClock()), Store(sqlite_url, VirtualClock())
+    with store.write(actor="first"), pytest.raises(BusyError) as told, other_process.write(actor="second"):
         pass
     assert isinstance(told.value.__cause__, OperationalError)
+    with other_process.write(actor="second") as tx:
+        assert tx.connection.in_transaction()
+    other_process.close()
+    store.close()
+
+
+def test_a_thread_that_waits_too_long_for_another_is_told_so_too(sqlite_url, monkeypatch):
+    monkeypatch.setattr(tx_module, "BUSY_TIMEOUT_MILLISECONDS", 20)
+    store = Store(sqlite_url, VirtualClock())
+    with store.write(actor="first"), pytest.raises(BusyError, match="another thread"), store.write(actor="2"):
+        pass
     with store.write(actor="second") as tx:
         assert tx.connection.in_transaction()
     store.close()
