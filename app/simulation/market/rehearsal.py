@@ -74,7 +74,11 @@ class Rehearsal:
 
     def trade(self, offers: Sequence[Offer]) -> list[Deal]:
         """Award all offers, then let the work end."""
-        return [self._settle(*awarded) for awarded in [self._award(offer) for offer in offers]]
+        awarded = [self._award(offer) for offer in offers]
+        return [
+            self._settle(offer, won, price, stake, is_unproven=is_unproven)
+            for offer, won, price, stake, is_unproven in awarded
+        ]
 
     def _award(self, offer: Offer) -> tuple[Offer, Bid | None, int, int, bool]:
         self.bids += len(offer.bids)
@@ -124,8 +128,8 @@ class Rehearsal:
         return sealed
 
     def _settle(
-        self, offer: Offer, won: Bid | None, price_microcredits: int, stake: int, is_unproven: bool
-    ) -> Deal:  # noqa: FBT001 (what the award returned)
+        self, offer: Offer, won: Bid | None, price_microcredits: int, stake: int, *, is_unproven: bool
+    ) -> Deal:
         if won is None:
             return Deal(None, 0, 0, is_verified=False, is_unproven=False)
         kind = OutcomeKind.VERIFIED if won.is_good else OutcomeKind.FAILED
