@@ -3,6 +3,7 @@
 The only module that imports the cron registry and that starts anything. It never decides anything.
 """
 
+import gc
 import os
 import secrets
 import socket
@@ -27,6 +28,9 @@ from services.operations import agent_registry, production_config
 from services.store import deployment, migrate
 from services.store.group_commit import GroupWriter
 from services.store.tx import Store
+
+COLLECT_AFTER = 100_000
+"""Objects made and kept since the collector last looked (Python's own default is 700)."""
 
 
 @dataclass
@@ -140,6 +144,16 @@ def _jobs(profile: Profile) -> tuple[CronJob[LoopContext], ...]:
     return tuple(
         replace(job, every_seconds=faster[job.name]) if job.name in faster else job for job in CRON_JOBS
     )
+
+
+def calm_collector() -> None:
+    """Let the cyclic garbage collector look seldom, and never again at what was loaded at the start.
+
+    Rows and events come and go by the hundred thousand and make no cycles; looking through them took a fifth
+    of the processor time of the market's batches.
+    """
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 100)
 
 
 @dataclass

@@ -22,7 +22,7 @@ from app.agents.fleet import FLEET, AgentSpec
 from app.agents.keyring import Keyring
 from app.agents.supervisor import Supervisor
 from app.api.application import build_api
-from app.bootstrap import Platform, Runtime, open_platform
+from app.bootstrap import Platform, Runtime, calm_collector, open_platform
 from app.http_protocol import BoundedConnection
 from app.keys import operator_key
 from app.settings import Settings
@@ -107,6 +107,7 @@ def serving(settings: Settings, *, fleet: Sequence[AgentSpec]) -> Iterator[Servi
         thread.start()
         _await_start(server, thread, settings)
         runtime.start()
+        calm_collector()
         url = f"http://{settings.host}:{settings.port}"
         if fleet:
             supervised = Supervised(settings, url, fleet)

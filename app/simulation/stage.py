@@ -23,9 +23,7 @@ from services.store.tx import Tx
 
 START_US = 1_767_225_600 * SECOND_US
 PROCESS = "world"
-AMPLE_BUDGETS = {
-    f"budget.{scope}_microcredits": "1000000000000000" for scope in ("agent", "workflow", "day")
-}
+AMPLE_BUDGETS = {f"budget.{scope}_microcredits": "1000000000000000" for scope in ("agent", "workflow", "day")}
 """A simulated day may hold a month's work: its requesters are not stopped by the budgets of a day."""
 
 

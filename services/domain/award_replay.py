@@ -151,7 +151,7 @@ def replay_award(sources: ReplaySources) -> AwardReplay:
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         return AwardReplay(problem=f"the recorded inputs cannot be read: {type(error).__name__} {error}")
     limit = sources.settings.get("market.crash_limit", (str(CRASH_LIMIT),))[0]
-    limits = StandingRules(int(limit), inputs.counterparty_jobs)
+    limits = StandingRules(int(limit), inputs.counterparty_jobs, inputs.entry_jobs)
     states = {
         agent_id: refold(outcomes, limits, is_vouched=agent_id in sources.vouched)
         for agent_id, outcomes in sources.outcomes.items()

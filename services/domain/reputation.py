@@ -41,10 +41,11 @@ JOB_KINDS: Final = (OutcomeKind.VERIFIED, OutcomeKind.FAILED, OutcomeKind.CRASHE
 
 
 class StandingRules(NamedTuple):
-    """The registered limits of the fold (`market.crash_limit`, `market.counterparty_jobs`)."""
+    """The registered limits of the fold: `market.crash_limit`, `counterparty_jobs` and `entry_jobs`."""
 
     crash_limit: int
     counterparty_jobs: float
+    entry_jobs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one counterparty stands for in a type's record: its weight after job `at_job` of the type."""
+    """What one counterparty stands for in the record of a type: its weight after counted job `at_job`."""
 
     weight: float = 0.0
     at_job: int = 0
@@ -141,11 +142,12 @@ def fold_step(
     increment = 1.0
     if outcome.requester_id is not None:
         known = evidence or Evidence(0.0, before.jobs)
-        job = before.jobs + 1
-        increment, weight = counted(known.weight, job - known.at_job, rules.counterparty_jobs)
-        evidence = Evidence(weight, job)
+        cap = rules.counterparty_jobs if counts.settled_jobs >= rules.entry_jobs else 0.0
+        increment, weight = counted(known.weight, before.jobs - known.at_job, cap)
+        evidence = Evidence(weight, before.jobs)
     is_verified = outcome.kind is OutcomeKind.VERIFIED
-    after = before.with_outcome(is_verified=is_verified, increment=increment)
+    is_trusted = outcome.requester_id is None
+    after = before.with_outcome(is_verified=is_verified, increment=increment, is_counted=is_trusted)
     return Step(_with_work(counts, outcome, increment, rules), after, evidence)
 
 
@@ -237,6 +239,13 @@ def _with_work(counts: AgentCounts, outcome: Outcome, increment: float, rules: S
     is_verified = outcome.kind is OutcomeKind.VERIFIED
     won = int(is_verified)
     claimed = outcome.confidence_percent
+    decay = DECAY**increment
+    if outcome.requester_id is not None:
+        return replace(
+            counts,
+            success_weight=counts.success_weight * decay + (increment if is_verified else 0.0),
+            failure_weight=counts.failure_weight * decay + (0.0 if is_verified else increment),
+        )
     worked = AgentCounts(
         counts.standing,
         counts.settled_jobs + 1,

@@ -33,13 +33,17 @@ class Record:
     jobs: int = 0
     verified: int = 0
 
-    def with_outcome(self, *, is_verified: bool, increment: float = 1.0) -> "Record":
-        """Return the record after one more job, which counts for `increment` (0 to 1) in the weights."""
+    def with_outcome(self, *, is_verified: bool, increment: float = 1.0, is_counted: bool = True) -> "Record":
+        """Return the record after one more job, which weighs `increment` (0 to 1), and forgets by as much.
+
+        What is not counted moves the weights alone.
+        """
+        decay = DECAY**increment
         return Record(
-            self.success_weight * DECAY + (increment if is_verified else 0.0),
-            self.failure_weight * DECAY + (0.0 if is_verified else increment),
-            self.jobs + 1,
-            self.verified + int(is_verified),
+            self.success_weight * decay + (increment if is_verified else 0.0),
+            self.failure_weight * decay + (0.0 if is_verified else increment),
+            self.jobs + int(is_counted),
+            self.verified + int(is_verified and is_counted),
         )
 
 
@@ -47,8 +51,8 @@ def counted(weight: float, jobs_since: int, cap: float) -> tuple[float, float]:
     """Return (increment, new weight) of one more outcome with a counterparty under the cap.
 
     `weight` is the evidence this counterparty stands for in the record of a type after its last outcome,
-    `jobs_since` the jobs of that type from then to this one, this one included. The weight decays as the
-    record does; the outcome fills it up to `cap` and counts for what it adds, between 0 and 1.
+    `jobs_since` the jobs of that type that were counted since. The weight decays with them as the record
+    does; the outcome fills it up to `cap` and weighs what it adds, between 0 and 1.
     """
     decayed = weight * DECAY**jobs_since
     increment = min(max(cap - decayed, 0.0), 1.0)

@@ -156,9 +156,7 @@ class Endings:
         moved = self._moved_bids()
         if moved:
             market.locked_agents(tx, {*moved, *(item.agent_id for item in self._outcomes)})
-        records.record_outcomes(
-            tx, self._outcomes, self.rules.standing, entry_jobs=self.rules.whole("entry_jobs")
-        )
+        records.record_outcomes(tx, self._outcomes, self.rules.standing)
         bidding.move_open_bids(tx, moved)
         publish_all(tx, self._events)
 

@@ -62,7 +62,9 @@ class MarketRules:
     @property
     def standing(self) -> StandingRules:
         """Return what the fold of outcomes needs."""
-        return StandingRules(self.whole("crash_limit"), self.number("counterparty_jobs"))
+        return StandingRules(
+            self.whole("crash_limit"), self.number("counterparty_jobs"), self.whole("entry_jobs")
+        )
 
 
 def rules_now(tx: Tx, task_types: Iterable[str] = ()) -> MarketRules:

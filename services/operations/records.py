@@ -69,13 +69,11 @@ class _Folding:
     known_evidence: frozenset[tuple[object, ...]]
 
 
-def record_outcomes(
-    tx: Tx, outcomes: Sequence[NewOutcome], rules: StandingRules, *, entry_jobs: int
-) -> dict[int, AgentCounts]:
+def record_outcomes(tx: Tx, outcomes: Sequence[NewOutcome], rules: StandingRules) -> dict[int, AgentCounts]:
     """Fold outcomes, in their order, into the agents' records and standing; return the counts after.
 
     A move on the ladder is a ledger entry; an agent that is suspended waits for a person. What unproven
-    agents do (fewer jobs than `entry_jobs`) is learned for those that nobody knows yet.
+    agents do for those whose word counts is learned for agents that nobody knows yet.
     """
     if not outcomes:
         return {}
@@ -86,7 +84,11 @@ def record_outcomes(
     entrants: list[bool] = []
     reasons: dict[int, str] = {}
     for item, requester_id in zip(outcomes, capped, strict=True):
-        if item.kind in JOB_KINDS and folding.counts[item.agent_id].settled_jobs < entry_jobs:
+        if (
+            item.kind in JOB_KINDS
+            and requester_id is None
+            and folding.counts[item.agent_id].settled_jobs < rules.entry_jobs
+        ):
             entrants.append(item.kind is OutcomeKind.VERIFIED)
         reason = _fold(folding, item, requester_id, rules)
         if reason:

@@ -49,10 +49,9 @@ def bond_account(agent_id: int) -> str:
 
 def rules(tx: Tx) -> StandingRules:
     """Return the limits of the fold as they are in force."""
-    return StandingRules(
-        int(production_config.number(tx, "market.crash_limit")),
-        production_config.number(tx, "market.counterparty_jobs"),
-    )
+    names = ("market.crash_limit", "market.counterparty_jobs", "market.entry_jobs")
+    limits = production_config.numbers(tx, names)
+    return StandingRules(int(limits[names[0]]), limits[names[1]], int(limits[names[2]]))
 
 
 def counts_of(row: Row) -> AgentCounts:

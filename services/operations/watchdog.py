@@ -207,10 +207,9 @@ def task_rules(tx: Tx, seen_at_us: int) -> TaskRules:
 
 def standing_rules(tx: Tx) -> StandingRules:
     """Return the limits in force that the fold of outcomes reads."""
-    return StandingRules(
-        int(production_config.number(tx, "market.crash_limit")),
-        production_config.number(tx, "market.counterparty_jobs"),
-    )
+    names = ("market.crash_limit", "market.counterparty_jobs", "market.entry_jobs")
+    limits = production_config.numbers(tx, names)
+    return StandingRules(int(limits[names[0]]), limits[names[1]], int(limits[names[2]]))
 
 
 def tell(tx: Tx, found: Sequence[Breach]) -> int:

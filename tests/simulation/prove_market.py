@@ -75,11 +75,11 @@ def mean_of(runs, attack, name, rule=AwardRule.COOLED):
     return over_seeds([run.figures for run in runs[attack, rule]])[name].mean
 
 
-@pytest.mark.parametrize("attack", [Attack.NONE, Attack.RETURN, Attack.BUY, Attack.RING, Attack.RING_LATE])
+@pytest.mark.parametrize("attack", list(Attack))
 def test_rule_holds_under_attack(runs, attack):
-    """A single world lies within some five points of the mean of many; rings under new names are not held."""
+    """A single world lies within some five points of the mean of many."""
     assert mean_of(runs, attack, "utility") >= 0.70
-    assert mean_of(runs, attack, "liars_jobs") <= 0.10
+    assert mean_of(runs, attack, "liars_jobs") <= 0.06
     assert mean_of(runs, attack, "liars_profit") < 0
     assert mean_of(runs, attack, "driven_out") <= 0.02
 

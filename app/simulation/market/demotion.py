@@ -43,7 +43,9 @@ class Demoted:
 def standing_rules() -> StandingRules:
     """Return the registered limits of the fold."""
     found = {item.name: float(item.default) for item in PLATFORM_PARAMETERS}
-    return StandingRules(int(found["market.crash_limit"]), found["market.counterparty_jobs"])
+    return StandingRules(
+        int(found["market.crash_limit"]), found["market.counterparty_jobs"], int(found["market.entry_jobs"])
+    )
 
 
 def demoted(rate: float, agents: int, seed: int) -> Demoted:

@@ -46,7 +46,11 @@ class Rehearsal:
 
     def __post_init__(self) -> None:
         """Take the limits that are registered."""
-        self.rules = StandingRules(int(DEFAULTS["market.crash_limit"]), DEFAULTS["market.counterparty_jobs"])
+        self.rules = StandingRules(
+            int(DEFAULTS["market.crash_limit"]),
+            DEFAULTS["market.counterparty_jobs"],
+            int(DEFAULTS["market.entry_jobs"]),
+        )
 
     def join(self, name: str) -> int:
         """Register an unvouched worker and return its id."""
@@ -136,7 +140,7 @@ class Rehearsal:
         self.states[won.member] = fold(
             self.states[won.member], Outcome(kind, str(offer.kind), offer.requester), self.rules
         )
-        if is_unproven:
+        if is_unproven and offer.requester is None:
             self.entrants = learn_entrant(*self.entrants, is_verified=won.is_good)
         paid, lost = (price_microcredits, 0) if won.is_good else (0, stake)
         self.money[won.member] += paid + stake - lost

@@ -78,7 +78,11 @@ WORK = (
         .over(partition_by=agent_outcome.c.agent_id, order_by=agent_outcome.c.id)
         .label("job"),
     )
-    .where(agent_outcome.c.id <= MARK, agent_outcome.c.kind.in_(JOB_KINDS))
+    .where(
+        agent_outcome.c.id <= MARK,
+        agent_outcome.c.kind.in_(JOB_KINDS),
+        agent_outcome.c.requester_id.is_(None),
+    )
     .subquery()
 )
 ENTRANT_OUTCOMES = select(WORK.c.kind).where(WORK.c.job <= bindparam("entry_jobs")).order_by(WORK.c.id)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import event
 
-from app.bootstrap import Platform
+from app.bootstrap import Platform, calm_collector
 from services import event_bus, meta_task_market
 from services.domain.clock import HOUR_US, seconds
 from services.domain.handoff import Handoff
@@ -75,6 +75,7 @@ class OurMarket:
         """Return the market over a fresh database."""
         migrate.upgrade(url)
         folder.mkdir(parents=True, exist_ok=True)
+        calm_collector()
         return cls(platform_over(url, folder, starting_values=STARTING_VALUES))
 
     def close(self) -> None:

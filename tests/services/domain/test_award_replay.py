@@ -22,7 +22,7 @@ from services.domain.reputation import Outcome, Record, StandingRules, refold
 from services.domain.states import OutcomeKind, Standing
 
 TYPE = "summarise"
-RULES = StandingRules(12, 2)
+RULES = StandingRules(12, 2, 5)
 VALUE, STAKE = 1_000_000, 50_000
 AT = 1_000
 SETTINGS = {

@@ -33,7 +33,9 @@ SUSPENDED, SHADOW, PROBATION, FULL = (
     Standing.PROBATION,
     Standing.FULL,
 )
-RULES = StandingRules(crash_limit=12, counterparty_jobs=2)
+RULES = StandingRules(crash_limit=12, counterparty_jobs=2, entry_jobs=5)
+PROVEN = [Outcome(OutcomeKind.VERIFIED, "summarise")] * 5
+"""What makes an agent known."""
 VERIFIED = Outcome(OutcomeKind.VERIFIED, "summarise")
 FAILED = Outcome(OutcomeKind.FAILED, "summarise")
 CRASHED = Outcome(OutcomeKind.CRASHED, "summarise")
@@ -100,7 +102,7 @@ def test_three_failures_running_suspend_nobody():
 
 
 def test_crashes_in_a_row_open_the_breaker_at_once():
-    rules = StandingRules(crash_limit=5, counterparty_jobs=2)
+    rules = StandingRules(crash_limit=5, counterparty_jobs=2, entry_jobs=5)
     long_record = [VERIFIED] * 60
     assert after(*long_record, *[CRASHED] * 4, rules=rules).standing is FULL
     broken = after(*long_record, *[CRASHED] * 5, rules=rules)
@@ -141,31 +143,51 @@ def test_records_are_kept_by_type_and_over_all_types():
 
 
 def test_evidence_of_one_counterparty_is_capped_and_that_of_many_is_not():
-    bought = after(*[replace(VERIFIED, requester_id=7)] * 40)
-    assert bought.records["summarise"].success_weight <= 2 + 1e-9
-    assert bought.success_weight <= 2 + 1e-9
-    assert bought.counterparties == {("summarise", 7): Evidence(pytest.approx(2.0), 40)}
-    earned = after(*[replace(VERIFIED, requester_id=number) for number in range(40)])
-    trusted = after(*[VERIFIED] * 40)
+    known = after(*PROVEN)
+    bought = fold_all(known, [replace(VERIFIED, requester_id=7)] * 40, RULES)
+    gain = bought.success_weight - known.success_weight * DECAY**2
+    assert gain == pytest.approx(1 + DECAY), "two jobs' worth, of forty"
+    assert bought.counterparties == {("summarise", 7): Evidence(pytest.approx(2.0), 5)}
+    earned = fold_all(known, [replace(VERIFIED, requester_id=number) for number in range(1, 41)], RULES)
+    trusted = fold_all(known, [VERIFIED] * 40, RULES)
     assert earned.success_weight == pytest.approx(trusted.success_weight)
     assert trusted.counterparties == {}
 
 
+def test_strangers_do_not_make_a_record_out_of_nothing():
+    bought = after(*[replace(VERIFIED, requester_id=number) for number in range(1, 41)])
+    assert (bought.success_weight, bought.records["summarise"].success_weight) == (0, 0)
+
+
+def test_strangers_move_no_standing_and_shield_from_none():
+    """What strangers say neither promotes, nor demotes, nor stands in the way of the demotion test."""
+    praised = [replace(VERIFIED, requester_id=number, confidence_percent=99) for number in range(1, 30)]
+    slandered = [replace(kind, requester_id=9) for kind in (FAILED, CRASHED)] * 30
+    for others in (praised, slandered):
+        state = after(*PROVEN, *others)
+        alone = after(*PROVEN)
+        same = ("standing", "settled_jobs", "verified_jobs", "trial_successes", "trial_failures",
+                "consecutive_crashes", "forecasts", "brier_sum")  # fmt: skip
+        assert [getattr(state, name) for name in same] == [getattr(alone, name) for name in same]
+
+
 def test_the_cap_forgets_with_the_jobs_done_for_others():
-    bought = after(*[replace(VERIFIED, requester_id=7)] * 3)
+    bought = after(*PROVEN, *[replace(VERIFIED, requester_id=7)] * 3)
     before = fold_all(bought, [FAILED] * 30, RULES)
     again = fold(before, replace(VERIFIED, requester_id=7), RULES)
-    gain = again.success_weight - before.success_weight * DECAY
-    assert gain == pytest.approx(2 - 2 * DECAY**31)  # what 31 jobs have let it forget
+    gain = again.counterparties["summarise", 7].weight - 2 * DECAY**30
+    assert again.success_weight == pytest.approx(before.success_weight * DECAY**gain + gain)
+    assert gain == pytest.approx(2 - 2 * DECAY**30)  # what 30 jobs have let it forget
 
 
 def test_the_cap_is_kept_for_each_type_apart():
     state = after(
-        *[replace(VERIFIED, requester_id=7), replace(VERIFIED, requester_id=7, task_type="classify")] * 2
+        *PROVEN,
+        *[replace(VERIFIED, requester_id=7), replace(VERIFIED, requester_id=7, task_type="classify")] * 2,
     )
     assert {key: found.at_job for key, found in state.counterparties.items()} == {
-        ("summarise", 7): 2,
-        ("classify", 7): 2,
+        ("summarise", 7): 5,
+        ("classify", 7): 0,
     }
     assert state.records["classify"].success_weight == pytest.approx(1 + DECAY)
 
@@ -206,9 +228,10 @@ def test_folding_changes_nothing_that_was_there(history, outcome):
 def test_the_counts_add_up(history):
     state = refold(history, RULES, is_vouched=False)
     work = [outcome for outcome in history if outcome.task_type]
-    assert state.settled_jobs == len(work) == sum(record.jobs for record in state.records.values())
-    assert state.verified_jobs == sum(record.verified for record in state.records.values())
-    assert state.forecasts == sum(outcome.confidence_percent is not None for outcome in work)
+    trusted = [outcome for outcome in work if outcome.requester_id is None]
+    assert state.settled_jobs == len(trusted) == sum(record.jobs for record in state.records.values())
+    assert state.verified_jobs == sum(outcome.kind is OutcomeKind.VERIFIED for outcome in trusted)
+    assert state.forecasts == sum(outcome.confidence_percent is not None for outcome in trusted)
     assert 0 <= state.brier_sum <= state.forecasts
 
 
@@ -239,7 +262,7 @@ def test_the_reason_of_a_move_is_said_in_words():
     assert reason([VERIFIED], VERIFIED) == ""
     assert reason([VERIFIED, FAILED, VERIFIED], VERIFIED) == "3 verified of 4 jobs"
     assert "has passed 1 in 100" in reason([VERIFIED] * 3 + [FAILED] * 15, FAILED)
-    assert "2 crashes in a row" in reason([CRASHED], CRASHED, StandingRules(2, 2))
+    assert "2 crashes in a row" in reason([CRASHED], CRASHED, StandingRules(2, 2, 5))
     assert reason([VERIFIED], STOPPED) == "suspended by an operator"
     assert reason([STOPPED], REINSTATED) == "reinstated on probation"
 

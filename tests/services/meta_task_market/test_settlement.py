@@ -150,7 +150,9 @@ def test_standing_and_record_are_the_fold_of_the_outcomes(market, requester):
     for is_good in outcomes:
         market.done(requester, worker, is_good=is_good)
     kinds = [OutcomeKind.VERIFIED if is_good else OutcomeKind.FAILED for is_good in outcomes]
-    state = refold([Outcome(kind, "monte_carlo") for kind in kinds], StandingRules(12, 2.0), is_vouched=False)
+    state = refold(
+        [Outcome(kind, "monte_carlo") for kind in kinds], StandingRules(12, 2.0, 5), is_vouched=False
+    )
     record = state.records["monte_carlo"]
     assert [row["kind"] for row in market.rows(tables.agent_outcome, agent_id=worker)] == kinds
     agent = market.row(tables.agent, id=worker)
