@@ -103,9 +103,13 @@ async def _answer(
             refused[place] = _unreadable(error, place)
 
     def act(tx: Tx) -> JsonObject:
-        outcomes = iter(verb.act(tx, ready) if ready else ())
+        outcomes = verb.act(tx, ready) if ready else ()
+        if verb.keep is not None:
+            pairs = zip(ready, outcomes, strict=True)
+            verb.keep(tx, [(item, one) for item, one in pairs if isinstance(one, NacreError)])
+        told = iter(outcomes)
         results = [
-            refused[place] if place in refused else _shown(next(outcomes), verb.status, place)
+            refused[place] if place in refused else _shown(next(told), verb.status, place)
             for place in range(len(values))
         ]
         return {"results": results}

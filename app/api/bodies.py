@@ -96,6 +96,7 @@ class NewTask(Body):
     payload: dict[str, Any]
     reserve_price_microcredits: Price | None = None
     deadline_seconds: Annotated[int, Field(ge=1, le=30 * DAY_SECONDS)] = 3_600
+    workflow: Line | None = None
 
 
 class Cancellation(Body):

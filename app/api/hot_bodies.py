@@ -14,6 +14,10 @@ from app.api.bodies import DAY_SECONDS, LARGEST_ID, PRICE_HIGHEST_MICROCREDITS
 Identity = Annotated[int, Meta(ge=1, le=LARGEST_ID)]
 Price = Annotated[int, Meta(ge=1, le=PRICE_HIGHEST_MICROCREDITS)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
+Line = Annotated[
+    str,
+    Meta(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*\Z"),
+]
 TypeName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9_.\-]+\Z")]
 
 
@@ -78,6 +82,7 @@ class HotTask(HotBody):
     payload: dict[str, Any]
     reserve_price_microcredits: Price | None = None
     deadline_seconds: Annotated[int, Meta(ge=1, le=30 * DAY_SECONDS)] = 3_600
+    workflow: Line | None = None
 
 
 class HotWorkQuery(HotBody):

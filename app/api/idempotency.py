@@ -60,11 +60,15 @@ class Keyed(Generic[T]):
 
 @dataclass(frozen=True)
 class Verb(Generic[T]):
-    """An act that takes many items at once and answers each, with a refusal where it must."""
+    """An act that takes many items at once and answers each, with a refusal where it must.
+
+    `keep` is told of what was refused, without copies of what another process has just done.
+    """
 
     name: str
     status: int
     act: Callable[[Tx, Sequence[T]], Sequence[JsonObject | NacreError]]
+    keep: Callable[[Tx, Sequence[tuple[T, NacreError]]], None] | None = None
 
     def answer_together(self, tx: Tx, asked: Sequence[tuple[str, Keyed[T]]]) -> list[Recorded | NacreError]:
         """Answer what waits together, as pairs of an actor and its item; see `answer`."""
@@ -101,9 +105,16 @@ class Verb(Generic[T]):
         refused = [place for place, answer in answers.items() if isinstance(answer, NacreError)]
         if refused and tx.is_postgresql:
             known |= idempotency.recorded(tx, refused)
+        self.keep_refused(tx, [one for one in zip(fresh, outcomes, strict=True) if one[0].place not in known])
         if not idempotency.record(tx, rows):
             raise _claimed()
         return answers
+
+    def keep_refused(self, tx: Tx, outcomes: Sequence[tuple[Keyed[T], JsonObject | NacreError]]) -> None:
+        """Tell `keep` of the refusals among the outcomes."""
+        refused = [(one.item, outcome) for one, outcome in outcomes if isinstance(outcome, NacreError)]
+        if refused and self.keep is not None:
+            self.keep(tx, refused)
 
 
 @dataclass(frozen=True, slots=True)

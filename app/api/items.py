@@ -106,6 +106,7 @@ def posting_of(platform: ApiPlatform, requester_id: int | None, body: HotTask | 
         private=prepared.private,
         reserve_price_microcredits=body.reserve_price_microcredits,
         deadline_seconds=body.deadline_seconds,
+        workflow=body.workflow,
     )
 
 

@@ -36,6 +36,7 @@ class Posting:
     private: JsonObject
     reserve_price_microcredits: int | None
     deadline_seconds: int
+    workflow: str | None = None
 
 
 class MarketVerbs:
@@ -46,7 +47,7 @@ class MarketVerbs:
         self.bid: Verb[NewBid] = Verb("bid", 201, place_bids)
         self.lease: Verb[Claim] = Verb("lease", 200, self.take_leases)
         self.heartbeat: Verb[Renewal] = Verb("heartbeat", 200, renew_leases)
-        self.result: Verb[NewResult] = Verb("result", 200, submit_results)
+        self.result: Verb[NewResult] = Verb("result", 200, submit_results, keep_late_results)
         self.post: Verb[Posting] = Verb("post", 201, post_tasks)
         self.post_briefly: Verb[Posting] = Verb("post", 201, post_tasks_briefly)
 
@@ -86,12 +87,16 @@ def renew_leases(tx: Tx, renewals: Sequence[Renewal]) -> list[JsonObject | Nacre
 
 
 def submit_results(tx: Tx, results: Sequence[NewResult]) -> list[JsonObject | NacreError]:
-    """Hand results in; one that comes under an old token is refused and kept for the operator."""
+    """Hand results in; one that comes under an old token is refused."""
     states = meta_task_market.submit_results(tx, results)
-    for result, state in zip(results, states, strict=True):
-        if isinstance(state, StaleTokenError):
-            _keep(tx, result, state)
     return _answered(states, lambda state: {"state": state.value})
+
+
+def keep_late_results(tx: Tx, refused: Sequence[tuple[NewResult, NacreError]]) -> None:
+    """Keep for the operator what was refused because it came under an old token."""
+    for result, refusal in refused:
+        if isinstance(refusal, StaleTokenError):
+            _keep(tx, result, refusal)
 
 
 def post_tasks(tx: Tx, postings: Sequence[Posting]) -> list[JsonObject | NacreError]:
@@ -124,6 +129,7 @@ def _post(tx: Tx, postings: Sequence[Posting]) -> list[int | NacreError]:
                 else item.reserve_price_microcredits
             ),
             deadline_us=item.deadline_seconds * SECOND_US,
+            workflow=item.workflow,
         )
         for item in postings
     ]

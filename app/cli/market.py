@@ -70,6 +70,10 @@ def post_task(
             "--deadline", metavar="SECONDS", min=1, max=DEADLINE_HIGHEST_SECONDS, help="Ends after."
         ),
     ] = 3_600,
+    workflow: Annotated[
+        str | None,
+        typer.Option(help="Belongs to this workflow and draws on its budget.", show_default=False),
+    ] = None,
     database: Database = None,
     as_json: AsJson = False,
 ) -> int:
@@ -81,6 +85,7 @@ def post_task(
         payload=(payload_argument, payload),
         reserve_price_microcredits=reserve_price_microcredits,
         deadline_seconds=deadline_seconds,
+        workflow=workflow,
         as_json=as_json,
     )
     return int(code)

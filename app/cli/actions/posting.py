@@ -36,6 +36,7 @@ def post_task(
     payload: tuple[str | None, str | None],
     reserve_price_microcredits: int | None,
     deadline_seconds: int,
+    workflow: str | None,
     as_json: bool,
 ) -> int:
     """Post a task and print its id, or the whole task as JSON."""
@@ -54,6 +55,7 @@ def post_task(
                 requester_id=requester(tx),
                 reserve_price_microcredits=reserve,
                 deadline_us=deadline_seconds * SECOND_US,
+                workflow=workflow,
             )
             task_id = meta_task_market.post_task(tx, terms)
             posted = views.get_task(tx, task_id)

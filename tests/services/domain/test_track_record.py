@@ -58,7 +58,10 @@ def test_the_weight_of_a_record_is_bounded():
 
 def test_an_outcome_may_weigh_less_than_one_job():
     record = Record(4.0, 2.0, 9, 6).with_outcome(is_verified=False, increment=0.25)
-    assert record == Record(4.0 * DECAY, 2.0 * DECAY + 0.25, 10, 6)
+    forgot = DECAY**0.25
+    assert record == Record(4.0 * forgot, 2.0 * forgot + 0.25, 10, 6)
+    unmoved = record.with_outcome(is_verified=True, increment=0.0, is_counted=False)
+    assert unmoved == record
 
 
 def test_one_counterparty_counts_for_two_jobs_and_then_for_what_has_been_forgotten():
@@ -84,10 +87,10 @@ def test_the_counted_weight_never_passes_the_cap_and_never_takes_away(weight, jo
 def test_bought_evidence_never_adds_up_to_more_than_the_cap():
     record, weight = Record(), 0.0
     for _ in range(200):
-        increment, weight = counted(weight, 1, 2)
-        record = record.with_outcome(is_verified=True, increment=increment)
+        increment, weight = counted(weight, 0, 2)
+        record = record.with_outcome(is_verified=True, increment=increment, is_counted=False)
         assert record.success_weight <= 2 + 1e-9
-    assert record.jobs == record.verified == 200
+    assert record.jobs == record.verified == 0
 
 
 def test_the_bets_are_fair_where_the_agent_succeeds_six_times_in_ten():

@@ -136,7 +136,9 @@ def named_after(market, task_id, *acts):
 
 def test_whatever_was_changed_afterwards_is_named(market, busy):
     agents, tasks = busy
-    task_id, agent = tasks[-1], agents[1]
+    task_id = tasks[-1]
+    trusted = market.rows(tables.agent_outcome, requester_id=None, kind="verified")
+    agent = trusted[0]["agent_id"]
     winner = market.task(task_id)["awarded_agent_id"]
     loser = next(one for one in agents if one != winner)
 
