@@ -33,7 +33,11 @@ AT_ONCE = 0.3
 """Share of the writes whose copies begin at the same moment."""
 PATIENCE_SECONDS = 30.0
 OWN_TIMES = {"agent": {"last_active_at_us"}}
-WITH_IDS = {"idempotency": {"body", "request_hash"}, "event": {"payload", "aggregate"}}
+WITH_IDS = {
+    "idempotency": {"body", "request_hash"},
+    "event": {"payload", "aggregate"},
+    "account": {"owner"},
+}
 """Columns in whose text ids stand, which a database may give out in steps of more than one."""
 LEFT_OUT = {"blob", "deployment", "ledger_entry", "ledger_head", "parameter", "parameter_change", "epoch"}
 
