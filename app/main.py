@@ -107,12 +107,12 @@ def serving(settings: Settings, *, fleet: Sequence[AgentSpec]) -> Iterator[Servi
         thread.start()
         _await_start(server, thread, settings)
         runtime.start()
-        calm_collector()
         url = f"http://{settings.host}:{settings.port}"
         if fleet:
             supervised = Supervised(settings, url, fleet)
             supervised.start()
-        yield Serving(platform, url, supervised.supervisor if supervised else None)
+        with calm_collector():
+            yield Serving(platform, url, supervised.supervisor if supervised else None)
     finally:
         if supervised is not None:
             supervised.stop()

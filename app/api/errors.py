@@ -43,6 +43,7 @@ STATUS_OF: Mapping[str, int] = {
     "ledger_broken": 503,
     "budget_exceeded": 503,
     "busy": 503,
+    "database_unavailable": 503,
     "internal": STATUS_INTERNAL,
 }
 """The one table of statuses. A particular code (`bids_closed`) has the status of its class (`conflict`)."""

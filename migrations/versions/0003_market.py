@@ -152,6 +152,7 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_agent_outcome_agent", "agent_outcome", ["agent_id", "id"])
+    op.create_index("ix_agent_outcome_task", "agent_outcome", ["task_id"])
     op.create_table(
         "entrant_record",
         sa.Column("id", _identity64(), autoincrement=True, nullable=False),

@@ -81,6 +81,13 @@ class BusyError(NacreError):
     transient = True
 
 
+class UnavailableError(NacreError):
+    """The database cannot be reached, or was lost on the way: what was asked for may or may not be done."""
+
+    code = "database_unavailable"
+    transient = True
+
+
 class BudgetExceededError(NacreError):
     """A job used up its time budget; its transaction is rolled back."""
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import OperationalError
 
 from services.domain.clock import Clock
-from services.domain.errors import BudgetExceededError, BusyError
+from services.domain.errors import BudgetExceededError, BusyError, UnavailableError
 from services.store import prepared
 from services.store.engine import BUSY_TIMEOUT_MILLISECONDS, READ_ONLY, open_engine
 
@@ -119,7 +119,7 @@ class Store:
     @contextmanager
     def read(self, *, actor: str = "reader") -> Iterator[Tx]:
         """Yield a Tx that sees one snapshot and leaves nothing behind."""
-        with self.engine.connect() as raw:
+        with _told_when_busy(), self.engine.connect() as raw:
             connection = raw.execution_options(**{READ_ONLY: True})
             if connection.dialect.name == "postgresql":
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
@@ -146,13 +146,16 @@ def is_given_up(error: Exception) -> bool:
 
 @contextmanager
 def _told_when_busy() -> Iterator[None]:
-    """Say BusyError, which may be tried again, where the engine gives up a transaction for another's sake."""
+    """Say in words of the platform that the engine gave a transaction up, or that it is not there."""
     try:
         yield
     except OperationalError as error:
         if is_given_up(error):
             msg = "the database gave this transaction up for another one; nothing was done, try again"
             raise BusyError(msg) from error
+        if error.connection_invalidated or error.statement is None:
+            msg = "the database cannot be reached; send the same again under the same key, it acts once"
+            raise UnavailableError(msg) from error
         raise
 
 

@@ -88,6 +88,7 @@ agent_outcome = Table(
     Column("confidence_percent", Integer, nullable=True),
     instant("recorded_at_us"),
     Index("ix_agent_outcome_agent", "agent_id", "id"),
+    Index("ix_agent_outcome_task", "task_id"),
 )
 
 entrant_record = Table(

@@ -75,7 +75,6 @@ class OurMarket:
         """Return the market over a fresh database."""
         migrate.upgrade(url)
         folder.mkdir(parents=True, exist_ok=True)
-        calm_collector()
         return cls(platform_over(url, folder, starting_values=STARTING_VALUES))
 
     def close(self) -> None:
@@ -232,7 +231,7 @@ class OurMarket:
     def measure(self, way: Callable[[], int], seconds_given: float) -> Sample:
         """Run one way of living for a while; every task begun must have been settled."""
         before, done = self.settled(), 0
-        with watching() as watch:
+        with calm_collector(), watching() as watch:
             for _ in until(seconds_given):
                 done += way()
         if self.settled() - before != done:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from services.domain.clock import VirtualClock
-from services.domain.errors import BusyError, InvalidValueError
+from services.domain.errors import BusyError, InvalidValueError, UnavailableError
 from services.store import engine, sql, tables
 from services.store import tx as tx_module
 from services.store.engine import open_engine
@@ -153,7 +153,7 @@ def test_one_loss_makes_every_older_connection_suspect(postgresql_url, monkeypat
     store = Store(postgresql_url, VirtualClock())
     dead = backends(store, 3)
     end_backends(postgresql_url, dead)
-    with pytest.raises(OperationalError):
+    with pytest.raises(UnavailableError):
         backends(store, 1)
     assert not {*backends(store, 3)} & {*dead}
     store.close()
@@ -171,4 +171,36 @@ def test_a_connection_used_a_moment_ago_is_lent_without_asking(postgresql_url, m
     monkeypatch.setattr(engine, "UNCHECKED_SECONDS", 0)
     assert {*backends(store, 2)} == {*used}
     assert asked == [1, 1]
+    store.close()
+
+
+@pytest.mark.parametrize("how", ["read", "write"])
+def test_a_database_that_is_not_there_is_told_and_may_be_asked_again(how):
+    store = Store("postgresql://nobody@127.0.0.1:1/nothing", VirtualClock())
+    with (
+        pytest.raises(UnavailableError) as told,
+        store.read() if how == "read" else store.write(actor="test"),
+    ):
+        pass
+    assert told.value.transient
+    store.close()
+
+
+def test_a_database_that_is_lost_on_the_way_is_told_so(migrated_postgresql_url):
+    store = Store(migrated_postgresql_url, VirtualClock())
+    outside = Store(migrated_postgresql_url, VirtualClock())
+
+    def write_and_lose():
+        with store.write(actor="test") as tx:
+            number = tx.connection.scalar(text("SELECT pg_backend_pid()"))
+            with outside.write(actor="test") as other:
+                end = text("SELECT pg_terminate_backend(:number, 5000)")
+                other.connection.execute(end, {"number": number})
+            sql.find(tx, tables.deployment, key="k")
+
+    with pytest.raises(UnavailableError):
+        write_and_lose()
+    with store.write(actor="test") as tx:
+        assert sql.find(tx, tables.deployment, key="k") is None
+    outside.close()
     store.close()
