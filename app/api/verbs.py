@@ -93,9 +93,19 @@ def submit_results(tx: Tx, results: Sequence[NewResult]) -> list[JsonObject | Na
 
 
 def keep_late_results(tx: Tx, refused: Sequence[tuple[NewResult, NacreError]]) -> None:
-    """Keep for the operator what was refused because it came under an old token."""
-    for result, refusal in refused:
-        if isinstance(refusal, StaleTokenError):
+    """Keep for the operator what was refused because it came under an old token.
+
+    Only of agents that the task was awarded to at some time: nobody else can have a result of it.
+    """
+    late = [(result, refusal) for result, refusal in refused if isinstance(refusal, StaleTokenError)]
+    if not late:
+        return
+    task_ids = sorted({result.task_id for result, _ in late})
+    agent_ids = sorted({result.agent_id for result, _ in late})
+    awards = sql.find_all(tx, tables.award, task_id=task_ids, agent_id=agent_ids)
+    winners = {(row["task_id"], row["agent_id"]) for row in awards}
+    for result, refusal in late:
+        if (result.task_id, result.agent_id) in winners:
             _keep(tx, result, refusal)
 
 

@@ -2,6 +2,7 @@
 
 from app.tasks.registry import TASK_TYPE_REGISTRY
 from services import meta_task_market
+from services.store import sql, tables
 
 
 def finish(world, worker, task_id):
@@ -111,6 +112,8 @@ def test_a_foreign_lease_is_out_of_reach(world, pi_task, problem_of):
     body = {"fencing_token": token, "outcome": "completed", "handoff": handoff}
     problem_of(other.post(f"/tasks/{task_id}/heartbeat", {"fencing_token": token}), 409, "lease_lost")
     problem_of(other.post(f"/tasks/{task_id}/result", body), 409, "stale_fencing_token")
+    with world.platform.store.read() as tx:
+        assert sql.find_all(tx, tables.late_result) == [], "it was never awarded to this agent"
     problem_of(other.post(f"/tasks/{task_id}/cancel", {"reason": "mine"}), 403, "forbidden")
     assert worker.post(f"/tasks/{task_id}/heartbeat", {"fencing_token": token}).status_code == 200
     assert requester.get(f"/tasks/{task_id}").json()["state"] == "leased"
