@@ -26,11 +26,15 @@ MAXIMUM_ATTEMPTS = 16
 FIRST_RETRY_US = SECOND_US // 2
 LONGEST_RETRY_US = 600 * SECOND_US
 BATCH = 256
+PREPARED_BATCH = 32
+"""Deliveries prepared at a time; more of them follow in the same run only while preparing is quick."""
+PREPARING_US = SECOND_US // 2
 FAILURE_TEXT_LIMIT = 2_000
 SAFETY_POLL_SECONDS = 0.5
 PREPARING_THREADS = 8
 
 T = TypeVar("T")
+Prepare = Callable[[Store, Sequence[DeliveredEvent], Executor | None], Sequence[object]]
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +45,14 @@ class Subscriber:
 
     `prepare` runs outside any transaction (slow or remote work) on many events; what it answers for each is
     given to `handle`, which runs in the transaction that marks the delivery as done. `handle_many` does the
-    same for many deliveries in one transaction; when it fails, each is handled by itself.
+    same for many deliveries in one transaction, once for the events of each lap; when it fails, each is
+    handled by itself.
     """
 
     name: str
     hears: tuple[EventType, ...]
     handle: Callable[[Tx, DeliveredEvent, object], None]
-    prepare: Callable[[Store, Sequence[DeliveredEvent], Executor | None], Sequence[object]] | None = None
+    prepare: Prepare | None = None
     handle_many: Callable[[Tx, Sequence[tuple[DeliveredEvent, object]]], None] | None = None
 
 
@@ -117,16 +122,33 @@ def deliver_due(store: Store, subscribers: Mapping[str, Subscriber], executor: E
     """Deliver one batch of what is due and return how many deliveries were tried.
 
     Deliveries are taken in the order of their events, those to one subscriber together where it takes many.
+    Where preparing them is slow, what has been prepared so far is handled and the others stay due.
     """
-    with store.read(actor="system:bus") as tx:
-        due = deliveries.due(tx, BATCH)
-    for name, rows in _together(subscribers, due):
+    tried = 0
+    for name, due in _together(subscribers, _due(store, subscribers)):
         subscriber = subscribers.get(name)
-        prepared = _prepared(store, subscriber, rows, executor)
+        prepared = _prepared(store, subscriber, due, executor)
+        rows = due[: len(prepared)]
         if subscriber is None or len(rows) == 1 or not _deliver_many(store, subscriber, rows, prepared):
             for row, ready in zip(rows, prepared, strict=True):
                 _deliver(store, subscriber, row, ready)
-    return len(due)
+        tried += len(rows)
+    return tried
+
+
+def _due(store: Store, subscribers: Mapping[str, Subscriber]) -> list[Row]:
+    """Return a batch of what is due; where it is full, also one of what needs no preparing.
+
+    So a backlog of one that prepares slowly does not keep the others from theirs.
+    """
+    slow = [name for name, subscriber in subscribers.items() if subscriber.prepare is not None]
+    with store.read(actor="system:bus") as tx:
+        due = deliveries.due(tx, BATCH)
+        if len(due) < BATCH or not slow:
+            return due
+        taken = {row["delivery_id"] for row in due}
+        others = deliveries.due_except(tx, slow, BATCH)
+        return due + [row for row in others if row["delivery_id"] not in taken]
 
 
 def _together(subscribers: Mapping[str, Subscriber], due: Sequence[Row]) -> list[tuple[str, list[Row]]]:
@@ -231,10 +253,31 @@ def each(executor: Executor | None, function: Callable[[T], object], items: Iter
 def _prepared(
     store: Store, subscriber: Subscriber | None, rows: Sequence[Row], executor: Executor | None
 ) -> Sequence[object]:
-    """Return the prepared input of each delivery, in order."""
+    """Return the prepared input of each delivery, in order; of the first ones only where that is slow."""
     if subscriber is None or subscriber.prepare is None:
         return [None] * len(rows)
-    return subscriber.prepare(store, [_event_of(row) for row in rows], executor)
+    prepared: list[object] = []
+    ends_us = store.clock.now_us() + PREPARING_US
+    while len(prepared) < len(rows) and (not prepared or store.clock.now_us() < ends_us):
+        part = rows[len(prepared) : len(prepared) + PREPARED_BATCH]
+        prepared += _prepared_part(store, subscriber.prepare, [_event_of(row) for row in part], executor)
+    return prepared
+
+
+def _prepared_part(
+    store: Store, prepare: Prepare, events: Sequence[DeliveredEvent], executor: Executor | None
+) -> list[object]:
+    """Prepare events together; where that raises, each by itself, so that it fails only for its cause."""
+    try:
+        found = list(prepare(store, events, executor))
+        if len(found) != len(events):
+            msg = f"{len(events)} events were prepared as {len(found)}"
+            raise ValueError(msg)  # noqa: TRY301 (recorded like any other failure)
+    except Exception as error:  # noqa: BLE001 (named edge: recorded on the delivery)
+        if len(events) == 1:
+            return [Failure(error)]
+        return [ready for event in events for ready in _prepared_part(store, prepare, [event], executor)]
+    return found
 
 
 def _deliver_many(
@@ -252,14 +295,24 @@ def _deliver_many(
             pending = {"state": DeliveryState.PENDING}
             if sql.update_many(tx, tables.delivery, ("id",), delivered, pending) != len(rows):
                 raise _AlreadyHandledError  # noqa: TRY301 (each is looked at by itself below)
-            events = [_event_of(row) for row in rows]
-            subscriber.handle_many(tx, list(zip(events, prepared, strict=True)))
+            for lap, items in _by_lap(rows, prepared).items():
+                subscriber.handle_many(tx.in_lap(lap), items)
     except Exception as error:  # noqa: BLE001 (named edge: bus delivery)
         log.info(
             "%d deliveries to %s are handled one by one: %s", len(rows), subscriber.name, failure_text(error)
         )
         return False
     return True
+
+
+def _by_lap(
+    rows: Sequence[Row], prepared: Sequence[object]
+) -> dict[int | None, list[tuple[DeliveredEvent, object]]]:
+    """Return the events with what was prepared of them, by lap, in the order of each lap's first event."""
+    found: dict[int | None, list[tuple[DeliveredEvent, object]]] = {}
+    for row, ready in zip(rows, prepared, strict=True):
+        found.setdefault(row["lap_id"], []).append((_event_of(row), ready))
+    return found
 
 
 def _deliver(store: Store, subscriber: Subscriber | None, row: Row, prepared: object) -> None:

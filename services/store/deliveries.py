@@ -3,6 +3,8 @@
 Stands under the event bus (L2). It never marks anything delivered.
 """
 
+from collections.abc import Sequence
+
 from sqlalchemy import bindparam, select
 
 from services.domain.states import DeliveryState
@@ -30,7 +32,14 @@ DUE = (
     .limit(bindparam("limit"))
 )
 
+DUE_EXCEPT = DUE.where(delivery.c.subscriber.not_in(bindparam("subscribers", expanding=True)))
+
 
 def due(tx: Tx, limit: int) -> list[Row]:
     """Return pending deliveries whose time has come, oldest event first, with their events."""
     return sql.listed(tx, DUE, now_us=tx.now_us, limit=limit)
+
+
+def due_except(tx: Tx, subscribers: Sequence[str], limit: int) -> list[Row]:
+    """Return the same of all subscribers but these (one at least)."""
+    return sql.listed(tx, DUE_EXCEPT, now_us=tx.now_us, limit=limit, subscribers=list(subscribers))

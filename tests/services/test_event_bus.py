@@ -248,6 +248,72 @@ def test_of_many_those_that_another_process_has_handled_are_not_handled_again(st
     assert written(store) == once(numbers)
 
 
+def test_of_many_each_is_handled_in_its_own_lap(store, handlers):
+    first, second = publish(store, lap=3) + publish(store, count=2), publish(store, lap=3)
+    heard = []
+
+    def handle_many(tx, items):
+        heard.append((tx.lap, [event.event_id for event, _ in items]))
+        event_bus.publish(tx, Event(EventType.BALLOT_CAST, "proposal:1", {}))
+
+    many = Subscriber("first", (ENDED,), handlers.subscribers["first"].handle, handle_many=handle_many)
+    event_bus.drain(store, {**handlers.subscribers, "first": many})
+    assert heard == [(3, [first[0], *second]), (None, first[1:])]
+    with store.read() as tx:
+        said = sql.find_all(tx, tables.event, type=EventType.BALLOT_CAST)
+    assert [row["lap_id"] for row in said] == [3, None]
+
+
+def test_a_preparation_that_raises_is_a_failure_of_that_event_alone(store, handlers):
+    good, bad, last = publish(store, count=3)
+    many, sizes = taking_many(handlers)
+
+    def prepare(_store, events, _executor):
+        if bad in {event.event_id for event in events}:
+            raise OSError("no route")
+        return [None] * len(events)
+
+    broken = Subscriber("first", (ENDED,), many.handle, prepare, many.handle_many)
+    event_bus.drain(store, {**handlers.subscribers, "first": broken})
+    assert sizes == [], "one by one"
+    assert written(store) == once([good, bad, last]) - Counter([("first", bad)])
+    with store.read() as tx:
+        row = sql.find(tx, tables.delivery, subscriber="first", event_id=bad)
+    assert (row["state"], row["attempts"]) == (DeliveryState.PENDING, 1)
+    assert row["last_error"] == "OSError: no route"
+    store.clock.advance(seconds(1))
+    event_bus.drain(store, handlers.subscribers)
+    assert written(store) == once([good, bad, last])
+
+
+def test_slow_preparation_holds_up_neither_what_is_ready_nor_the_others(store, handlers):
+    many, sizes = taking_many(handlers)
+
+    def prepare(_store, events, _executor):
+        store.clock.advance(seconds(10 * len(events)))
+        return [None] * len(events)
+
+    slow = Subscriber("first", (ENDED,), many.handle, prepare, many.handle_many)
+    numbers = publish(store, count=event_bus.BATCH)
+    subscribers = {**handlers.subscribers, "first": slow}
+    event_bus.deliver_due(store, subscribers)
+    assert sizes == [event_bus.PREPARED_BATCH], "the rest waits for its turn"
+    assert {number for name, number in written(store) if name == "second"} == set(numbers)
+    event_bus.drain(store, subscribers)
+    assert sizes == [event_bus.PREPARED_BATCH] * (event_bus.BATCH // event_bus.PREPARED_BATCH)
+    assert written(store) == once(numbers)
+
+
+def test_quick_preparation_is_handled_together(store, handlers):
+    many, sizes = taking_many(handlers)
+    quick = Subscriber(
+        "first", (ENDED,), many.handle, lambda *given: [None] * len(given[1]), many.handle_many
+    )
+    publish(store, count=100)
+    event_bus.drain(store, {**handlers.subscribers, "first": quick})
+    assert sizes == [100]
+
+
 @pytest.mark.parametrize("text", ["\x00", "\ud800 lone", "x" * 9_000], ids=["NUL", "surrogate", "long"])
 def test_an_error_no_database_would_take_is_still_recorded(store, handlers, text):
     publish(store)
