@@ -40,7 +40,8 @@ ContextT = TypeVar("ContextT")
 class CronJob(Generic[ContextT]):
     """One line of the table: what runs, how often (or daily at HH:MM UTC), how long at most, how urgently.
 
-    Lower `priority` runs first when several are due.
+    Lower `priority` runs first when several are due. A job that is repeated does one batch at a time and
+    returns counts; it is run again, in a transaction of its own, while there was anything to do.
     """
 
     name: str
@@ -50,6 +51,7 @@ class CronJob(Generic[ContextT]):
     summary: str
     every_seconds: float | None = None
     daily_at: str | None = None
+    is_repeated: bool = False
 
     def due_at_us(self, now_us: int) -> int:
         """Return the newest instant up to `now_us` at which the job is due; the same in every process."""
@@ -78,8 +80,7 @@ def run_tick(
     result: Mapping[str, object] | None = None
     state, error_text = TickState.DONE, None
     try:
-        with store.write(actor=f"system:{job.name}", budget_us=seconds(job.budget_seconds)) as tx:
-            result = job.does(tx, context)
+        result = _run(store, context, job)
     except BudgetExceededError as error:
         result, state, error_text = None, TickState.OVERRUN, error.detail
     except Exception as error:  # noqa: BLE001 (named edge: cron run)
@@ -92,6 +93,27 @@ def run_tick(
             tx, tables.cron_tick, where, state=state, ended_at_us=tx.now_us, result=outcome, error=error_text
         )
     return state
+
+
+def _run(store: Store, context: ContextT, job: CronJob[ContextT]) -> Mapping[str, object]:
+    """Run a job within its budget; one that is repeated goes on, each time in a transaction of its own.
+
+    It ends when nothing was done, or when half of the budget is used: what was committed stays, the rest is
+    the next tick's.
+    """
+    budget_us = seconds(job.budget_seconds)
+    ends_us = store.clock.now_us() + budget_us
+    total: dict[str, object] = {}
+    while True:
+        remaining_us = ends_us - store.clock.now_us()
+        with store.write(actor=f"system:{job.name}", budget_us=remaining_us) as tx:
+            result = job.does(tx, context)
+        if not job.is_repeated:
+            return result
+        for name, count in result.items():
+            total[name] = int(str(total.get(name, 0))) + int(str(count))
+        if not any(result.values()) or ends_us - store.clock.now_us() < budget_us // 2:
+            return total
 
 
 def _claim(store: Store, job: CronJob[ContextT], due_at_us: int, process: str) -> int | None:

@@ -36,12 +36,8 @@ SUSPENDED, TRIED, STAKE_SHORT = "suspended", "tried", "stake_short"
 
 
 def award_due(tx: Tx, entropy: Callable[[int], bytes]) -> dict[str, int]:
-    """Award every task whose window has closed; return how many were awarded and how many had no bids."""
-    total = {"awarded": 0, "without_bids": 0}
-    while due := market.due_windows(tx, BATCH):
-        for name, count in award(tx, due, entropy).items():
-            total[name] += count
-    return total
+    """Award tasks whose window has closed, up to `BATCH`; return how many were awarded and had no bids."""
+    return award(tx, market.due_windows(tx, BATCH), entropy)
 
 
 def award(tx: Tx, tasks: Sequence[Row], entropy: Callable[[int], bytes]) -> dict[str, int]:
@@ -81,6 +77,7 @@ class _Awarding:
     _bids: dict[int, list[Row]] = field(init=False)
     _tried: set[tuple[int, int]] = field(init=False)
     _newest: list[bool] = field(init=False)
+    _vouched: set[int] = field(init=False)
     _entrant_rate: float = field(init=False)
     _mark: int = field(init=False)
     _assigner: Assigner = field(init=False)
@@ -100,6 +97,8 @@ class _Awarding:
             self._bids[row["task_id"]].append(row)
         self._tried = market.tried_agents(tx, [task["id"] for task in self.tasks if task["attempt_count"]])
         self._newest = market.newest_awards(tx, ENTRY_WINDOW)
+        asked = {task["requester_id"] for task in self.tasks if task["requester_id"] is not None}
+        self._vouched = {number for number, row in market.identities(tx, asked).items() if row["is_vouched"]}
         self._entrant_rate = records.entrant_rate(tx)
         self._mark = market.newest_outcome(tx)
 
@@ -151,7 +150,8 @@ class _Awarding:
             source=accounts.agent_account(decision.agent_id),
             amount_microcredits=decision.stake_microcredits,
         )
-        self._newest.insert(0, decision.is_unproven)
+        if task["requester_id"] is None or task["requester_id"] in self._vouched:
+            self._newest.insert(0, decision.is_unproven)
         self._task_rows.append(
             {
                 "id": task["id"],

@@ -139,15 +139,24 @@ def move_open_bids(tx: Tx, moved: Mapping[int, int]) -> None:
     _count(tx, agents, {number: row["open_bids"] + moved[number] for number, row in agents.items()})
 
 
-def work_for(tx: Tx, *, agent_id: int, types: Sequence[str] | None, limit: int) -> dict[str, object]:
-    """Return what the agent can do now: its awards, open tasks without its bid, ballots it may still cast."""
+def work_for(
+    tx: Tx, *, agent_id: int, types: Sequence[str] | None, limit: int, after: int = 0
+) -> dict[str, object]:
+    """Return what the agent can do now: its awards, open tasks without its bid, ballots it may still cast.
+
+    Open tasks come oldest first, from behind the task `after`; `next_after` asks for those that follow, and
+    is None where none do.
+    """
     count = min(limit, WORK_LIMIT)
+    found = market.open_for(tx, agent_id, types, count + 1, after)
+    shown = found[:count]
     return {
         "awards": [_summary(row) for row in market.awarded_to(tx, agent_id, count)],
         "open": [
             {**_summary(row), "bids_close_at": to_rfc3339(row["bids_close_at_us"])}
-            for row in market.open_for(tx, agent_id, types, count)
+            for row in shown
         ],
+        "next_after": shown[-1]["id"] if len(found) > count else None,
         "proposals": [{"proposal_id": number} for number in market.ballots_open_to(tx, agent_id)],
     }
 
@@ -159,4 +168,5 @@ def _summary(task: Row) -> dict[str, object]:
         "kind": task["kind"],
         "payload": task["public"],
         "reserve_price_microcredits": task["reserve_price_microcredits"],
+        "deadline_at": to_rfc3339(task["deadline_at_us"]),
     }

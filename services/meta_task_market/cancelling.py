@@ -34,10 +34,10 @@ def cancel_task(tx: Tx, *, task_id: int, agent_id: int | None) -> int:
     award = market.awards_now(tx, [task_id]).get(task_id)
     fee = 0 if agent_id is None or award is None else fee_of(task, award["price_microcredits"], rules)
     if award is None or not fee:
-        endings = Endings(tx, rules, [task])
+        endings = Endings(tx, rules, [task], actor=tx.actor)
         endings.end(task, TaskState.CANCELLED, EndReason.CANCELLED, stake=stake_of(task))
     else:
-        endings = Endings(tx, rules, [task], paid_to=[award["agent_id"]])
+        endings = Endings(tx, rules, [task], paid_to=[award["agent_id"]], actor=tx.actor)
         endings.end_with_fee(task, award["agent_id"], fee)
     endings.write()
     return fee

@@ -7,7 +7,7 @@ time remain, sends the task to its next-best bid. It never verifies by itself.
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -29,6 +29,10 @@ AT_WORK = (TaskState.LEASED, TaskState.SUBMITTED)
 """States in which the task has a live attempt."""
 
 
+MARKET = "system:market"
+"""Who acts where a rule of the market does."""
+
+
 class Stake(Enum):
     """What becomes of the stake of the current attempt when a task ends."""
 
@@ -42,13 +46,15 @@ class Stake(Enum):
 class Endings:
     """A batch of endings over tasks that are locked; nothing is written before `write`.
 
-    `paid_to` are agents besides the requesters and winners that money may go to.
+    `paid_to` are agents besides the requesters and winners that money may go to. What is recorded bears the
+    market as its actor, whoever's act it followed from, unless a person or a requester ended the task.
     """
 
     tx: Tx
     rules: MarketRules
     tasks: Collection[Row]
     paid_to: Collection[int] = ()
+    actor: str = MARKET
     books: Books = field(init=False)
     _ends: list[dict[str, object]] = field(default_factory=list)
     _returns: list[dict[str, Any]] = field(default_factory=list)
@@ -93,7 +99,9 @@ class Endings:
         self._resolve_stake(task, Stake.RETURNED)
         self._end(task, TaskState.SETTLED, EndReason.VERIFIED, price_microcredits)
 
-    def come_to_nothing(self, task: Row, reason: EndReason, *, is_silent: bool) -> bool:
+    def come_to_nothing(
+        self, task: Row, reason: EndReason, *, is_silent: bool, stake: Stake = Stake.LOST
+    ) -> bool:
         """Take the stake of the current attempt; hand the task to its next-best bid, or end it as failed.
 
         Tells whether the task goes on. Silence is always followed by the next-best bid while attempts and
@@ -107,7 +115,7 @@ class Endings:
             and task["attempt_count"] < task["maximum_attempts"]
             and again_us < task["deadline_at_us"]
         )
-        self._resolve_stake(task, Stake.LOST)
+        self._resolve_stake(task, stake)
         if not is_retried:
             self.end(task, TaskState.FAILED, reason, stake=Stake.SETTLED)
             return False
@@ -143,7 +151,7 @@ class Endings:
 
     def write(self) -> None:
         """Write all of it; every task must still be as it was read."""
-        tx = self.tx
+        tx = replace(self.tx, actor=self.actor)
         ended = sql.update_many(tx, tables.task, ("id",), self._ends, {"ended_at_us": None})
         returned = sql.update_many(
             tx, tables.task, ("id",), self._returns, {"state": (TaskState.AWARDED, *AT_WORK)}

@@ -140,15 +140,18 @@ def heartbeat(tx: Tx, *, agent_id: int, task_id: int, fencing_token: int) -> int
 def renew_leases(tx: Tx, renewals: Sequence[Renewal]) -> list[int | NacreError]:
     """Renew leases by the heartbeats of their holders; answer each with its expiry or its refusal.
 
-    A lease that has run out by itself and was not taken back yet is still its holder's.
+    A lease that has run out by itself and was not taken back yet is still its holder's, within the time
+    allowed and its grace.
     """
     held = {row["id"]: row for row in market.held_leases(tx, {item.fencing_token for item in renewals})}
-    window_us = rules_now(tx).microseconds("heartbeat")
+    rules = rules_now(tx)
+    window_us, grace_us = rules.microseconds("heartbeat"), rules.microseconds("lease_grace")
     answers: list[int | NacreError] = []
     rows: dict[int, dict[str, object]] = {}
     for item in renewals:
         row = held.get(item.fencing_token)
-        if row is None or (row["task_id"], row["agent_id"]) != (item.task_id, item.agent_id):
+        is_own = row is not None and (row["task_id"], row["agent_id"]) == (item.task_id, item.agent_id)
+        if row is None or not is_own or tx.now_us > row["allowed_until_us"] + grace_us:
             msg = f"token {item.fencing_token} holds no lease of task {item.task_id} for this agent"
             answers.append(ConflictError(msg, field="body.fencing_token", code="lease_lost"))
             continue

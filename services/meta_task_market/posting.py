@@ -6,16 +6,18 @@ Stands at the start of a task's life in layer 4. It never looks at bids.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.domain.errors import InvalidValueError, NacreError
+from services.domain.errors import ConflictError, InvalidValueError, NacreError
 from services.domain.states import TaskKind, TaskState
 from services.meta_task_market.rules import MarketRules, only, rules_now
 from services.operations import accounts
 from services.operations.budget_governor import PostingBudgets
-from services.store import sql, tables
+from services.store import postings, sql, tables
 from services.store.tx import Tx
 
 PRICE_LIMIT_MICROCREDITS = 10**15
 WORKFLOW_LIMIT = 80
+UNVOUCHED_SHARE = 10
+"""An agent that nobody vouched for may have one task open where a vouched one may have so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ def post_task(tx: Tx, terms: TaskTerms) -> int:
     """Post one task and return its id.
 
     Raises InvalidValueError for terms that cannot be, InsufficientFundsError when the requester cannot pay,
-    ConflictError `budget_exhausted` when its budgets of the day do not allow it.
+    ConflictError `budget_exhausted` when its budgets of the day do not allow it, `too_many_open_tasks` when
+    it has as many open as it may.
     """
     return only(post_tasks(tx, [terms]))
 
@@ -51,11 +54,13 @@ def post_tasks(tx: Tx, terms: Sequence[TaskTerms]) -> list[int | NacreError]:
     rules = rules_now(tx, (item.type for item in terms))
     budgets = PostingBudgets(tx, [(item.requester_id, item.workflow) for item in terms])
     books = accounts.open_books(tx, {accounts.account_of(item.requester_id) for item in terms})
+    room = _room(tx, rules, terms)
     answers: list[int | NacreError] = []
     rows: list[dict[str, object]] = []
     for task_id, item in zip(sql.reserve_ids(tx, tables.task, len(terms)), terms, strict=True):
         try:
             _check(item, rules)
+            room.require(item.requester_id)
             budgets.require(item.requester_id, item.workflow, item.reserve_price_microcredits)
             books.hold(
                 task_id=task_id,
@@ -67,6 +72,7 @@ def post_tasks(tx: Tx, terms: Sequence[TaskTerms]) -> list[int | NacreError]:
         except NacreError as refusal:
             answers.append(refusal)
         else:
+            room.take(item.requester_id)
             budgets.take(item.requester_id, item.workflow, item.reserve_price_microcredits)
             answers.append(task_id)
             rows.append(_row(tx, task_id, item, rules))
@@ -74,6 +80,35 @@ def post_tasks(tx: Tx, terms: Sequence[TaskTerms]) -> list[int | NacreError]:
     books.write()
     budgets.write()
     return answers
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """How many more tasks each agent of a batch may have open, and how many it may have in all."""
+
+    left: dict[int, int]
+    limits: Mapping[int, int]
+
+    def require(self, requester_id: int | None) -> None:
+        """Raise ConflictError when the agent may have no more; the platform itself always may."""
+        if requester_id is not None and self.left[requester_id] <= 0:
+            msg = f"an agent may have {self.limits[requester_id]} tasks that have not ended"
+            raise ConflictError(msg, code="too_many_open_tasks")
+
+    def take(self, requester_id: int | None) -> None:
+        """Count one more open task."""
+        if requester_id is not None:
+            self.left[requester_id] -= 1
+
+
+def _room(tx: Tx, rules: MarketRules, terms: Sequence[TaskTerms]) -> _Room:
+    """Count what the requesters have open; their accounts are held, so that nobody else adds to it."""
+    limit = rules.whole("open_tasks_per_requester")
+    requesters = postings.requesters(tx, {item.requester_id for item in terms} - {None}, limit)
+    limits = {
+        row["id"]: limit if row["is_vouched"] else max(1, limit // UNVOUCHED_SHARE) for row in requesters
+    }
+    return _Room({row["id"]: limits[row["id"]] - row["open_tasks"] for row in requesters}, limits)
 
 
 def _check(terms: TaskTerms, rules: MarketRules) -> None:

@@ -257,6 +257,9 @@ def _check_reason(reason: str, what: str) -> None:
 def _act(tx: Tx, row: Row, kind: OutcomeKind, reason: str) -> None:
     """Fold the act into the agent's record and write it down; ConflictError when the standing has moved."""
     agent_id = row["id"]
+    accounts.open_books(
+        tx
+    )  # whoever judges records now is through, or waits: an award sees all of it or none
     before = counts_of(agent_registry.get(tx, agent_id, lock=True))
     if before.standing != row["standing"]:
         msg = f"agent {agent_id} has become {before.standing} meanwhile; look again"

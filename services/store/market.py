@@ -17,7 +17,7 @@ from sqlalchemy import (
     select,
 )
 
-from services.domain.states import LIVE_PROPOSALS, AttemptState, ProposalState, TaskState
+from services.domain.states import LIVE_PROPOSALS, AttemptState, ProposalState, TaskState, TickState
 from services.store import sql
 from services.store.sql import Row
 from services.store.tables import (
@@ -28,6 +28,7 @@ from services.store.tables import (
     award,
     ballot,
     bid,
+    cron_tick,
     elector,
     proposal,
     task,
@@ -37,6 +38,7 @@ from services.store.tx import Tx
 AGENT: BindParameter[int] = bindparam("agent_id")
 NOW: BindParameter[int] = bindparam("now_us")
 LIMIT: BindParameter[int] = bindparam("limit")
+AFTER: BindParameter[int] = bindparam("after")
 BIDDING: ColumnElement[str] = literal_column(f"'{TaskState.BIDDING}'")
 """States stand in the text of a statement where an index is kept for one of them alone."""
 AWARDED: ColumnElement[str] = literal_column(f"'{TaskState.AWARDED}'")
@@ -47,6 +49,7 @@ OPEN_FOR = (
     select(task)
     .where(
         task.c.state == BIDDING,
+        task.c.id > AFTER,
         task.c.bids_close_at_us > NOW,
         task.c.requester_id.is_distinct_from(AGENT),
         ~exists().where(bid.c.task_id == task.c.id, bid.c.agent_id == AGENT),
@@ -72,15 +75,15 @@ BALLOTS_OPEN_TO = (
     .order_by(proposal.c.id)
 )
 TASK_IDS: BindParameter[int] = bindparam("task_ids", expanding=True)
-TASKS_FOR_BIDS = (
-    select(
-        task.c.id,
-        task.c.state,
-        task.c.requester_id,
-        task.c.reserve_price_microcredits,
-        task.c.bids_close_at_us,
-    )
-    .where(task.c.id.in_(TASK_IDS))
+FOR_BIDS = select(
+    task.c.id,
+    task.c.state,
+    task.c.requester_id,
+    task.c.reserve_price_microcredits,
+    task.c.bids_close_at_us,
+).where(task.c.id.in_(TASK_IDS))
+OPEN_FOR_BIDS = (
+    FOR_BIDS.where(task.c.state == BIDDING, task.c.bids_close_at_us > NOW)
     .order_by(task.c.id)
     .with_for_update(of=task, read=True)
 )
@@ -146,7 +149,15 @@ HELD_LEASES = (
     .with_for_update(of=attempt, key_share=True)
 )
 TRIED_AGENTS = select(attempt.c.task_id, attempt.c.agent_id).where(attempt.c.task_id.in_(TASK_IDS))
-NEWEST_AWARDS = select(award.c.is_unproven).order_by(award.c.id.desc()).limit(LIMIT)
+REQUESTER = agent.alias("requester")
+NEWEST_AWARDS = (
+    select(award.c.is_unproven)
+    .join(task, task.c.id == award.c.task_id)
+    .join(REQUESTER, REQUESTER.c.id == task.c.requester_id, isouter=True)
+    .where(or_(task.c.requester_id.is_(None), REQUESTER.c.is_vouched))
+    .order_by(award.c.id.desc())
+    .limit(LIMIT)
+)
 NEWEST_OUTCOME = select(func.coalesce(func.max(agent_outcome.c.id), 0))
 LIFE_OF_ATTEMPT = (
     select(
@@ -176,12 +187,30 @@ AWARDS_NOW = (
     .where(award.c.task_id.in_(TASK_IDS))
 )
 EXPIRED_LEASES = (
-    select(attempt.c.id, attempt.c.task_id)
+    select(attempt.c.id, attempt.c.task_id, attempt.c.leased_at_us, attempt.c.allowed_until_us)
     .join(task, task.c.id == attempt.c.task_id)
     .where(attempt.c.state == LEASED, attempt.c.expires_at_us <= bindparam("expired_us"))
     .order_by(attempt.c.id)
     .limit(LIMIT)
-    .with_for_update(of=task, skip_locked=True, key_share=True)
+    .with_for_update(of=[task, attempt], skip_locked=True, key_share=True)
+)
+TICKS = (
+    select(
+        cron_tick.c.due_at_us,
+        func.lag(cron_tick.c.due_at_us).over(order_by=cron_tick.c.due_at_us).label("before_us"),
+    )
+    .where(
+        cron_tick.c.job == bindparam("job"),
+        cron_tick.c.due_at_us > bindparam("since_us"),
+        cron_tick.c.state != TickState.MISSED,
+    )
+    .subquery()
+)
+LAST_GAP = (
+    select(TICKS.c.before_us, TICKS.c.due_at_us)
+    .where(TICKS.c.due_at_us - TICKS.c.before_us > bindparam("longest_us"))
+    .order_by(TICKS.c.due_at_us.desc())
+    .limit(1)
 )
 UNCLAIMED_AWARDS = (
     select(task)
@@ -197,7 +226,15 @@ PAST_DEADLINE = (
         task.c.deadline_at_us <= NOW,
         or_(
             task.c.state.in_((TaskState.BIDDING, TaskState.AWARDED)),
-            and_(task.c.state == TaskState.SUBMITTED, task.c.deadline_at_us <= bindparam("graced_us")),
+            and_(
+                task.c.state == TaskState.SUBMITTED,
+                task.c.deadline_at_us <= bindparam("graced_us"),
+                ~exists().where(
+                    attempt.c.task_id == task.c.id,
+                    attempt.c.state == AttemptState.SUBMITTED,
+                    attempt.c.submitted_at_us > bindparam("graced_us"),
+                ),
+            ),
         ),
         ~exists().where(proposal.c.meta_task_id == task.c.id, proposal.c.state.in_(UNDECIDED)),
     )
@@ -207,13 +244,15 @@ PAST_DEADLINE = (
 )
 
 
-def open_for(tx: Tx, agent_id: int, types: Sequence[str] | None, limit: int) -> list[Row]:
-    """Return tasks whose window is open, that the agent did not post and has not bid on, oldest first."""
+def open_for(tx: Tx, agent_id: int, types: Sequence[str] | None, limit: int, after: int = 0) -> list[Row]:
+    """Return tasks whose window is open, that the agent did not post and has not bid on, oldest first.
+
+    Only those behind the task `after`.
+    """
+    asked = {"agent_id": agent_id, "now_us": tx.now_us, "limit": limit, "after": after}
     if types is None:
-        return sql.listed(tx, OPEN_FOR, agent_id=agent_id, now_us=tx.now_us, limit=limit)
-    return sql.listed(
-        tx, OPEN_FOR_BY_TYPE, agent_id=agent_id, now_us=tx.now_us, limit=limit, types=list(types)
-    )
+        return sql.listed(tx, OPEN_FOR, **asked)
+    return sql.listed(tx, OPEN_FOR_BY_TYPE, **asked, types=list(types))
 
 
 def awarded_to(tx: Tx, agent_id: int, limit: int) -> list[Row]:
@@ -236,8 +275,14 @@ def due_windows(tx: Tx, limit: int) -> list[Row]:
 
 
 def expired_leases(tx: Tx, grace_us: int, limit: int) -> list[Row]:
-    """Return (id, task_id) of attempts whose lease and grace have passed; their tasks are locked."""
+    """Return attempts whose lease and grace have passed; both they and their tasks are held."""
     return sql.listed(tx, EXPIRED_LEASES, expired_us=tx.now_us - grace_us, limit=limit)
+
+
+def last_gap(tx: Tx, job: str, since_us: int, longest_us: int) -> tuple[int, int] | None:
+    """Return the ends of the newest gap between two ticks of a job that is longer than so, or None."""
+    row = sql.first(tx, LAST_GAP, job=job, since_us=since_us, longest_us=longest_us)
+    return None if row is None else (int(row["before_us"]), int(row["due_at_us"]))
 
 
 def unclaimed_awards(tx: Tx, start_window_us: int, limit: int) -> list[Row]:
@@ -260,8 +305,15 @@ def due_again(tx: Tx, limit: int) -> list[Row]:
 
 
 def tasks_for_bids(tx: Tx, task_ids: Collection[int]) -> dict[int, Row]:
-    """Return what bidding reads of these tasks, held against their award but not against other bids."""
-    return {row["id"]: row for row in sql.listed(tx, TASKS_FOR_BIDS, task_ids=list(task_ids))}
+    """Return what bidding reads of these tasks; those that take bids are held against their award.
+
+    Others are only read: a bid that is refused must not stand in the way of an award.
+    """
+    found = {
+        row["id"]: row for row in sql.listed(tx, OPEN_FOR_BIDS, task_ids=list(task_ids), now_us=tx.now_us)
+    }
+    rest = [number for number in task_ids if number not in found]
+    return found | {row["id"]: row for row in (sql.listed(tx, FOR_BIDS, task_ids=rest) if rest else ())}
 
 
 def locked_tasks(tx: Tx, task_ids: Collection[int]) -> dict[int, Row]:
@@ -300,7 +352,10 @@ def tried_agents(tx: Tx, task_ids: Collection[int]) -> set[tuple[int, int]]:
 
 
 def newest_awards(tx: Tx, limit: int) -> list[bool]:
-    """Tell of the newest awards, newest first, whether they went to an unproven agent."""
+    """Tell of the newest awards, newest first, whether they went to an unproven agent.
+
+    Only tasks of the platform and of vouched requesters count: strangers could fill the window for nothing.
+    """
     return [bool(row["is_unproven"]) for row in sql.listed(tx, NEWEST_AWARDS, limit=limit)]
 
 

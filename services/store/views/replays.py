@@ -64,9 +64,12 @@ OUTCOMES_OF_BIDDERS = (
     .where(bid.c.task_id == bindparam("task_id"))
 )
 VOUCHED = select(agent.c.id).where(agent.c.id.in_(AGENTS), agent.c.is_vouched)
+REQUESTER = agent.alias("requester")
 AWARDS_BEFORE = (
     select(award.c.is_unproven)
-    .where(award.c.id < bindparam("award_id"))
+    .join(task, task.c.id == award.c.task_id)
+    .join(REQUESTER, REQUESTER.c.id == task.c.requester_id, isouter=True)
+    .where(award.c.id < bindparam("award_id"), or_(task.c.requester_id.is_(None), REQUESTER.c.is_vouched))
     .order_by(award.c.id.desc())
     .limit(ENTRY_WINDOW)
 )
