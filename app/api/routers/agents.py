@@ -61,10 +61,10 @@ def derived_key(operator_key: str, nonce: str) -> str:
 
 
 @router.get("/agents", summary="List agents", **described(page_of(examples.AGENT)))
-def list_agents(request: Request, page: PageAsked) -> Response:
-    """Return agents with their standing, records and balances."""
+def list_agents(request: Request, caller: CallerNow, page: PageAsked) -> Response:
+    """Return agents with their standing, records and balances; `open_bids` only to an operator."""
     with platform_of(request).store.read() as tx:
-        return answer(views.list_agents(tx, **page.arguments()))
+        return answer(views.list_agents(tx, **page.arguments(), are_bids_shown=caller.is_operator))
 
 
 @router.get("/agents/me", summary="Show the calling agent", **described(examples.AGENT, 403))
@@ -72,14 +72,15 @@ def show_me(request: Request, caller: CallerNow) -> Response:
     """Return the agent whose key this is."""
     agent_id = caller.require_agent()
     with platform_of(request).store.read() as tx:
-        return found(views.get_agent(tx, agent_id), "agent", agent_id)
+        return found(views.get_agent(tx, agent_id, are_bids_shown=True), "agent", agent_id)
 
 
 @router.get("/agents/{agent_id}", summary="Show an agent", **described(examples.AGENT, 404))
-def show_agent(request: Request, agent_id: Id) -> Response:
-    """Return one agent."""
+def show_agent(request: Request, caller: CallerNow, agent_id: Id) -> Response:
+    """Return one agent; `open_bids` only to itself and to an operator, null to others."""
+    is_shown = caller.principal is None or caller.principal.agent_id == agent_id
     with platform_of(request).store.read() as tx:
-        return found(views.get_agent(tx, agent_id), "agent", agent_id)
+        return found(views.get_agent(tx, agent_id, are_bids_shown=is_shown), "agent", agent_id)
 
 
 @router.post("/agents/me/work", summary="Ask what there is to do", **described(examples.WORK, 400, 403))

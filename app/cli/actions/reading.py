@@ -5,6 +5,7 @@ Stands behind most commands, over the read models. It never writes, not even an 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from app.cli.actions import experiments, standing_words
@@ -72,12 +73,12 @@ KINDS: Mapping[str, Kind] = {
         views.get_task,
     ),
     "agent": Kind(
-        views.list_agents,
+        partial(views.list_agents, are_bids_shown=True),
         (
             "agent_id", "name", "owner", "standing", "vouched", "scopes", "verified_jobs", "settled_jobs",
             "balance_microcredits", "last_active_at",
         ),
-        views.get_agent,
+        partial(views.get_agent, are_bids_shown=True),
     ),
     "proposal": Kind(
         views.list_proposals,

@@ -1,6 +1,7 @@
 """Read models of agents: who they are, their standing, their verified record and their balance.
 
-Stands in the store beside the market's queries (L4). It never shows a key, nor the hash of one.
+Stands in the store beside the market's queries (L4). It never shows a key, nor the hash of one. How many bids
+an agent has open is shown where that is asked for, and else is null: who watches it learns who bids on what.
 """
 
 from collections import defaultdict
@@ -15,22 +16,33 @@ from services.store.views.paging import LIMIT_DEFAULT, JsonObject, Page, at, fet
 
 
 def list_agents(
-    tx: Tx, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None, oldest_first: bool = False
+    tx: Tx,
+    *,
+    limit: int = LIMIT_DEFAULT,
+    cursor: str | None = None,
+    oldest_first: bool = False,
+    are_bids_shown: bool = False,
 ) -> Page:
-    """Return a page of agents with their records and balances (three queries whatever the page's size)."""
+    """Return a page of agents with their records and balances (three queries whatever the page's size).
+
+    `are_bids_shown` is for operators alone.
+    """
     found, following = fetch_page(
         tx, select(agent), agent.c.id, limit=limit, cursor=cursor, oldest_first=oldest_first
     )
-    return {"items": _agents(tx, found), "next_cursor": following}
+    return {"items": _agents(tx, found, are_bids_shown=are_bids_shown), "next_cursor": following}
 
 
-def get_agent(tx: Tx, agent_id: int) -> JsonObject | None:
-    """Return one agent, or None when nobody has this id."""
+def get_agent(tx: Tx, agent_id: int, *, are_bids_shown: bool = False) -> JsonObject | None:
+    """Return one agent, or None when nobody has this id.
+
+    `are_bids_shown` is for the agent itself and for operators.
+    """
     found = find(tx, agent, id=agent_id)
-    return _agents(tx, [found])[0] if found else None
+    return _agents(tx, [found], are_bids_shown=are_bids_shown)[0] if found else None
 
 
-def _agents(tx: Tx, found: Sequence[Row]) -> list[JsonObject]:
+def _agents(tx: Tx, found: Sequence[Row], *, are_bids_shown: bool) -> list[JsonObject]:
     ids = [row["id"] for row in found]
     owners = {f"agent:{agent_id}": agent_id for agent_id in ids}
     statement = select(account.c.owner, account.c.balance).where(account.c.owner.in_(owners))
@@ -46,7 +58,7 @@ def _agents(tx: Tx, found: Sequence[Row]) -> list[JsonObject]:
             "vouched": row["is_vouched"],
             "settled_jobs": row["settled_jobs"],
             "verified_jobs": row["verified_jobs"],
-            "open_bids": row["open_bids"],
+            "open_bids": row["open_bids"] if are_bids_shown else None,
             "forecasts": row["forecasts"],
             "brier": row["brier_sum"] / row["forecasts"] if row["forecasts"] else None,
             "balance_microcredits": balances.get(row["id"], 0),

@@ -102,6 +102,21 @@ def test_a_late_result_is_refused_and_kept_once(world, pi_task, problem_of):
     assert [row["handoff"]["done"] for row in kept] == ["too late"]
 
 
+def test_open_bids_are_told_to_nobody_but_their_bidder_and_the_operator(world, pi_task):
+    requester, worker = world.agent("requester"), world.agent("worker")
+    task_id = requester.post("/tasks", pi_task).json()["task_id"]
+    worker.post(f"/tasks/{task_id}/bids", {"ask_microcredits": 40_000})
+    own = f"/agents/{worker.agent_id}"
+    told = [worker.get("/agents/me"), worker.get(own), world.operator.get(own), requester.get(own)]
+    assert [answer.json()["open_bids"] for answer in told] == [1, 1, 1, None]
+
+    def listed(caller):
+        return {row["agent_id"]: row["open_bids"] for row in caller.get("/agents").json()["items"]}
+
+    assert listed(requester) == {requester.agent_id: None, worker.agent_id: None}
+    assert listed(world.operator) == {requester.agent_id: 0, worker.agent_id: 1}
+
+
 def test_a_foreign_lease_is_out_of_reach(world, pi_task, problem_of):
     requester, worker, other = world.agent("requester"), world.agent("worker"), world.agent("other")
     task_id = requester.post("/tasks", pi_task).json()["task_id"]

@@ -236,7 +236,7 @@ class SampleTasks:
                 "vouched": n < 7,
                 "settled_jobs": 40 - 3 * n,
                 "verified_jobs": 36 - 4 * n,
-                "open_bids": 3 * n,
+                "open_bids": None,
                 "forecasts": 30 if n < 4 else 0,
                 "brier": 0.06 + 0.03 * n if n < 4 else None,
                 "balance_microcredits": 31_204_500 - 4_250_000 * n,

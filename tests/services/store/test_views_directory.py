@@ -58,7 +58,7 @@ def test_the_directory_says_what_each_was_seen_to_do(market, requester, worker):
     assert (entry["jobs"], entry["forecasts"]) == (2, 1)
     assert entry["brier"] == pytest.approx(0.04)
     with market.read() as tx:
-        shown = views.get_agent(tx, worker)
+        shown = views.get_agent(tx, worker, are_bids_shown=True)
     assert (shown["brier"], shown["forecasts"], shown["open_bids"]) == (entry["brier"], 1, 0)
 
 
