@@ -119,17 +119,21 @@ class NacreClient:
         types: list[str] | None,
         *,
         limit: int = 10,
+        after: int | None = None,
         lease: bool = False,
         renew: Sequence[Mapping[str, int]] = (),
         wait_seconds: float = 0.0,
     ) -> JsonObject:
         """Say "here I am" and get my awards, the open tasks I have not bid on, and the ballots I may cast.
 
+        Open tasks come oldest first; `after` (`next_after` of the answer before) asks for those that follow.
         With `lease` my awards come as `leases`; `renew` ({task_id, fencing_token} each) keeps leases alive
         and is answered under `renewed`. With `wait_seconds` (up to 30) the platform answers when there is
         something to do, at the latest after that time.
         """
         body: JsonObject = {"types": types, "limit": limit}
+        if after is not None:
+            body["after"] = after
         if lease:
             body["lease"] = True
         if renew:

@@ -87,8 +87,7 @@ class AgentCycle:
         platform = gate.platform
         with platform.store.read() as tx:
             is_recorded = bool(gate.key and query.lease and idempotency.recorded(tx, [gate.place]))
-            types = None if query.types is None else list(query.types)
-            work = meta_task_market.work_for(tx, agent_id=agent_id, types=types, limit=query.limit)
+            work = _work(tx, query, agent_id)
             is_stale = agent_registry.is_stale(agent_registry.get(tx, agent_id), tx.now_us)
         return Seen(work, is_stale, is_recorded)
 
@@ -112,8 +111,7 @@ class AgentCycle:
             agent_registry.touch(tx, agent_id)
             kept = self._renew(tx, query, agent_id) if renewed is None else renewed
             leases = self._lease(tx, query, agent_id)
-            types = None if query.types is None else list(query.types)
-            work = meta_task_market.work_for(tx, agent_id=agent_id, types=types, limit=query.limit)
+            work = _work(tx, query, agent_id)
             return _shown(work, query, leases, kept)
 
         if gate.key:
@@ -137,6 +135,13 @@ class AgentCycle:
             {"type": award["type"], "kind": award["kind"], **_told(outcome, award["task_id"], "task")}
             for award, outcome in zip(awards, outcomes, strict=True)
         ]
+
+
+def _work(tx: Tx, query: Query, agent_id: int) -> JsonObject:
+    types = None if query.types is None else list(query.types)
+    return meta_task_market.work_for(
+        tx, agent_id=agent_id, types=types, limit=query.limit, after=query.after or 0
+    )
 
 
 def _told(outcome: JsonObject | NacreError, task_id: int, place: str) -> JsonObject:

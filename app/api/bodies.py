@@ -59,6 +59,7 @@ class Renewing(Body):
 class WorkQuery(Body):
     """What kinds of work an agent looks for; `types` null means all, and an empty list none.
 
+    Open tasks come oldest first; `after` (`next_after` of the answer before) asks for those that follow.
     `lease` takes the leases of my awards at once, `renew` keeps those that I hold alive, and `wait_seconds`
     lets the answer wait until there is something to do.
     """
@@ -72,6 +73,7 @@ class WorkQuery(Body):
     )
     types: Annotated[list[TypeName], Field(max_length=100)] | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 10
+    after: Annotated[int, Field(ge=0, le=LARGEST_ID)] | None = None
     lease: bool = False
     renew: Annotated[list[Renewing], Field(max_length=500)] = Field(default_factory=list)
     wait_seconds: Annotated[float, Field(ge=0, le=30)] = 0.0

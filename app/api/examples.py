@@ -40,6 +40,7 @@ WORK: JsonObject = {
             "kind": "user",
             "payload": {"model": {"name": "pi_integral"}, "samples": 200_000},
             "reserve_price_microcredits": 200_000,
+            "deadline_at": AT,
         }
     ],
     "open": [
@@ -49,10 +50,12 @@ WORK: JsonObject = {
             "kind": "user",
             "payload": {"model": {"name": "pi_integral"}, "samples": 200_000},
             "reserve_price_microcredits": 200_000,
+            "deadline_at": AT,
             "bids_close_at": AT,
             "has_bid": False,
         }
     ],
+    "next_after": None,
     "proposals": [{"proposal_id": 5}],
 }
 TASK: JsonObject = {

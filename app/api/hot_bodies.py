@@ -90,6 +90,7 @@ class HotWorkQuery(HotBody):
 
     types: Annotated[list[TypeName], Meta(max_length=100)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 10
+    after: Annotated[int, Meta(ge=0, le=LARGEST_ID)] | None = None
     lease: bool = False
     renew: Annotated[list[HotHeartbeatItem], Meta(max_length=500)] = []
     wait_seconds: Annotated[float, Meta(ge=0, le=30)] = 0.0

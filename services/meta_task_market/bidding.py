@@ -152,10 +152,7 @@ def work_for(
     shown = found[:count]
     return {
         "awards": [_summary(row) for row in market.awarded_to(tx, agent_id, count)],
-        "open": [
-            {**_summary(row), "bids_close_at": to_rfc3339(row["bids_close_at_us"])}
-            for row in shown
-        ],
+        "open": [{**_summary(row), "bids_close_at": to_rfc3339(row["bids_close_at_us"])} for row in shown],
         "next_after": shown[-1]["id"] if len(found) > count else None,
         "proposals": [{"proposal_id": number} for number in market.ballots_open_to(tx, agent_id)],
     }

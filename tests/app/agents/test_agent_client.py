@@ -95,12 +95,15 @@ def test_a_listing_is_walked_page_by_page(client, stub):
 
 def test_a_plain_question_for_work_names_nothing_new(client, stub):
     client.work(["sums"])
-    client.work(None, limit=3, lease=True, renew=[{"task_id": 1, "fencing_token": 2}], wait_seconds=5)
+    client.work(
+        None, limit=3, after=7, lease=True, renew=[{"task_id": 1, "fencing_token": 2}], wait_seconds=5
+    )
     plain, whole = (call.body for call in stub.of("POST", "/agents/me/work"))
     assert plain == {"types": ["sums"], "limit": 10}
     assert whole == {
         "types": None,
         "limit": 3,
+        "after": 7,
         "lease": True,
         "renew": [{"task_id": 1, "fencing_token": 2}],
         "wait_seconds": 5,

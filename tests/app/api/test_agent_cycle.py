@@ -61,7 +61,23 @@ def test_renewals_are_answered_one_by_one(world, pi_task):
 
 def test_an_old_agent_gets_what_it_always_got(sqlite_world):
     agent = sqlite_world.agent("old")
-    assert agent.post("/agents/me/work", {}).json() == {"awards": [], "open": [], "proposals": []}
+    assert agent.post("/agents/me/work", {}).json() == {
+        "awards": [],
+        "open": [],
+        "next_after": None,
+        "proposals": [],
+    }
+
+
+def test_what_is_open_comes_page_by_page(sqlite_world, pi_task):
+    requester, worker = sqlite_world.agent("requester"), sqlite_world.agent("worker")
+    ids = [requester.post("/tasks", pi_task).json()["task_id"] for _ in range(3)]
+    first = worker.post("/agents/me/work", {"limit": 2}).json()
+    assert ([item["task_id"] for item in first["open"]], first["next_after"]) == (ids[:2], ids[1])
+    second = worker.post("/agents/me/work", {"limit": 2, "after": first["next_after"]}).json()
+    assert ([item["task_id"] for item in second["open"]], second["next_after"]) == (ids[2:], None)
+    with_lease = {"limit": 2, "after": ids[0], "lease": True}
+    assert [item["task_id"] for item in worker.post("/agents/me/work", with_lease).json()["open"]] == ids[1:]
 
 
 def test_leases_need_the_scope_to_bid(sqlite_world, problem_of):
@@ -76,6 +92,7 @@ def test_leases_need_the_scope_to_bid(sqlite_world, problem_of):
         ({"wait_seconds": 31}, "body.wait_seconds"),
         ({"wait_seconds": -1}, "body.wait_seconds"),
         ({"wait_seconds": "5"}, "body.wait_seconds"),
+        ({"after": -1}, "body.after"),
         ({"lease": 1}, "body.lease"),
         ({"renew": [{"task_id": 1}]}, "body.renew[0].fencing_token"),
     ],
@@ -90,7 +107,7 @@ def test_a_call_with_nothing_to_do_waits_its_time(sqlite_world):
     began = time.monotonic()
     told = agent.post("/agents/me/work", {"wait_seconds": 0.4}).json()
     assert time.monotonic() - began >= 0.4
-    assert told == {"awards": [], "open": [], "proposals": []}
+    assert told == {"awards": [], "open": [], "next_after": None, "proposals": []}
 
 
 def test_a_call_with_something_to_do_does_not_wait(sqlite_world, pi_task):

@@ -103,5 +103,10 @@ def test_asking_for_work_is_a_sign_of_life(sqlite_world):
     agent = sqlite_world.agent("alive")
     before = agent.get("/agents/me").json()["last_active_at"]
     sqlite_world.platform.store.clock.advance(60_000_000)
-    assert agent.post("/agents/me/work", {}).json() == {"awards": [], "open": [], "proposals": []}
+    assert agent.post("/agents/me/work", {}).json() == {
+        "awards": [],
+        "open": [],
+        "next_after": None,
+        "proposals": [],
+    }
     assert agent.get("/agents/me").json()["last_active_at"] > before

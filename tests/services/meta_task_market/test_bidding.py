@@ -3,15 +3,17 @@
 import pytest
 
 from services import meta_task_market
+from services.domain.clock import to_rfc3339
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError
-from services.domain.states import Standing
+from services.domain.states import Standing, TaskKind
+from services.meta_task_market import TaskTerms
 from services.store import sql, tables
-from tests.plugins.platforms import RESERVE, WINDOW_SECONDS
+from tests.plugins.platforms import RESERVE, TASK_TYPE, WINDOW_SECONDS
 
 
-def work(market, agent_id, types=None, limit=50):
+def work(market, agent_id, types=None, limit=50, after=0):
     with market.write() as tx:
-        return meta_task_market.work_for(tx, agent_id=agent_id, types=types, limit=limit)
+        return meta_task_market.work_for(tx, agent_id=agent_id, types=types, limit=limit, after=after)
 
 
 def test_a_bid_is_kept_as_it_was_made(market, requester, worker):
@@ -121,3 +123,30 @@ def test_nobody_sees_another_s_bid_or_what_the_verifier_keeps(market, requester,
     assert "shown" in seen
     assert "424242" not in seen
     assert "secret" not in seen
+
+
+@pytest.mark.parametrize("types", [None, [TASK_TYPE]], ids=["any type", "one type"])
+def test_a_hundred_tasks_hide_none_of_those_behind_them(market, requester, worker, types):
+    with market.write() as tx:
+        tasks = [
+            meta_task_market.post_task(tx, terms)
+            for terms in [TaskTerms(TaskKind.USER, TASK_TYPE, {}, {}, requester, 1_000, 3_600_000_000)] * 104
+        ]
+    seen, after, sizes = [], 0, []
+    while after is not None:
+        told = work(market, worker, types, limit=500, after=after)
+        seen += [item["task_id"] for item in told["open"]]
+        sizes.append(len(told["open"]))
+        after = told["next_after"]
+    assert (seen, sizes) == (tasks, [100, 4])
+    assert work(market, worker, types, limit=4, after=tasks[99])["next_after"] is None, "these were the last"
+
+
+def test_each_task_says_until_when_it_can_be_done(market, requester, worker):
+    task_id = market.awarded(requester, worker)
+    other = market.post(requester)
+    told = work(market, worker)
+    deadlines = {item["task_id"]: item["deadline_at"] for item in (*told["awards"], *told["open"])}
+    assert deadlines == {
+        number: to_rfc3339(market.task(number)["deadline_at_us"]) for number in (task_id, other)
+    }

@@ -160,3 +160,31 @@ def test_posting_draws_on_the_budgets_of_the_day(market):
     assert len(market.rows(tables.task)) == 3
     market.pass_seconds(24 * 3600)
     market.post(spender)
+
+
+def test_an_agent_may_have_so_many_open_tasks_and_a_tenth_where_nobody_vouches_for_it(market, requester):
+    stranger = market.agent(is_vouched=False)
+    with market.write() as tx:
+        sql.update(tx, tables.parameter, {"name": "market.open_tasks_per_requester"}, value="20")
+    first = market.post(stranger, reserve_price_microcredits=1_000)
+
+    def terms(owner):
+        return TaskTerms(TaskKind.USER, TASK_TYPE, {}, {}, owner, 1_000, 3_600_000_000)
+
+    with market.write() as tx:
+        answers = post_tasks(tx, [terms(owner) for owner in (stranger, requester, stranger, None)])
+    assert [getattr(answer, "code", "posted") for answer in answers] == [
+        "posted",
+        "posted",
+        "too_many_open_tasks",
+        "posted",
+    ]
+    with market.write() as tx:
+        answers = post_tasks(tx, [terms(requester)] * 20)
+    assert [isinstance(answer, ConflictError) for answer in answers] == [False] * 19 + [True]
+    assert len(market.rows(tables.task, requester_id=requester)) == 20
+    with pytest.raises(ConflictError, match="may have 2 tasks") as refusal:
+        market.post(stranger)
+    assert refusal.value.code == "too_many_open_tasks"
+    market.cancel(first, stranger)
+    market.post(stranger, reserve_price_microcredits=1_000)
