@@ -18,7 +18,10 @@ AmountOrNothing = Annotated[int, Field(ge=0, le=AMOUNT_HIGHEST)]
 
 
 class NewHold(Body):
-    """What is to be reserved; without `expires_in_seconds` the parameter budget.hold_seconds applies."""
+    """What is to be reserved; without `expires_in_seconds` the parameter budget.hold_seconds applies.
+
+    Without a task, `workflow` names one of the agent's owner that the agent has posted in.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -41,7 +44,7 @@ class Use(Body):
 
 
 class NewLimit(Body):
-    """A limit for `day`, `agent:ID`, `task:ID` or `workflow:NAME`, and why."""
+    """A limit for `day`, `agent:ID`, `task:ID` or `workflow:OWNER/NAME`, and why."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -50,7 +53,7 @@ class NewLimit(Body):
             ]
         }
     )
-    budget: Annotated[str, Field(min_length=1, max_length=90)]
+    budget: Annotated[str, Field(min_length=1, max_length=340)]
     resource: ResourceName
     amount: AmountOrNothing
     reason: Reason

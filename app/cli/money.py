@@ -32,7 +32,10 @@ budgets = group("budget", "What may be used of tokens, time and money, and who s
 GROUPS = (money, budgets)
 
 Budget = Annotated[
-    str, typer.Argument(metavar="BUDGET", help="day, agent:ID, task:ID or workflow:NAME.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="BUDGET", help="day, agent:ID, task:ID or workflow:OWNER/NAME.", show_default=False
+    ),
 ]
 Period = Annotated[
     str | None, typer.Option("--period", metavar="DAY", help="A UTC day like 2026-01-31, or life (tasks).")
@@ -111,11 +114,13 @@ def set_limit(
     return int(action(database, budget, resource, amount, reason=reason, as_json=as_json))
 
 
-@budgets.command("show", **examples("nacre budget show", "nacre budget show agent:7 workflow:report"))
+@budgets.command("show", **examples("nacre budget show", "nacre budget show agent:7 workflow:acme/report"))
 def show_budgets(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="BUDGET...", help="day, agent:ID, task:ID or workflow:NAME (default: day)."),
+        typer.Argument(
+            metavar="BUDGET...", help="day, agent:ID, task:ID or workflow:OWNER/NAME (default: day)."
+        ),
     ] = None,
     database: Database = None,
     as_json: AsJson = False,

@@ -16,15 +16,20 @@ from app.settings import Profile, Settings
 from app.tasks.task_type import TaskType
 from services import event_bus
 from services.cron_runner import run_tick
+from services.domain.budget import BudgetKey, BudgetScope, Resource
 from services.domain.clock import SECOND_US, VirtualClock
 from services.domain.states import Scope
-from services.operations import agent_registry
+from services.operations import agent_registry, budget_governor
 from services.store.tx import Tx
 
 START_US = 1_767_225_600 * SECOND_US
 PROCESS = "world"
-AMPLE_BUDGETS = {f"budget.{scope}_microcredits": "1000000000000000" for scope in ("agent", "workflow", "day")}
-"""A simulated day may hold a month's work: its requesters are not stopped by the budgets of a day."""
+AMPLE_MICROCREDITS = 10**15
+AMPLE_BUDGETS = {
+    f"budget.{scope}_microcredits": str(AMPLE_MICROCREDITS) for scope in ("agent", "workflow", "day")
+}
+AMPLE = "a simulated day may hold a month's work"
+"""Why the requesters of simulations are not stopped by the budgets of a day."""
 
 
 def believe(
@@ -93,9 +98,13 @@ class Stage:
         """Register one more agent and return its id."""
         with self.platform.store.write(actor="operator") as tx:
             key = agent_registry.key_hash(name)
-            return agent_registry.register(
+            agent_id = agent_registry.register(
                 tx, name=name, owner=owner, scopes=scopes, is_vouched=is_vouched, key_hash=key
             )
+            if Scope.POST in scopes:
+                budget = BudgetKey(BudgetScope.AGENT, str(agent_id))
+                budget_governor.set_limit(tx, budget, Resource.MICROCREDITS, AMPLE_MICROCREDITS, reason=AMPLE)
+            return agent_id
 
     def write(self, agent_id: int) -> AbstractContextManager[Tx]:
         """Return a write transaction of this agent."""

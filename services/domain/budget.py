@@ -7,12 +7,18 @@ spent and reserved never exceeds the cap (invariant B1). Pure: it never reads a 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import unquote
 
 from services.domain.clock import DAY_US, to_datetime, to_rfc3339
 from services.domain.errors import ConflictError, InvalidValueError
 
 AMOUNT_HIGHEST = 10**15
-SUBJECT_LENGTH = 80
+OWNER_LENGTH = 80
+WORKFLOW_LENGTH = 80
+SUBJECT_LENGTH = 3 * OWNER_LENGTH + 1 + WORKFLOW_LENGTH
+"""Characters of the longest subject: an owner of escaped characters alone, a slash, a workflow's name."""
+PLATFORM_OWNER = ""
+"""Whose the workflows of the platform's own tasks are: no agent's owner can be called so."""
 WHOLE_LIFE = "life"
 """The period of a task's budget: it is one for the task's whole life, retries included."""
 
@@ -36,20 +42,20 @@ class BudgetScope(StrEnum):
     AGENT = "agent"
     """One agent, for a UTC day."""
     WORKFLOW = "workflow"
-    """All tasks of one workflow, for a UTC day."""
+    """All tasks that the agents of one owner posted under one workflow's name, for a UTC day."""
     DAY = "day"
     """The whole platform, for a UTC day."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class BudgetKey:
-    """Which budget: a scope, and in it an agent's or task's id as text, a workflow's name, "" for a day."""
+    """Which budget: a scope, and in it an agent's or task's id, a workflow's owner and name, "" for a day."""
 
     scope: BudgetScope
     subject: str = ""
 
     def __str__(self) -> str:
-        """Return it as it is written: `agent:7`, `workflow:report`, `day`."""
+        """Return it as it is written: `agent:7`, `workflow:acme/report`, `day`."""
         return f"{self.scope}:{self.subject}" if self.subject else str(self.scope)
 
     def period(self, now_us: int) -> str:
@@ -64,6 +70,15 @@ class BudgetKey:
 
 
 DAY = BudgetKey(BudgetScope.DAY)
+
+
+def workflow_key(owner: str, name: str) -> BudgetKey:
+    """Return the key of an owner's workflow: `workflow:acme/report`, `workflow:/report` for the platform.
+
+    `%` and `/` in the owner are written %25 and %2F, so that workflows of two owners never have one key.
+    """
+    escaped = owner.replace("%", "%25").replace("/", "%2F")
+    return BudgetKey(BudgetScope.WORKFLOW, f"{escaped}/{name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +104,7 @@ class BudgetLine:
 
 
 def parse_key(text: str) -> BudgetKey:
-    """Return the key that is written so: `day`, `agent:7`, `task:12`, `workflow:NAME`.
+    """Return the key that is written so: `day`, `agent:7`, `task:12`, `workflow:OWNER/NAME`.
 
     Raises InvalidValueError for anything else.
     """
@@ -102,9 +117,12 @@ def parse_key(text: str) -> BudgetKey:
         fits = subject.isascii() and subject.isdigit() and 0 < int(subject[:20]) < 2**63
         subject = str(int(subject)) if fits else subject
     elif fits and scope is BudgetScope.WORKFLOW:
-        fits = 1 <= len(subject) <= SUBJECT_LENGTH
+        owner, slash, name = subject.partition("/")
+        owner = unquote(owner)
+        fits = bool(slash) and len(owner) <= OWNER_LENGTH and 1 <= len(name) <= WORKFLOW_LENGTH
+        subject = workflow_key(owner, name).subject
     if not fits:
-        msg = f"a budget is day, agent:ID, task:ID or workflow:NAME, not {text[:90]!r}"
+        msg = f"a budget is day, agent:ID, task:ID or workflow:OWNER/NAME, not {text[:90]!r}"
         raise InvalidValueError(msg, field="budget")
     return BudgetKey(scope, subject)
 

@@ -70,9 +70,14 @@ def register(
     )
     account = accounts.agent_account(agent_id)
     accounts.open_account(tx, account)
-    grant = VOUCHED_GRANT_MICROCREDITS if is_vouched else GRANT_MICROCREDITS
+    grant = grant_microcredits(is_vouched=is_vouched)
     accounts.move(tx, kind="grant", debit=accounts.TREASURY, credit=account, amount_microcredits=grant)
     return agent_id
+
+
+def grant_microcredits(*, is_vouched: bool) -> int:
+    """Return what an agent is granted when it is registered, in micro-credits."""
+    return VOUCHED_GRANT_MICROCREDITS if is_vouched else GRANT_MICROCREDITS
 
 
 def authenticate(tx: Tx, key_hash: str) -> Principal | None:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from services.domain.budget import BudgetKey, BudgetLine, Resource, cap_for
+from services.domain.budget import BudgetKey, BudgetLine, BudgetScope, Resource, cap_for
 from services.domain.errors import ConflictError
-from services.operations import production_config
+from services.operations import agent_registry, production_config
 from services.store import budgets, sql, tables
 from services.store.budgets import FREE, PARTS, RESERVED, SPENT
 from services.store.sql import Row
@@ -180,9 +180,18 @@ def books_of_sources(tx: Tx, account_ids: Sequence[int]) -> BudgetBooks:
 
 
 def limit_now(tx: Tx, key: BudgetKey, resource: Resource) -> int:
-    """Return the limit in force: what an operator last set, else the small default."""
+    """Return the limit in force: what an operator last set, else the small default.
+
+    An agent's default of money is at most what it was granted; raises NotFoundError for an unknown agent.
+    """
     found = budgets.newest_limit(tx, key, resource)
-    return int(production_config.number(tx, f"budget.{key.scope}_{resource}")) if found is None else found
+    if found is not None:
+        return found
+    default = int(production_config.number(tx, f"budget.{key.scope}_{resource}"))
+    if key.scope is BudgetScope.AGENT and resource is Resource.MICROCREDITS:
+        agent = agent_registry.get(tx, int(key.subject))
+        return min(default, agent_registry.grant_microcredits(is_vouched=agent["is_vouched"]))
+    return default
 
 
 def _books(tx: Tx, rows: Sequence[Row]) -> BudgetBooks:

@@ -1,8 +1,9 @@
 """The budget governor: reserves before something is used, settles what was used, gives the rest back.
 
 Stands beside the market as one of the brakes. A hold takes its amount from every scope that applies at once
-(task, agent, workflow, day) or from none, and is resolved exactly once: settled, voided or expired. Limits
-nobody set are small. It may only restrain and account; it never raises a limit by itself.
+(task, agent, workflow, day) or from none, and is resolved exactly once: settled, voided or expired. A
+workflow is its owner's: those of two owners never meet, whatever they are called. Limits nobody set are
+small. It may only restrain and account; it never raises a limit by itself.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,8 @@ from typing import Any
 
 from services.domain.budget import (
     DAY,
-    SUBJECT_LENGTH,
+    PLATFORM_OWNER,
+    WORKFLOW_LENGTH,
     BudgetKey,
     BudgetLine,
     BudgetScope,
@@ -19,6 +21,7 @@ from services.domain.budget import (
     check_amount,
     first_exhausted,
     refusal,
+    workflow_key,
 )
 from services.domain.clock import seconds, to_rfc3339
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError, NotFoundError
@@ -41,6 +44,7 @@ PRICE_FIELD = "body.reserve_price_microcredits"
 class HoldTerms:
     """What an agent asks for: so much of a resource, for a task, in a workflow, or under a hold of its own.
 
+    Without a task, `workflow` names one of the agent's owner; with one it is the workflow of the task.
     Without `expires_in_seconds` the parameter budget.hold_seconds applies.
     """
 
@@ -126,27 +130,48 @@ def _time_limit_seconds(tx: Tx, terms: HoldTerms) -> float:
 def _scopes(tx: Tx, terms: HoldTerms) -> tuple[int | None, str | None, list[BudgetKey]]:
     """Return task, workflow and budgets of a hold, in the order task, agent, workflow, day.
 
-    A hold inherits what its parent and its task belong to and cannot name another.
+    A hold inherits what its parent and its task belong to and cannot name another. Money that is held draws
+    on no day of the platform: it leaves no account, and would keep others from posting.
     """
     task_id, workflow = terms.task_id, terms.workflow
+    given: BudgetKey | None = None
     if terms.parent_hold_id is not None:
         parent = get_hold(tx, terms.parent_hold_id, agent_id=terms.agent_id, field="parent_hold_id")
         _require_held(tx, parent, field="parent_hold_id")
         task_id = _inherited("task_id", task_id, parent["task_id"], f"hold {parent['id']}")
         workflow = _inherited("workflow", workflow, parent["workflow"], f"hold {parent['id']}")
-    own: str | None = None
+        if parent["task_id"] is None and workflow is not None and workflow == parent["workflow"]:
+            given = workflow_key(_owner_of(tx, terms.agent_id), workflow)
+    own: BudgetKey | None = None
     keys = [BudgetKey(BudgetScope.AGENT, str(terms.agent_id))]
     if task_id is not None:
         task = _task_at_work(tx, task_id, terms.agent_id)
-        own = task["workflow"]
-        workflow = _inherited("workflow", workflow, own, f"task {task_id}")
+        own = _workflow_of(tx, task)
+        workflow = _inherited("workflow", workflow, task["workflow"], f"task {task_id}")
+        if given is not None and own not in (None, given):
+            msg = f"hold {terms.parent_hold_id} draws on {given}; task {task_id} belongs to {own}"
+            raise InvalidValueError(msg, field="task_id")
         keys.insert(0, BudgetKey(BudgetScope.TASK, str(_first_try(tx, task))))
     if workflow is not None:
-        if own is None and not budgets.has_part(tx, terms.agent_id, workflow):
-            msg = f"agent {terms.agent_id} has posted no task of the workflow {workflow!r}, and won none"
+        if own is None and not budgets.has_posted(tx, terms.agent_id, workflow):
+            msg = f"agent {terms.agent_id} has posted no task of the workflow {workflow!r}; name a task of it"
             raise ForbiddenError(msg, field="workflow")
-        keys.append(BudgetKey(BudgetScope.WORKFLOW, workflow))
-    return task_id, workflow, [*keys, DAY]
+        keys.append(own or workflow_key(_owner_of(tx, terms.agent_id), workflow))
+    if terms.resource is not Resource.MICROCREDITS:
+        keys.append(DAY)
+    return task_id, workflow, keys
+
+
+def _owner_of(tx: Tx, agent_id: int | None) -> str:
+    """Return who owns an agent, and with it the workflows it posts in; without an agent the platform."""
+    return PLATFORM_OWNER if agent_id is None else str(agent_registry.get(tx, agent_id)["owner"])
+
+
+def _workflow_of(tx: Tx, task: Row) -> BudgetKey | None:
+    """Return the workflow that a task belongs to: one of its requester's owner."""
+    if task["workflow"] is None:
+        return None
+    return workflow_key(_owner_of(tx, task["requester_id"]), task["workflow"])
 
 
 def _inherited(field: str, asked: Any, given: Any, whose: str) -> Any:
@@ -303,19 +328,29 @@ def _require_subject(tx: Tx, key: BudgetKey) -> None:
 def keys_of(
     tx: Tx, *, agent_id: int | None, task_id: int | None = None, workflow: str | None = None
 ) -> list[BudgetKey]:
-    """Return the scopes that work of an agent draws on; raise NotFoundError for a task that is not there."""
+    """Return the scopes that work of an agent draws on.
+
+    `workflow` names one of the agent's owner, unless the task has one. Raises NotFoundError for a task or an
+    agent that is not there, InvalidValueError for a workflow that neither says whose it is.
+    """
     keys = []
+    of_task: BudgetKey | None = None
     if task_id is not None:
         task = sql.find(tx, tables.task, id=task_id)
         if task is None:
             msg = f"there is no task {task_id}"
             raise NotFoundError(msg, field="task_id")
         keys.append(BudgetKey(BudgetScope.TASK, str(_first_try(tx, task))))
-        workflow = task["workflow"] or workflow
+        of_task = _workflow_of(tx, task)
     if agent_id is not None:
         keys.append(BudgetKey(BudgetScope.AGENT, str(agent_id)))
-    if workflow is not None:
-        keys.append(BudgetKey(BudgetScope.WORKFLOW, workflow))
+    if of_task is not None:
+        keys.append(of_task)
+    elif workflow is not None:
+        if agent_id is None:
+            msg = f"a workflow is its owner's: name with {workflow!r} an agent of that owner"
+            raise InvalidValueError(msg, field="workflow")
+        keys.append(workflow_key(_owner_of(tx, agent_id), workflow))
     return [*keys, DAY]
 
 
@@ -343,7 +378,11 @@ class PostingBudgets:
 
     def __init__(self, tx: Tx, postings: Iterable[tuple[int | None, str | None]]) -> None:
         """Lock the budgets of (requester id, workflow) pairs."""
-        keys = {key for requester_id, workflow in postings for key in _posting_keys(requester_id, workflow)}
+        pairs = set(postings)
+        asking = {requester_id for requester_id, workflow in pairs if requester_id is not None and workflow}
+        found = sql.find_all(tx, tables.agent, id=sorted(asking)) if asking else []
+        self._owners: dict[int, str] = {row["id"]: row["owner"] for row in found}
+        keys = {key for pair in pairs for key in self._keys(*pair)}
         self._tx = tx
         self._books = budget_books.open_books(tx, [(key, Resource.MICROCREDITS) for key in sorted(keys)])
 
@@ -364,23 +403,14 @@ class PostingBudgets:
         self._books.write()
 
     def _drawn_on(self, requester_id: int | None, workflow: str | None) -> list[budget_books.Budget]:
-        keys = _posting_keys(requester_id, workflow)
+        keys = self._keys(requester_id, workflow)
         return [self._books.at(key, Resource.MICROCREDITS) for key in keys]
 
-
-def _posting_keys(requester_id: int | None, workflow: str | None) -> list[BudgetKey]:
-    """Return what a posting draws on; a workflow's name that cannot be is left to who checks the terms."""
-    if requester_id is None:
-        return []
-    keys = [BudgetKey(BudgetScope.AGENT, str(requester_id))]
-    if workflow and len(workflow) <= SUBJECT_LENGTH:
-        keys.append(BudgetKey(BudgetScope.WORKFLOW, workflow))
-    return [*keys, DAY]
-
-
-def check_posting(tx: Tx, requester_id: int | None, workflow: str | None, amount_microcredits: int) -> None:
-    """Take a posting from the money budgets; raise ConflictError `budget_exhausted` where it does not fit."""
-    taken = PostingBudgets(tx, [(requester_id, workflow)])
-    taken.require(requester_id, workflow, amount_microcredits)
-    taken.take(requester_id, workflow, amount_microcredits)
-    taken.write()
+    def _keys(self, requester_id: int | None, workflow: str | None) -> list[BudgetKey]:
+        """Return what a posting draws on; a workflow's name that cannot be is left to who checks terms."""
+        if requester_id is None:
+            return []
+        keys = [BudgetKey(BudgetScope.AGENT, str(requester_id))]
+        if workflow and len(workflow) <= WORKFLOW_LENGTH:
+            keys.append(workflow_key(self._owners[requester_id], workflow))
+        return [*keys, DAY]

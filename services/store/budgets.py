@@ -7,7 +7,7 @@ budgets' ids. It never moves an amount.
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, String, bindparam, cast, func, literal, or_, select
+from sqlalchemy import ColumnElement, FromClause, Select, String, bindparam, cast, func, literal, select
 
 from services.domain.budget import BudgetKey, BudgetLine, BudgetScope, Resource
 from services.domain.states import BudgetHoldState, EscrowState
@@ -87,12 +87,9 @@ RESOLVE = (
         resolved_at_us=bindparam("at_us"),
     )
 )
-HAS_PART = (
+HAS_POSTED = (
     select(task.c.id)
-    .where(
-        task.c.workflow == bindparam("of_workflow"),
-        or_(task.c.requester_id == bindparam("of_agent"), task.c.awarded_agent_id == bindparam("of_agent")),
-    )
+    .where(task.c.workflow == bindparam("of_workflow"), task.c.requester_id == bindparam("of_agent"))
     .limit(1)
 )
 ESCROW_OF_HOLDS = select(escrow).where(
@@ -145,9 +142,9 @@ def newest_limit(tx: Tx, key: BudgetKey, resource: Resource) -> int | None:
     return found
 
 
-def has_part(tx: Tx, agent_id: int, workflow: str) -> bool:
-    """Tell whether an agent has posted, or was awarded, a task of a workflow."""
-    return sql.value(tx, HAS_PART, of_workflow=workflow, of_agent=agent_id) is not None
+def has_posted(tx: Tx, agent_id: int, workflow: str) -> bool:
+    """Tell whether an agent has posted a task under a workflow's name."""
+    return sql.value(tx, HAS_POSTED, of_workflow=workflow, of_agent=agent_id) is not None
 
 
 def due_holds(tx: Tx, most: int) -> list[int]:

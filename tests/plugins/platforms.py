@@ -89,11 +89,11 @@ class Market:
         with self.read() as tx:
             return accounts.balance_microcredits(tx, name)
 
-    def agent(self, *, is_vouched: bool = True) -> int:
+    def agent(self, *, owner: str = "tests", is_vouched: bool = True) -> int:
         name = f"agent_{next(self.names)}"
         with self.write("operator") as tx:
             return agent_registry.register(
-                tx, name=name, owner="tests", scopes=list(Scope), is_vouched=is_vouched, key_hash=name
+                tx, name=name, owner=owner, scopes=list(Scope), is_vouched=is_vouched, key_hash=name
             )
 
     def post(self, requester: int | None, **changes) -> int:

@@ -39,7 +39,8 @@ def show_budgets(
 ) -> Response:
     """Return the budgets of my scopes for each resource: limit, cap, reserved, spent, free.
 
-    Mine and the day's, and those of a task or a workflow if named. Only the operator names an agent.
+    Mine and the day's, and those of a task or of a workflow of my owner if named. Only the operator names an
+    agent.
     """
     if caller.is_operator:
         whose = agent_id
@@ -59,6 +60,7 @@ def hold(body: NewHold, gate: Gate) -> Response:
 
     Hold first, use then, and settle what was used before the hold expires. With `task_id` the hold belongs to
     a task that you posted or won, and to its workflow; with `parent_hold_id` to what that hold belongs to.
+    `workflow` without a task is one of your owner's. Microcredits draw on no day of the platform.
     What does not fit is refused as `budget_exhausted`, with the scope, its cap, what is reserved, spent and
     free, and `renews_at`.
     """

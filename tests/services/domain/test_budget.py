@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from services.domain.budget import (
     DAY,
+    SUBJECT_LENGTH,
     BudgetKey,
     BudgetLine,
     BudgetScope,
@@ -18,6 +19,7 @@ from services.domain.budget import (
     first_exhausted,
     parse_key,
     refusal,
+    workflow_key,
 )
 from services.domain.clock import from_rfc3339
 from services.domain.errors import InvalidValueError
@@ -29,7 +31,9 @@ AGENT = BudgetKey(BudgetScope.AGENT, "7")
 TASK = BudgetKey(BudgetScope.TASK, "12")
 
 
-@pytest.mark.parametrize("text", ["day", "agent:7", "task:12", "workflow:report: the 2nd", "workflow:ü"])
+@pytest.mark.parametrize(
+    "text", ["day", "agent:7", "task:12", "workflow:acme/report: the 2nd", "workflow:ü/a/b", "workflow:/lap"]
+)
 def test_a_key_is_read_as_it_is_written(text):
     assert str(parse_key(text)) == text
 
@@ -37,12 +41,23 @@ def test_a_key_is_read_as_it_is_written(text):
 @pytest.mark.parametrize(
     "text",
     ["", "days", "day:1", "agent", "agent:", "agent:x", "agent:0", "agent:-1", "agent:²", "workflow:",
-     "workflow:" + "x" * 81, "task:" + "9" * 30, "lap:1"],
+     "workflow:report", "workflow:acme/", "workflow:" + "x" * 81 + "/a", "workflow:a/" + "x" * 81,
+     "task:" + "9" * 30, "lap:1"],
 )  # fmt: skip
 def test_what_names_no_budget_is_refused(text):
     with pytest.raises(InvalidValueError, match="a budget is day, agent:ID") as refused:
         parse_key(text)
     assert refused.value.field == "budget"
+
+
+def test_workflows_of_two_owners_never_have_one_key():
+    assert workflow_key("a", "b/c") != workflow_key("a/b", "c")
+    assert workflow_key("a%2Fb", "c") != workflow_key("a/b", "c")
+    for owner, name in (("a/b", "c"), ("a%2Fb", "c"), ("50%", "c"), ("%" * 80, "w" * 80), ("", "lap")):
+        key = workflow_key(owner, name)
+        assert parse_key(str(key)) == key
+        assert len(key.subject) <= SUBJECT_LENGTH
+    assert str(parse_key("workflow:50%/a%2fb")) == "workflow:50%25/a%2fb"
 
 
 def test_leading_zeros_name_the_same_budget():

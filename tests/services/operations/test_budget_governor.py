@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.domain.budget import DAY, BudgetKey, BudgetScope, Resource, breaches, parse_key
+from services.domain.budget import DAY, Resource, breaches, parse_key, workflow_key
 from services.domain.clock import DAY_US, to_rfc3339
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError, NotFoundError
 from services.domain.states import BudgetHoldState, EscrowState, TaskKind
@@ -12,6 +12,7 @@ from services.store import budgets, money, sql, tables
 
 TOKENS = Resource.TOKENS
 TASK_CAP, AGENT_CAP, WORKFLOW_CAP, DAY_CAP = 50_000, 200_000, 500_000, 2_000_000
+NO_BUDGET = ("budget_exhausted", "body.reserve_price_microcredits")
 
 
 @pytest.fixture(autouse=True)
@@ -74,11 +75,34 @@ def own_task(market, requester, worker, *, workflow=None, **terms):
     return task_id
 
 
+@pytest.fixture
+def requester(market):
+    """An agent of the owner acme, whose workflows its tasks are in."""
+    return market.agent(owner="acme")
+
+
+def post(market, *postings):
+    """Take postings (requester, workflow, amount) from the budgets; return "taken", or why not, for each."""
+    told = []
+    with market.write() as tx:
+        taken = PostingBudgets(tx, [(who, workflow) for who, workflow, _ in postings])
+        for posting in postings:
+            try:
+                taken.require(*posting)
+            except ConflictError as refused:
+                told.append((refused.code, refused.field))
+            else:
+                taken.take(*posting)
+                told.append("taken")
+        taken.write()
+    return told
+
+
 def test_a_hold_is_taken_from_every_scope_that_applies(market, requester, worker):
     task_id = own_task(market, requester, worker, workflow="report")
     held = hold(market, worker, 1_000, task_id=task_id)
     scopes = [str(one.key) for one in held.lines]
-    assert scopes == [f"task:{task_id}", f"agent:{worker}", "workflow:report", "day"]
+    assert scopes == [f"task:{task_id}", f"agent:{worker}", "workflow:acme/report", "day"]
     caps = (TASK_CAP, AGENT_CAP, WORKFLOW_CAP, DAY_CAP)
     for scope, cap in zip(scopes, caps, strict=True):
         assert figures(market, scope) == (cap, 1_000, 0)
@@ -187,7 +211,8 @@ def test_resources_are_counted_apart(market, worker):
     hold(market, worker, 10, Resource.MILLISECONDS)
     hold(market, worker, 20, Resource.MICROCREDITS)
     assert figures(market, "day", Resource.MILLISECONDS) == (86_400_000, 10, 0)
-    assert figures(market, "day", Resource.MICROCREDITS) == (10**12, 20, 0)
+    assert figures(market, f"agent:{worker}", Resource.MICROCREDITS) == (10**11, 20, 0)
+    assert figures(market, "day", Resource.MICROCREDITS) == (10**12, 0, 0)
     assert figures(market, "day") == (DAY_CAP, 0, 0)
     units = {row["unit"] for row in market.rows(tables.account) if row["owner"].startswith("budget:")}
     assert units == {"milliseconds", "microcredits"}
@@ -229,7 +254,7 @@ def test_a_hold_for_a_task_inherits_its_workflow_and_cannot_name_another(market,
     task_id = own_task(market, requester, worker, workflow="report")
     for named in (None, "report"):
         held = hold(market, worker, 1, task_id=task_id, workflow=named)
-        assert "workflow:report" in [str(one.key) for one in held.lines]
+        assert "workflow:acme/report" in [str(one.key) for one in held.lines]
     with pytest.raises(InvalidValueError, match="draws on the workflow report") as refused:
         hold(market, worker, 1, task_id=task_id, workflow="other")
     assert refused.value.field == "workflow"
@@ -238,7 +263,7 @@ def test_a_hold_for_a_task_inherits_its_workflow_and_cannot_name_another(market,
 def test_a_meta_task_draws_on_its_workflow_too(market, worker):
     task_id = own_task(market, None, worker, kind=TaskKind.META, workflow="lap")
     scopes = [str(one.key) for one in hold(market, worker, 1, task_id=task_id).lines]
-    assert scopes == [f"task:{task_id}", f"agent:{worker}", "workflow:lap", "day"]
+    assert scopes == [f"task:{task_id}", f"agent:{worker}", "workflow:/lap", "day"]
 
 
 def test_a_child_hold_cannot_escape_its_parent_s_scopes(market, requester, worker):
@@ -319,16 +344,13 @@ def test_a_limit_needs_a_reason_and_somebody_to_limit(market):
 
 
 def test_posting_draws_on_agent_workflow_and_day(market, requester):
-    with market.write() as tx:
-        budget_governor.check_posting(tx, requester, "report", 5)
-        budget_governor.check_posting(tx, None, None, 7)
-    for scope in (f"agent:{requester}", "workflow:report", "day"):
+    assert post(market, (requester, "report", 5), (None, None, 7)) == ["taken"] * 2
+    for scope in (f"agent:{requester}", "workflow:acme/report", "day"):
         assert figures(market, scope, Resource.MICROCREDITS)[1:] == (0, 5)
 
 
 def test_a_workflow_s_name_that_cannot_be_opens_no_budget(market, requester):
-    with market.write() as tx:
-        budget_governor.check_posting(tx, requester, "w" * 81, 5)
+    assert post(market, (requester, "w" * 81, 5)) == ["taken"]
     assert {row["scope"] for row in market.rows(tables.budget)} == {"agent", "day"}
     with pytest.raises(ForbiddenError):
         hold(market, requester, 1, workflow="w" * 81)
@@ -338,26 +360,13 @@ def test_a_posting_that_does_not_fit_spoils_no_other_of_its_batch(market, reques
     other = market.agent()
     set_limit(market, f"agent:{requester}", 10, Resource.MICROCREDITS)
     postings = [(requester, None, 6), (requester, None, 6), (other, "w", 6), (requester, None, 4)]
-    told = []
-    with market.write() as tx:
-        taken = PostingBudgets(tx, [(who, workflow) for who, workflow, _ in postings])
-        for posting in postings:
-            try:
-                taken.require(*posting)
-            except ConflictError as refused:
-                told.append((refused.code, refused.field))
-            else:
-                taken.take(*posting)
-                told.append("taken")
-        taken.write()
-    refused = ("budget_exhausted", "body.reserve_price_microcredits")
-    assert told == ["taken", refused, "taken", "taken"]
+    assert post(market, *postings) == ["taken", NO_BUDGET, "taken", "taken"]
     assert figures(market, f"agent:{requester}", Resource.MICROCREDITS) == (10, 0, 10)
     assert figures(market, "day", Resource.MICROCREDITS)[2] == 16
 
 
 def test_what_was_never_used_stands_at_its_limit_and_opens_nothing(market, worker):
-    key = BudgetKey(BudgetScope.WORKFLOW, "never")
+    key = workflow_key("acme", "never")
     with market.read() as tx:
         found = budget_governor.standing(tx, [key])
     assert [(one.cap, one.free) for one in found] == [
@@ -366,3 +375,56 @@ def test_what_was_never_used_stands_at_its_limit_and_opens_nothing(market, worke
         (10**10, 10**10),
     ]
     assert market.rows(tables.budget) == []
+
+
+def test_a_posting_under_another_owner_s_name_gives_no_part_in_its_workflow(market, requester):
+    """A stranger's workflow of the same name is its own: what it holds there takes nothing from the owner."""
+    market.post(requester, workflow="report")
+    stranger = market.agent(owner="nobody", is_vouched=False)
+    market.post(stranger, reserve_price_microcredits=1, workflow="report")
+    for resource, amount in ((TOKENS, AGENT_CAP), (Resource.MICROCREDITS, 10**8 - 1)):
+        held = hold(market, stranger, amount, resource, workflow="report", expires_in_seconds=86_400)
+        assert "workflow:nobody/report" in [str(one.key) for one in held.lines]
+        assert figures(market, "workflow:acme/report", resource)[1] == 0
+    assert str(hold(market, requester, AGENT_CAP, workflow="report").lines[1].key) == "workflow:acme/report"
+    assert post(market, (requester, "report", 10**10 - 10**6)) == ["taken"]
+
+
+def test_who_works_in_a_workflow_draws_on_it_for_its_task_alone(market, requester, worker):
+    task_id = own_task(market, requester, worker, workflow="report")
+    assert str(hold(market, worker, 1, task_id=task_id).lines[2].key) == "workflow:acme/report"
+    with pytest.raises(ForbiddenError, match="no task of the workflow"):
+        hold(market, worker, 1, workflow="report")
+
+
+def test_a_child_hold_does_not_move_to_another_owner_s_workflow_of_the_same_name(market, requester, worker):
+    task_id = own_task(market, requester, worker, workflow="report")
+    market.post(worker, workflow="report")
+    parent = hold(market, worker, 1, workflow="report")
+    with pytest.raises(InvalidValueError, match=r"draws on workflow:tests/report; .* belongs to") as refused:
+        hold(market, worker, 1, parent_hold_id=parent.hold_id, task_id=task_id)
+    assert refused.value.field == "task_id"
+
+
+def test_holds_of_money_keep_nobody_from_posting(market, requester):
+    set_limit(market, "day", 10**9, Resource.MICROCREDITS)
+    for _ in range(10):
+        agent_id = market.agent(is_vouched=False)
+        hold(market, agent_id, 10**8, Resource.MICROCREDITS, expires_in_seconds=86_400)
+    assert post(market, (requester, None, 10**9)) == ["taken"]
+    assert figures(market, "day", Resource.MICROCREDITS) == (10**9, 0, 10**9)
+
+
+def test_an_agent_commits_at_most_what_it_was_granted_unless_an_operator_says_otherwise(market):
+    vouched, stranger = market.agent(), market.agent(is_vouched=False)
+    assert line(market, f"agent:{vouched}", Resource.MICROCREDITS).limit == 10**11
+    assert line(market, f"agent:{stranger}", Resource.MICROCREDITS).limit == 10**8
+    with pytest.raises(ConflictError, match=f"agent:{stranger}"):
+        hold(market, stranger, 10**8 + 1, Resource.MICROCREDITS)
+    assert post(market, (stranger, None, 10**8), (stranger, None, 1)) == ["taken", NO_BUDGET]
+    set_limit(market, f"agent:{stranger}", 10**9, Resource.MICROCREDITS)
+    assert post(market, (stranger, None, 1)) == ["taken"]
+    with market.write() as tx:
+        sql.update(tx, tables.parameter, {"name": "budget.agent_microcredits"}, value="7")
+    for agent_id in (market.agent(), market.agent(is_vouched=False)):
+        assert line(market, f"agent:{agent_id}", Resource.MICROCREDITS).limit == 7

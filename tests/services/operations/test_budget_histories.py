@@ -82,13 +82,15 @@ class History:
             return budget_governor.set_limit(tx, key, Resource.TOKENS, amount, reason="a test")
 
     def limit(self, name, amount):
-        text = {"agent": f"agent:{self.model.agents[0]}", "workflow": "workflow:report", "day": "day"}[name]
+        text = {"agent": f"agent:{self.model.agents[0]}", "workflow": "workflow:acme/report", "day": "day"}[
+            name
+        ]
         self.set(text, amount)
         self.model.limits[name] = amount
 
     def hold(self, who, amount, workflow, seconds):
         agent_id = self.model.agents[who]
-        scopes = [f"agent:{agent_id}", *([f"workflow:{workflow}"] if workflow else []), "day"]
+        scopes = [f"agent:{agent_id}", *([f"workflow:acme/{workflow}"] if workflow else []), "day"]
         fits = all(self.model.free(scope) >= amount for scope in scopes)
         terms = HoldTerms(agent_id, Resource.TOKENS, amount, workflow=workflow, expires_in_seconds=seconds)
         if fits:
@@ -153,8 +155,8 @@ class History:
 
 @pytest.fixture
 def agents(market):
-    """Two agents that both have a part in one workflow."""
-    made = [market.agent() for _ in range(AGENTS)]
+    """Two agents of one owner that have both posted in its workflow."""
+    made = [market.agent(owner="acme") for _ in range(AGENTS)]
     with market.write() as tx:
         for agent_id in made:
             shared = {"kind": "user", "type": "monte_carlo", "state": "bidding", "public": {}, "private": {}}

@@ -108,7 +108,7 @@ def test_one_hold_is_resolved_once_by_many(market, worker):
 
 
 def test_limits_expiry_postings_and_holds_at_once_keep_the_books(market):
-    agents = [market.agent() for _ in range(4)]
+    agents = [market.agent(owner="acme") for _ in range(4)]
     store = market.platform.store
 
     def work(agent_id):
@@ -122,11 +122,15 @@ def test_limits_expiry_postings_and_holds_at_once_keep_the_books(market):
                 with store.write(actor="agent") as tx:
                     budget_governor.settle(tx, held.hold_id, agent_id=agent_id, amount=rng.randint(0, 3))
             with store.write(actor="agent") as tx:
-                budget_governor.check_posting(tx, agent_id, rng.choice((None, "w", "x")), 2)
+                posting = (agent_id, rng.choice((None, "w", "x")))
+                taken = budget_governor.PostingBudgets(tx, [posting])
+                taken.require(*posting, 2)
+                taken.take(*posting, 2)
+                taken.write()
 
     def operate():
         for number in range(12):
-            for text in ("day", f"agent:{agents[0]}", "workflow:w"):
+            for text in ("day", f"agent:{agents[0]}", "workflow:acme/w"):
                 with store.write(actor="operator") as tx:
                     key, limit = parse_key(text), 10_000 + number
                     budget_governor.set_limit(tx, key, Resource.MICROCREDITS, limit, reason="a test")
@@ -147,4 +151,6 @@ def test_limits_expiry_postings_and_holds_at_once_keep_the_books(market):
         assert money.misstated_accounts(tx) == []
     day = next(one for one in lines if str(one.key) == "day")
     settled = sum(row["settled_amount"] for row in market.rows(tables.budget_hold))
-    assert (day.reserved, day.spent) == (0, settled + 4 * 12 * 2)
+    of_agents = [one for one in lines if str(one.key).startswith("agent:")]
+    assert (day.reserved, day.spent) == (0, 4 * 12 * 2)
+    assert sum(one.spent for one in of_agents) == settled + 4 * 12 * 2

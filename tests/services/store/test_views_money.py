@@ -126,7 +126,7 @@ def test_an_account_is_found_by_what_people_write(market, requester, text):
 
 def test_accounts_are_listed_apart_from_those_of_budgets(market, requester):
     with market.write() as tx:
-        budget_governor.check_posting(tx, requester, None, 5)
+        budget_governor.PostingBudgets(tx, [(requester, None)]).write()
     with market.read() as tx:
         plain = money.list_accounts(tx, limit=500)["items"]
         of_budgets = money.list_accounts(tx, budgets=True, limit=500)["items"]
