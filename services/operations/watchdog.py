@@ -202,7 +202,7 @@ def task_rules(tx: Tx, seen_at_us: int) -> TaskRules:
         seconds(production_config.number(tx, f"market.{name}_seconds"))
         for name in ("lease_grace", "deadline_grace")
     )
-    return TaskRules(seen_at_us, lease, grace + SWEEP_US)
+    return TaskRules(seen_at_us, lease, 2 * grace + SWEEP_US)
 
 
 def standing_rules(tx: Tx) -> StandingRules:
