@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from app.api.answers import refusals
-from app.api.waiting import LATE_COMMITS, Notice, WaitingRoom, notices_of
+from app.api.waiting import Notice, WaitingRoom, notices_of
 from services.domain.errors import InvalidValueError, NacreError
 from services.store import notices
 from services.store.tx import Store
@@ -19,6 +19,7 @@ from services.store.tx import Store
 HEARTBEAT_SECONDS = 15.0
 STREAMS_PER_AGENT = 4
 PAGE = 1_000
+REMEMBERED = 4 * PAGE
 ID_DIGITS = 18
 EVENT_STREAM = "text/event-stream"
 
@@ -107,7 +108,7 @@ class _Sent:
         if place in self._recent:
             return ""
         self._recent[place] = None
-        if len(self._recent) > 4 * LATE_COMMITS:
+        if len(self._recent) > REMEMBERED:
             del self._recent[next(iter(self._recent))]
         facts = json.dumps(notice.facts, separators=(",", ":"))
         return f"id: {notice.event_id}\nevent: {notice.name}\ndata: {facts}\n\n"

@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 
 from starlette.concurrency import run_in_threadpool
 
+from app.api.following import Follower, Reading
 from services.domain.events import EventType
+from services.domain.states import TaskState
 from services.store import notices
 from services.store.sql import Row
 from services.store.tx import Store, Tx
 
 SAFETY_POLL_SECONDS = 1.0
 GATHERING_SECONDS = 0.005
-BATCH = 1_000
-LATE_COMMITS = 200
-"""How far behind the newest id PostgreSQL may still show a row of a transaction that began earlier."""
+EVENTS = Reading(notices.newest_event, notices.events_after, notices.events_among, notices.event_gaps_after)
+TASKS = Reading(notices.newest_task, notices.tasks_after, notices.tasks_among, notices.task_gaps_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,29 +165,22 @@ class News:
 
 
 class _Seen:
-    """How far the reader has come; on PostgreSQL it looks back a little for late commits."""
+    """How far the reader has come in the events and in the tasks."""
 
     def __init__(self) -> None:
-        self._event_id: int | None = None
-        self._task_id = 0
-        self._recent: set[int] = set()
+        self._events = Follower(EVENTS)
+        self._tasks = Follower(TASKS)
+        self._has_begun = False
 
     def read(self, tx: Tx, agents: frozenset[int]) -> News | None:
         """Return what is new for these agents since the last call, None at the first."""
-        if self._event_id is None:
-            self._event_id, self._task_id = notices.newest_event(tx), notices.newest_task(tx)
-            back = self._event_id - LATE_COMMITS if tx.is_postgresql else self._event_id
-            self._recent = {row["id"] for row in notices.events_after(tx, back, LATE_COMMITS)}
+        if not self._has_begun:
+            self._events.begin(tx)
+            self._tasks.begin(tx)
+            self._has_begun = True
             return None
-        back = self._event_id - LATE_COMMITS if tx.is_postgresql else self._event_id
-        found = notices.events_after(tx, back, BATCH)
-        fresh = [row for row in found if row["id"] not in self._recent]
-        if found:
-            self._event_id = max(self._event_id, found[-1]["id"])
-            self._recent = {row["id"] for row in found if row["id"] > self._event_id - LATE_COMMITS}
-        opened = notices.tasks_opened_after(tx, self._task_id, BATCH)
-        if opened:
-            self._task_id = opened[-1]["id"]
+        fresh = self._events.read(tx)
+        opened = [row for row in self._tasks.read(tx) if row["state"] == TaskState.BIDDING]
         return News(notices_of(tx, fresh, agents), opened)
 
 

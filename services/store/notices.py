@@ -1,13 +1,13 @@
 """Queries of what has just happened to whom: awards, closed windows, new work, ballots that may be cast.
 
-Stand under the waiting calls of agents. All read forward from an id by an index. They never mark anything.
+Stand under the waiting calls of agents. All read forward from an id, or some ids, by an index. They never
+mark anything.
 """
 
 from collections.abc import Collection
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Select, Table, bindparam, func, select
 
-from services.domain.states import TaskState
 from services.store import sql
 from services.store.sql import Row
 from services.store.tables import bid, elector, event, task
@@ -15,18 +15,21 @@ from services.store.tx import Tx
 
 NEWEST_EVENT = select(func.max(event.c.id))
 NEWEST_TASK = select(func.max(task.c.id))
-EVENTS_AFTER = (
-    select(event.c.id, event.c.type, event.c.aggregate, event.c.payload)
-    .where(event.c.id > bindparam("after"))
-    .order_by(event.c.id)
-    .limit(bindparam("limit"))
-)
-TASKS_AFTER = (
-    select(task.c.id, task.c.type, task.c.requester_id)
-    .where(task.c.id > bindparam("after"), task.c.state == TaskState.BIDDING)
-    .order_by(task.c.id)
-    .limit(bindparam("limit"))
-)
+EVENTS = select(event.c.id, event.c.type, event.c.aggregate, event.c.payload).order_by(event.c.id)
+EVENTS_AFTER = EVENTS.where(event.c.id > bindparam("after")).limit(bindparam("limit"))
+EVENTS_AMONG = EVENTS.where(event.c.id.in_(bindparam("ids", expanding=True)))
+TASKS = select(task.c.id, task.c.type, task.c.state, task.c.requester_id).order_by(task.c.id)
+TASKS_AFTER = TASKS.where(task.c.id > bindparam("after")).limit(bindparam("limit"))
+TASKS_AMONG = TASKS.where(task.c.id.in_(bindparam("ids", expanding=True)))
+
+
+def _gaps(table: Table) -> Select[int, int]:
+    before = func.coalesce(func.lag(table.c.id).over(order_by=table.c.id), bindparam("after"))
+    pairs = select(table.c.id, before.label("before_id")).where(table.c.id > bindparam("after")).subquery()
+    return select(pairs.c.before_id, pairs.c.id).where(pairs.c.id > pairs.c.before_id + 1)
+
+
+EVENT_GAPS, TASK_GAPS = _gaps(event), _gaps(task)
 BIDDERS = select(bid.c.task_id, bid.c.agent_id).where(
     bid.c.task_id.in_(bindparam("tasks", expanding=True)),
     bid.c.agent_id.in_(bindparam("agents", expanding=True)),
@@ -52,9 +55,29 @@ def events_after(tx: Tx, event_id: int, limit: int) -> list[Row]:
     return sql.listed(tx, EVENTS_AFTER, after=event_id, limit=limit)
 
 
-def tasks_opened_after(tx: Tx, task_id: int, limit: int) -> list[Row]:
-    """Return the tasks behind one that still take bids (id, type, requester_id), oldest first."""
+def events_among(tx: Tx, event_ids: Collection[int]) -> list[Row]:
+    """Return the same of those of these events that are there (one id at least)."""
+    return sql.listed(tx, EVENTS_AMONG, ids=list(event_ids))
+
+
+def event_gaps_after(tx: Tx, event_id: int) -> list[tuple[int, int]]:
+    """Return (first, last) of the ids behind one that have no event although a later id has."""
+    return [(row["before_id"] + 1, row["id"] - 1) for row in sql.listed(tx, EVENT_GAPS, after=event_id)]
+
+
+def tasks_after(tx: Tx, task_id: int, limit: int) -> list[Row]:
+    """Return the tasks behind one (id, type, state, requester_id), oldest first."""
     return sql.listed(tx, TASKS_AFTER, after=task_id, limit=limit)
+
+
+def tasks_among(tx: Tx, task_ids: Collection[int]) -> list[Row]:
+    """Return the same of those of these tasks that are there (one id at least)."""
+    return sql.listed(tx, TASKS_AMONG, ids=list(task_ids))
+
+
+def task_gaps_after(tx: Tx, task_id: int) -> list[tuple[int, int]]:
+    """Return (first, last) of the ids behind one that have no task although a later id has."""
+    return [(row["before_id"] + 1, row["id"] - 1) for row in sql.listed(tx, TASK_GAPS, after=task_id)]
 
 
 def bidders(tx: Tx, task_ids: Collection[int], agent_ids: Collection[int]) -> set[tuple[int, int]]:

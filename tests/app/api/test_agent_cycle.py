@@ -9,8 +9,12 @@ import pytest
 
 from app.api import listening
 from app.api.waiting import WaitingRoom
+from services.domain.clock import WallClock
 from services.domain.events import Event, EventType
-from services.event_bus import publish
+from services.domain.states import TaskKind, TaskState
+from services.event_bus import publish, publish_all
+from services.store import sql, tables
+from services.store.tx import Store
 
 HANDOFF = {"done": "", "changed": {}, "next": ""}
 
@@ -203,6 +207,73 @@ def test_thousands_wait_on_one_reader_and_only_whom_it_concerns_is_woken(sqlite_
     assert woken == [1_234]
     assert looks_idle <= 5, "one look a second, not one for each waiter"
     assert time.process_time() - began < 1.5
+
+
+@pytest.fixture
+def postgresql_room(migrated_postgresql_url):
+    """A room over PostgreSQL, where ids are given out before their rows are committed."""
+    store = Store(migrated_postgresql_url, WallClock())
+    yield store, WaitingRoom(store)
+    store.close()
+
+
+async def gathered(room, agent_id, types, act, count):
+    """Return the notices of one waiter, and whether it was woken after the act."""
+    with room.waiting(agent_id, types) as waiter:
+        await waiter.woken_within(5)
+        waiter.taken()
+        await asyncio.to_thread(act)
+        found, ends_at = [], time.monotonic() + 10
+        await waiter.woken_within(5)
+        is_woken = waiter.event.is_set()
+        while len(found) < count and time.monotonic() < ends_at:
+            await waiter.woken_within(1)
+            found += waiter.taken()
+        return found, is_woken
+
+
+@pytest.mark.parametrize("begins", ["before", "after"])
+def test_awards_that_commit_behind_newer_events_are_told_all_the_same(postgresql_room, begins):
+    """Four hundred awards in one long transaction, which takes its ids before a shorter one commits."""
+    store, room = postgresql_room
+    facts = {"task_id": 1, "agent_id": 7}
+    long = store.write(actor="system:test")
+    tx = long.__enter__()
+
+    def take_ids():
+        publish_all(tx, [(None, Event(EventType.TASK_AWARDED, "task:1", facts))] * 400)
+        say(store, EventType.BALLOT_CAST, {})
+
+    def commit():
+        if begins == "after":
+            take_ids()
+            time.sleep(1.5)
+        long.__exit__(None, None, None)
+
+    if begins == "before":
+        take_ids()
+    found, _ = asyncio.run(gathered(room, 7, (), commit, 400))
+    assert [notice.name for notice in found] == ["award"] * 400
+    assert len({notice.event_id for notice in found}) == 400
+
+
+def test_a_task_whose_posting_commits_behind_newer_ones_wakes_who_waits_for_it(postgresql_room):
+    store, room = postgresql_room
+    row = {
+        "kind": TaskKind.USER, "type": "monte_carlo", "state": TaskState.BIDDING, "public": {}, "private": {},
+        "reserve_price_microcredits": 1, "attempt_count": 0, "maximum_attempts": 1, "posted_at_us": 1,
+        "bids_close_at_us": 2, "deadline_at_us": 3,
+    }  # fmt: skip
+
+    def post_late():
+        with store.write(actor="system:test") as slow:
+            sql.insert(slow, tables.task, **row)
+            with store.write(actor="system:test") as quick:
+                sql.insert(quick, tables.task, **{**row, "type": "ml_training"})
+            time.sleep(1.5)
+
+    _, is_woken = asyncio.run(gathered(room, 7, ["monte_carlo"], post_late, 0))
+    assert is_woken
 
 
 def test_those_who_wait_are_let_go_when_the_server_ends(sqlite_world):
