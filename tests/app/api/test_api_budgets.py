@@ -146,3 +146,22 @@ def test_the_operator_sees_every_budget(world, agent, problem_of):
     problem_of(other.get("/budgets", agent_id=agent.agent_id), 403, "forbidden")
     assert other.get("/budgets/holds").json()["items"] == []
     assert len(world.operator.get("/budgets/holds").json()["items"]) == 1
+
+
+def test_a_workflow_is_its_owner_s(world, agent, pi_task, problem_of):
+    """Everybody says the plain name; whose workflow it is follows from who asks, or from the task."""
+    task_id = agent.post("/tasks", {**pi_task, "workflow": "report"}).json()["task_id"]
+    held = hold(agent, 10, workflow="report")
+    assert [one["budget"] for one in held.json()["budgets"]][1] == "workflow:tests/report"
+    assert mine(agent, "workflow", workflow="report")["reserved"] == 10
+    assert mine(world.operator, "workflow", task_id=task_id)["reserved"] == 10
+    assert mine(world.operator, "workflow", agent_id=agent.agent_id, workflow="report")["reserved"] == 10
+    unsaid = problem_of(world.operator.get("/budgets", workflow="report"), 422, "invalid_value")
+    assert unsaid["field"] == "query.workflow"
+    limit = {"budget": "workflow:tests/report", "resource": "tokens", "amount": 15, "reason": "it loops"}
+    assert world.operator.post("/budgets/limits", limit).json()["free"] == 5
+    assert problem_of(hold(agent, 6, workflow="report"), 409, "budget_exhausted")["budget"] == limit["budget"]
+    plain = world.operator.post("/budgets/limits", {**limit, "budget": "workflow:report"})
+    assert "workflow:OWNER/NAME" in problem_of(plain, 422, "invalid_value")["detail"]
+    longest = f"workflow:{'%25' * 80}/{'w' * 80}"
+    assert world.operator.post("/budgets/limits", {**limit, "budget": longest}).json()["budget"] == longest
