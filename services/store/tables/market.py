@@ -188,6 +188,7 @@ task = Table(
     _while_in("ix_task_awarded_agent", "state = 'awarded'", "awarded_agent_id", "id"),
     _while_in("ix_task_awarded_at", "state = 'awarded'", "awarded_at_us"),
     _while_in("ix_task_deadline", "ended_at_us IS NULL", "deadline_at_us"),
+    _while_in("ix_task_requester", "ended_at_us IS NULL AND requester_id IS NOT NULL", "requester_id"),
     _while_in("ix_task_workflow", "workflow IS NOT NULL", "workflow", "id"),
     Index("ix_task_ended", "ended_at_us"),
     Index("ix_task_type", "type", "id"),
