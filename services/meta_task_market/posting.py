@@ -104,7 +104,8 @@ class _Room:
 def _room(tx: Tx, rules: MarketRules, terms: Sequence[TaskTerms]) -> _Room:
     """Count what the requesters have open; their accounts are held, so that nobody else adds to it."""
     limit = rules.whole("open_tasks_per_requester")
-    requesters = postings.requesters(tx, {item.requester_id for item in terms} - {None}, limit)
+    agents = {item.requester_id for item in terms if item.requester_id is not None}
+    requesters = postings.requesters(tx, agents, limit)
     limits = {
         row["id"]: limit if row["is_vouched"] else max(1, limit // UNVOUCHED_SHARE) for row in requesters
     }
