@@ -7,7 +7,6 @@ spent and reserved never exceeds the cap (invariant B1). Pure: it never reads a 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import unquote
 
 from services.domain.clock import DAY_US, to_datetime, to_rfc3339
 from services.domain.errors import ConflictError, InvalidValueError
@@ -118,7 +117,7 @@ def parse_key(text: str) -> BudgetKey:
         subject = str(int(subject)) if fits else subject
     elif fits and scope is BudgetScope.WORKFLOW:
         owner, slash, name = subject.partition("/")
-        owner = unquote(owner)
+        owner = owner.replace("%2F", "/").replace("%2f", "/").replace("%25", "%")
         fits = bool(slash) and len(owner) <= OWNER_LENGTH and 1 <= len(name) <= WORKFLOW_LENGTH
         subject = workflow_key(owner, name).subject
     if not fits:
