@@ -2,10 +2,12 @@
 
 import pytest
 
+from services.domain.budget import BudgetKey, BudgetScope, Resource
 from services.domain.errors import ConflictError, ForbiddenError, InsufficientFundsError, InvalidValueError
 from services.domain.errors import NotFoundError as Missing
 from services.domain.states import AttemptState, EndReason, EscrowState, TaskKind, TaskState
 from services.meta_task_market import TaskTerms, post_tasks
+from services.operations import budget_governor
 from services.store import sql, tables
 from tests.plugins.platforms import RESERVE, TASK_TYPE, WINDOW_SECONDS
 
@@ -32,8 +34,17 @@ def test_the_treasury_pays_for_the_platform_s_own_tasks(market):
     assert market.balance("treasury") == before - RESERVE
 
 
+def poor_agent(market):
+    """Return an agent that may commit more than the 100,000,000 micro-credits it has."""
+    agent_id = market.agent(is_vouched=False)
+    with market.write("operator") as tx:
+        key = BudgetKey(BudgetScope.AGENT, str(agent_id))
+        budget_governor.set_limit(tx, key, Resource.MICROCREDITS, 10**12, reason="a test")
+    return agent_id
+
+
 def test_who_cannot_pay_posts_nothing(market):
-    poor = market.agent(is_vouched=False)
+    poor = poor_agent(market)
     with pytest.raises(InsufficientFundsError):
         market.post(poor, reserve_price_microcredits=100_000_001)
     assert market.rows(tables.task) == []
@@ -126,7 +137,7 @@ def test_what_has_ended_is_not_cancelled(market, requester, worker, agent):
 
 
 def test_a_batch_is_posted_as_far_as_the_money_goes(market):
-    poor = market.agent(is_vouched=False)
+    poor = poor_agent(market)
     terms = [
         TaskTerms(TaskKind.USER, TASK_TYPE, {}, {}, poor, price, 3600 * 1_000_000)
         for price in (60_000_000, 60_000_000, 0, 40_000_000)
