@@ -16,7 +16,7 @@ from app.settings import Profile, Settings
 from app.tasks.task_type import TaskType
 from services import event_bus
 from services.cron_runner import run_tick
-from services.domain.budget import BudgetKey, BudgetScope, Resource
+from services.domain.budget import DAY, BudgetKey, BudgetScope, Resource
 from services.domain.clock import SECOND_US, VirtualClock
 from services.domain.states import Scope
 from services.operations import agent_registry, budget_governor
@@ -25,9 +25,6 @@ from services.store.tx import Tx
 START_US = 1_767_225_600 * SECOND_US
 PROCESS = "world"
 AMPLE_MICROCREDITS = 10**15
-AMPLE_BUDGETS = {
-    f"budget.{scope}_microcredits": str(AMPLE_MICROCREDITS) for scope in ("agent", "workflow", "day")
-}
 AMPLE = "a simulated day may hold a month's work"
 """Why the requesters of simulations are not stopped by the budgets of a day."""
 
@@ -78,7 +75,7 @@ class Stage:
             clock=self.clock,
             entropy=self.entropy.randbytes,
             verify=believe,
-            starting_values={**AMPLE_BUDGETS, **self.starting_values},
+            starting_values=self.starting_values,
             task_types=self.task_types,
             is_migrated=self.is_migrated,
         )
@@ -102,8 +99,10 @@ class Stage:
                 tx, name=name, owner=owner, scopes=scopes, is_vouched=is_vouched, key_hash=key
             )
             if Scope.POST in scopes:
-                budget = BudgetKey(BudgetScope.AGENT, str(agent_id))
-                budget_governor.set_limit(tx, budget, Resource.MICROCREDITS, AMPLE_MICROCREDITS, reason=AMPLE)
+                for budget in (BudgetKey(BudgetScope.AGENT, str(agent_id)), DAY):
+                    budget_governor.set_limit(
+                        tx, budget, Resource.MICROCREDITS, AMPLE_MICROCREDITS, reason=AMPLE
+                    )
             return agent_id
 
     def write(self, agent_id: int) -> AbstractContextManager[Tx]:

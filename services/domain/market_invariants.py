@@ -150,6 +150,7 @@ def check_awards(life: TaskLife, recompute: Recompute) -> Told:
                 yield "A2", f"{place} recorded a bid of agent {bid['agent_id']} that was never placed so"
             elif placed["placed_at_us"] > award["awarded_at_us"]:
                 yield "A3", f"{place} was decided on bid {placed['id']}, which came later"
+        yield from _passed_over(life, award, place)
         picked = recompute(award, task)
         if picked != (award["agent_id"], award["price_microcredits"]):
             given = (award["agent_id"], award["price_microcredits"])
@@ -159,6 +160,17 @@ def check_awards(life: TaskLife, recompute: Recompute) -> Told:
         if award["agent_id"] in tried:
             yield "A1", f"{place} went to an agent that had been tried before"
         tried.add(award["agent_id"])
+
+
+def _passed_over(life: TaskLife, award: Row, place: str) -> Told:
+    """A2: every bid that was there is among what the award judged or left out for a reason."""
+    inputs = award["inputs"]
+    if "excluded" not in inputs:
+        return
+    seen = {one["agent_id"] for one in (*inputs["bids"], *inputs["excluded"])}
+    for bid in life.bids:
+        if bid["placed_at_us"] < award["awarded_at_us"] and bid["agent_id"] not in seen:
+            yield "A2", f"{place} passed over bid {bid['id']} of agent {bid['agent_id']}"
 
 
 def check_bids(life: TaskLife) -> Told:

@@ -128,7 +128,7 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               "How long the winner of an award may wait before it takes the lease."),
     Parameter("market.cooling", "4", "1", "16", "2", "factor", "platform", Risk.GATED,
               "Divides how widely the award rule's draw spreads: higher explores less."),
-    Parameter("market.stake_percent", "5", "0", "50", "2", "percent", "platform", Risk.FIXED,
+    Parameter("market.stake_percent", "20", "0", "50", "2", "percent", "platform", Risk.FIXED,
               "Share of the reserve price that a winner stakes and loses when it fails.", is_whole=True),
     Parameter("market.maximum_attempts", "5", "1", "5", "5", "attempts", "platform", Risk.GATED,
               "Most attempts that any task may have; each type has its own number below it.", is_whole=True),

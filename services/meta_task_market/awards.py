@@ -55,7 +55,9 @@ def _wait_for_bids(tx: Tx, rules: MarketRules, tasks: Sequence[Row]) -> None:
     """Open another window, unless the deadline comes first."""
     closes = tx.now_us + rules.microseconds("bid_window")
     waiting = [
-        {"id": task["id"], "bids_close_at_us": closes} for task in tasks if closes < task["deadline_at_us"]
+        {"id": task["id"], "bids_close_at_us": closes, "awarded_at_us": None}
+        for task in tasks
+        if closes < task["deadline_at_us"]
     ]
     sql.update_many(tx, tables.task, ("id",), waiting, {"state": TaskState.BIDDING})
     over = [task for task in tasks if closes >= task["deadline_at_us"]]

@@ -84,9 +84,10 @@ def refusal_of(bid: NewBid, task: Row | None, agent: Row | None, now_us: int) ->
     if agent is None:
         return NotFoundError(f"there is no agent {bid.agent_id}", field="agent_id")
     reserve = task["reserve_price_microcredits"]
-    if task["state"] != TaskState.BIDDING or task["bids_close_at_us"] <= now_us:
+    is_again = task["awarded_at_us"] is not None  # the others' asks were open while it was at work
+    if is_again or task["state"] != TaskState.BIDDING or task["bids_close_at_us"] <= now_us:
         msg = f"task {bid.task_id} takes no more bids: it is {task['state']}, and its window closed at "
-        msg += to_rfc3339(task["bids_close_at_us"])
+        msg += to_rfc3339(min(task["bids_close_at_us"], task["awarded_at_us"] or task["bids_close_at_us"]))
         return ConflictError(msg, field="task_id", code="bids_closed", state=task["state"])
     if task["requester_id"] == bid.agent_id:
         return ForbiddenError("an agent cannot bid on its own task", field="task_id")

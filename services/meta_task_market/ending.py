@@ -124,7 +124,7 @@ class Endings:
                 "id": task["id"],
                 "state": TaskState.BIDDING,
                 "awarded_agent_id": None,
-                "bids_close_at_us": again_us,
+                "bids_close_at_us": again_us if policy.wait_us else task["bids_close_at_us"],
             }
         )
         return True

@@ -19,7 +19,7 @@ from services.store.tx import Tx
 BATCH = 500
 SWEEP = "lease_expiry"
 """The job of the clock that runs this; its ticks tell when the platform was there."""
-AWAY_US = 60 * SECOND_US
+AWAY_US = 20 * SECOND_US
 """Two sweeps further apart than this mean that the platform was away in between."""
 LOOK_BACK_US = 2 * HOUR_US
 """How far back that is looked for."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.domain.clock import SECOND_US
-from services.domain.errors import ConflictError, ForbiddenError, NotFoundError
+from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError, NotFoundError
 from services.domain.states import Scope, Standing
 from services.operations import accounts
 from services.store import sql, tables
@@ -45,6 +45,13 @@ class Principal:
 def key_hash(api_key: str) -> str:
     """Return the SHA-256 of a key (keys are 256 random bits, so a plain hash is enough)."""
     return hashlib.sha256(api_key.encode()).hexdigest()
+
+
+def check_name(text: str, field: str) -> None:
+    """Raise InvalidValueError unless a name is plain: printable characters, no angle brackets."""
+    if not text.isprintable() or "<" in text or ">" in text:
+        msg = "a name is made of printable characters, without < and >"
+        raise InvalidValueError(msg, field=field, code="name_not_plain")
 
 
 def register(

@@ -51,6 +51,7 @@ OPEN_FOR = (
         task.c.state == BIDDING,
         task.c.id > AFTER,
         task.c.bids_close_at_us > NOW,
+        task.c.awarded_at_us.is_(None),
         task.c.requester_id.is_distinct_from(AGENT),
         ~exists().where(bid.c.task_id == task.c.id, bid.c.agent_id == AGENT),
     )
@@ -81,9 +82,10 @@ FOR_BIDS = select(
     task.c.requester_id,
     task.c.reserve_price_microcredits,
     task.c.bids_close_at_us,
+    task.c.awarded_at_us,
 ).where(task.c.id.in_(TASK_IDS))
 OPEN_FOR_BIDS = (
-    FOR_BIDS.where(task.c.state == BIDDING, task.c.bids_close_at_us > NOW)
+    FOR_BIDS.where(task.c.state == BIDDING, task.c.bids_close_at_us > NOW, task.c.awarded_at_us.is_(None))
     .order_by(task.c.id)
     .with_for_update(of=task, read=True)
 )

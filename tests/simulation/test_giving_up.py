@@ -33,7 +33,7 @@ def test_lap_without_a_proposal_is_given_up_and_the_drop_is_looked_at_again(open
         world, lambda: read_all(world, tables.task, kind="meta", state="submitted"), at_most_seconds=60
     )
     let_the_investigation_end(world)
-    assert step_until(world, lambda: episodes(world) == ["given_up"], at_most_seconds=5)
+    assert step_until(world, lambda: episodes(world) == ["given_up"], at_most_seconds=65), "after its grace"
     [lap] = read_all(world, tables.lap)
     assert (lap["outcome"], lap["closed_at_us"] is None) == ("no_proposal", False)
     given_up_us = world.clock.now_us()

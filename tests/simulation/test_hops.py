@@ -13,7 +13,7 @@ from services import ab_sandbox, evolution_ledger, meta_task_market, observatory
 from services.domain.clock import SECOND_US
 from services.domain.events import EventType
 from services.domain.states import TaskKind
-from services.operations import assignments, production_config
+from services.operations import assignments
 from services.store import tables
 from tests.simulation.conftest import SEED, fresh_database
 from tests.simulation.test_lap import TIMEOUT, experiments, exposures_of, read_all
@@ -76,16 +76,12 @@ def cut_control(world, patch):
 
 def cut_different_values(world, patch):
     """Both arms are recorded, and both get the old value: the peer's bug."""
-    resolve = assignments.resolve_for_task
+    value_of = assignments.OnTrial.value_of
 
-    def resolve_without_arm(tx, *arguments, **named):
-        fixed = resolve(tx, *arguments, **named)
-        found = fixed.values.get(TIMEOUT)
-        if found is not None:
-            fixed.values[TIMEOUT] = replace(found, value=production_config.effective(tx, TIMEOUT).value)
-        return fixed
+    def value_of_the_old_arm(trial, placement):
+        return value_of(trial, replace(placement, arm=0)) if trial.row["parameter"] == TIMEOUT else "0"
 
-    patch.setattr(assignments, "resolve_for_task", resolve_without_arm)
+    patch.setattr(assignments.OnTrial, "value_of", value_of_the_old_arm)
 
 
 def cut_stopping(world, patch):

@@ -35,6 +35,8 @@ router = APIRouter(tags=["agents"], route_class=StrictRoute)
 def register_agent(body: NewAgent, gate: Gate) -> Response:
     """Register an agent and return its key, once. Only the operator can."""
     gate.caller.require_operator()
+    agent_registry.check_name(body.name, "body.name")
+    agent_registry.check_name(body.owner, "body.owner")
 
     def act(tx: Tx) -> JsonObject:
         nonce = secrets.token_hex(32)

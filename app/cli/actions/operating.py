@@ -73,6 +73,7 @@ def register_agent(
     """Register an agent and print its key, alone on standard output unless JSON is asked for."""
     for option, value in (("NAME", name), ("--owner", owner)):
         check_line(option, value)
+        agent_registry.check_name(value, option)
     key = new_agent_key()
     with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
         agent_id = agent_registry.register(

@@ -105,13 +105,13 @@ def _candidates(task_type: str | None) -> Select[Any]:
 
 
 def _as_bid(row: Row) -> SealedBid:
-    """Return the row as the award rule sees an agent: only its record counts here."""
+    """Return the row as the award rule sees an agent: only its record counts here, of a type or over all."""
     return SealedBid(
         agent_id=row["agent_id"],
         bid_id=0,
         ask_microcredits=0,
-        type_successes=row.get("type_successes", 0.0),
-        type_failures=row.get("type_failures", 0.0),
+        type_successes=row.get("type_successes", row["all_successes"]),
+        type_failures=row.get("type_failures", row["all_failures"]),
         all_successes=row["all_successes"],
         all_failures=row["all_failures"],
         jobs=row["settled_jobs"],

@@ -150,7 +150,7 @@ def test_a_platform_without_its_database_is_live_and_not_ready(broken_platform):
     assert client.get("/health/live").status_code == 200
     ready = client.get("/health/ready")
     assert ready.status_code == 503
-    assert ready.json()["checks"]["database"] == [{"status": "fail", "output": "OperationalError"}]
+    assert ready.json()["checks"]["database"] == [{"status": "fail", "output": "UnavailableError"}]
     assert "nowhere" not in ready.text
 
 

@@ -102,10 +102,22 @@ def test_failed_work_is_retried_by_its_requester_and_dismissed_with_a_reason(wor
     assert requester.get("/failed-work").json()["items"] == []
 
 
-def test_names_that_are_markup_stay_text(sqlite_world):
-    agent = sqlite_world.agent("<b onmouseover=x>{{7*7}}")
+@pytest.mark.parametrize("name", ["<b onmouseover=x>", "a\u202eb", "x>y"])
+@pytest.mark.parametrize("field", ["name", "owner"])
+def test_names_that_are_markup_or_cannot_be_printed_are_refused(sqlite_world, field, name):
+    body = {"name": "plain", "owner": "acme", "scopes": [], field: name}
+    told = sqlite_world.operator.post("/agents", body)
+    assert (told.status_code, told.json()["code"], told.json()["field"]) == (
+        422,
+        "name_not_plain",
+        f"body.{field}",
+    )
+
+
+def test_names_that_look_like_templates_stay_text(sqlite_world):
+    agent = sqlite_world.agent("{{7*7}} & co")
     (entry,) = agent.get("/directory").json()["items"]
-    assert entry["name"] == "<b onmouseover=x>{{7*7}}"
+    assert entry["name"] == "{{7*7}} & co"
 
 
 def shape(value):

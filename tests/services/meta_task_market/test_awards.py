@@ -10,7 +10,7 @@ from services.store import sql, tables
 from tests.plugins.platforms import RESERVE, WINDOW_SECONDS
 
 GRANT = 100_000_000_000
-STAKE = RESERVE * 5 // 100
+STAKE = RESERVE * 20 // 100
 
 
 def recompute(award):
@@ -165,6 +165,6 @@ def test_who_cannot_put_up_the_stake_does_not_win(market, requester):
 def test_one_purse_does_not_back_two_stakes(market, requester):
     poor = market.agent(is_vouched=False)
     for _ in range(2):
-        market.bid(poor, market.post(requester, reserve_price_microcredits=1_500_000_000))
+        market.bid(poor, market.post(requester, reserve_price_microcredits=400_000_000))
     assert market.close_windows() == {"awarded": 1, "without_bids": 1}
-    assert market.balance(poor) == 100_000_000 - 75_000_000
+    assert market.balance(poor) == 100_000_000 - 80_000_000

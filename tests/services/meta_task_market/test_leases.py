@@ -9,7 +9,7 @@ from services.store import sql, tables
 from tests.plugins.platforms import RESERVE
 
 GRANT = 100_000_000_000
-STAKE = RESERVE * 5 // 100
+STAKE = RESERVE * 20 // 100
 START_SECONDS = 60
 GRACE_SECONDS = 1
 MICROSECOND = 0.000_001

@@ -84,7 +84,7 @@ def test_a_task_is_taken_back_while_bids_come_in(market, requester, worker):
 def test_a_task_is_taken_back_at_work_and_nobody_loses_money(market, requester, worker):
     task_id = market.awarded(requester, worker)
     market.lease(worker, task_id)
-    assert market.balance(worker) == GRANT - RESERVE * 5 // 100
+    assert market.balance(worker) == GRANT - RESERVE * 20 // 100
     market.cancel(task_id, None)
     assert (market.balance(requester), market.balance(worker)) == (GRANT, GRANT)
     attempt = market.row(tables.attempt, task_id=task_id)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from services import meta_task_market
+from services.domain.errors import ConflictError
 from services.domain.states import EndReason, OutcomeKind, TaskState
 from services.store import sql, tables
 from tests.plugins.platforms import TASK_TYPE
@@ -90,7 +92,11 @@ def test_a_type_may_wait_before_it_tries_again(market, requester, worker):
     market.expire()
     assert market.task(task_id)["state"] == TaskState.BIDDING
     late = market.agent()
-    market.bid(late, task_id, 1)
+    with pytest.raises(ConflictError) as refusal:
+        market.bid(late, task_id, 1)
+    assert refusal.value.code == "bids_closed", "the others' asks were open while it was at work"
+    with market.write() as tx:
+        assert meta_task_market.work_for(tx, agent_id=late, types=None, limit=5)["open"] == []
     market.pass_seconds(119)
     market.expire()
     assert market.task(task_id)["state"] == TaskState.BIDDING

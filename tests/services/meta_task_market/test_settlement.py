@@ -20,7 +20,7 @@ from services.store import sql, tables
 from tests.plugins.platforms import RESERVE
 
 GRANT = 100_000_000_000
-STAKE = RESERVE * 5 // 100
+STAKE = RESERVE * 20 // 100
 ASK = RESERVE // 2
 
 

@@ -10,7 +10,7 @@ from services.domain.states import AttemptState, EndReason, TaskState
 from services.store import tables
 
 GRANT = 100_000_000_000
-STAKE = 50_000
+STAKE = 200_000
 
 
 @pytest.fixture

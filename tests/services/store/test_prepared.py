@@ -23,12 +23,11 @@ from sqlalchemy.exc import (
     DatabaseError,
     IntegrityError,
     InvalidRequestError,
-    OperationalError,
     StatementError,
 )
 
 from services.domain.clock import SECOND_US, VirtualClock, WallClock
-from services.domain.errors import BudgetExceededError, ConflictError
+from services.domain.errors import BudgetExceededError, ConflictError, UnavailableError
 from services.store import prepared, sql, tables
 from services.store.tx import Store
 
@@ -315,9 +314,9 @@ def test_a_connection_that_was_lost_is_given_up_and_the_next_one_works(postgresq
                 sql.value(other, select(func.pg_terminate_backend(number)))
             sql.value(tx, ask)
 
-    with pytest.raises(OperationalError) as lost:
+    with pytest.raises(UnavailableError) as lost:
         lose()
-    assert lost.value.connection_invalidated
+    assert lost.value.__cause__.connection_invalidated
     with store.write(actor="test") as tx:
         assert sql.value(tx, ask) > 0
     store.close()

@@ -4,10 +4,10 @@ import time
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from services.domain.clock import SECOND_US, VirtualClock, WallClock, seconds
-from services.domain.errors import BudgetExceededError
+from services.domain.errors import BudgetExceededError, UnavailableError
 from services.store import sql, tables
 from services.store.tx import Store
 
@@ -206,5 +206,5 @@ def test_the_budget_of_one_job_does_not_bind_the_next_on_the_same_connection(rea
 
 def test_a_database_that_is_not_there_is_an_error_at_once(tmp_path):
     lost = Store(f"sqlite:///{tmp_path}/no/folder/nacre.db", VirtualClock())
-    with pytest.raises(OperationalError), lost.write(actor="test"):
+    with pytest.raises(UnavailableError), lost.write(actor="test"):
         pass

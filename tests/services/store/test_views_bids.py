@@ -96,7 +96,7 @@ def test_suspended_short_of_stake_and_cancelled_each_have_their_code(market, req
     assert told(bid_of(market, worker, task_id)) == ("lost", "suspended")
     short = bid_of(market, rival, task_id)
     assert told(short) == ("lost", "stake_short")
-    assert "0.05 credits" in short["reason"]["sentence"]
+    assert "0.2 credits" in short["reason"]["sentence"]
     assert short["bidders"] == 3
     other = market.post(requester)
     market.bid(third, other)
