@@ -244,7 +244,7 @@ BAD_INPUT = [
     ),
     (b"pi,arm,outcome\n0.5,1,1\n0.5,0,\xe9\n", (), "line 3: is not UTF-8 text (byte 0xe9)"),
     (GOOD.encode("utf-16"), (), "line 1: is UTF-16 text; save the file as UTF-8"),
-    (gzip.compress(GOOD.encode(, mtime=0)), (), "is not UTF-8 text"),
+    (gzip.compress(GOOD.encode(), mtime=0), (), "is not UTF-8 text"),
     (GOOD + '0.5,1,"1\n', (), "is not CSV"),
 ]
 
