@@ -61,6 +61,7 @@ def post_tasks(tx: Tx, terms: Sequence[TaskTerms]) -> list[int | NacreError]:
         try:
             _check(item, rules)
             room.require(item.requester_id)
+            books.require(accounts.account_of(item.requester_id), item.reserve_price_microcredits)
             budgets.require(item.requester_id, item.workflow, item.reserve_price_microcredits)
             books.hold(
                 task_id=task_id,

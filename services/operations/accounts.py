@@ -86,6 +86,12 @@ class Books:
         account = self.accounts.get(owner)
         return account is not None and account.can_bear(amount_microcredits)
 
+    def require(self, owner: str, amount_microcredits: int) -> None:
+        """Raise InsufficientFundsError unless the account is there and can pay; nothing is moved."""
+        if not self._account(owner).can_bear(amount_microcredits):
+            msg = f"{owner} cannot pay {amount_microcredits} micro-credits"
+            raise InsufficientFundsError(msg, account=owner, amount_microcredits=amount_microcredits)
+
     def move(
         self, *, kind: str, debit: str, credit: str, amount_microcredits: int, task_id: int | None = None
     ) -> None:
@@ -95,9 +101,7 @@ class Books:
         LookupError when the credited one is not there.
         """
         source = self._account(debit)
-        if not source.can_bear(amount_microcredits):
-            msg = f"{debit} cannot pay {amount_microcredits} micro-credits"
-            raise InsufficientFundsError(msg, account=debit, amount_microcredits=amount_microcredits)
+        self.require(debit, amount_microcredits)
         if amount_microcredits == 0:
             return
         target = self.accounts.get(credit)

@@ -111,7 +111,7 @@ def test_a_rollback_needs_more_than_blanks(nacre, sqlite_database):
         ("postgresql+nodriver://x/y", 2, "postgresql://USER"),
         ("postgresql://x:notaport/y", 2, "postgresql://USER"),
         ("sqlite:///no/such/file.db", 1, "there is no database at no/such/file.db"),
-        ("postgresql://nobody@127.0.0.1:1/none", 1, "database_error"),
+        ("postgresql://nobody@127.0.0.1:1/none", 1, "database_unavailable"),
     ],
 )
 @pytest.mark.parametrize("words", ["task list", "agent register x --scope bid", "db current"])

@@ -30,4 +30,8 @@ def test_a_finer_code_belongs_to_one_error_only(kind):
 
 
 def test_only_what_may_succeed_later_is_transient():
-    assert {kind.code for kind in KINDS if kind.transient} == {"budget_exceeded", "busy"}
+    assert {kind.code for kind in KINDS if kind.transient} == {
+        "budget_exceeded",
+        "busy",
+        "database_unavailable",
+    }
