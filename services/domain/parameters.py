@@ -151,8 +151,8 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               "Bids that one agent may have on tasks that still take bids.", is_whole=True),
     Parameter("market.open_tasks_per_requester", "10000", "10", "10000000", "2", "tasks", "platform",
               Risk.FIXED,
-              "Tasks that one agent may have posted and that have not ended; a tenth of it where nobody has "
-              "vouched for the agent.", is_whole=True),
+              "A tenth of it is what an agent that nobody vouched for may have posted and not ended.",
+              is_whole=True),
     Parameter("market.crash_limit", "12", "2", "1000", "2", "crashes", "platform", Risk.FIXED,
               "So many crashes in a row suspend an agent at once.", is_whole=True),
     Parameter("market.suspension_seconds", "86400", "0", "31536000", "2", "seconds", "platform", Risk.FIXED,

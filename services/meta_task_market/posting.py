@@ -16,6 +16,7 @@ from services.store.tx import Tx
 
 PRICE_LIMIT_MICROCREDITS = 10**15
 WORKFLOW_LIMIT = 80
+NO_LIMIT = 2**62
 UNVOUCHED_SHARE = 10
 """An agent that nobody vouched for may have one task open where a vouched one may have so many."""
 
@@ -108,7 +109,7 @@ def _room(tx: Tx, rules: MarketRules, terms: Sequence[TaskTerms]) -> _Room:
     agents = {item.requester_id for item in terms if item.requester_id is not None}
     requesters = postings.requesters(tx, agents, limit)
     limits = {
-        row["id"]: limit if row["is_vouched"] else max(1, limit // UNVOUCHED_SHARE) for row in requesters
+        row["id"]: NO_LIMIT if row["is_vouched"] else max(1, limit // UNVOUCHED_SHARE) for row in requesters
     }
     return _Room({row["id"]: limits[row["id"]] - row["open_tasks"] for row in requesters}, limits)
 
