@@ -361,11 +361,6 @@ def _paid(life: TaskLife) -> int:
     return min(price, sum(int(row["amount"]) for row in life.transfers if row["kind"] == "pay"))
 
 
-def is_move(before: TaskState, after: TaskState) -> bool:
-    """Tell whether the diagram lets a task go from `before` to `after` in one move, or stay (A6)."""
-    return after == before or after in MOVES[before]
-
-
 def lives(tasks: Iterable[Row], parts: Mapping[str, Iterable[Row]]) -> list[TaskLife]:
     """Return the tasks with their parts (`bids`, `awards`, …), in the order in which they come."""
     by_task: dict[str, dict[int, list[Row]]] = {}

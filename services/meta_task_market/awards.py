@@ -17,6 +17,7 @@ from services.domain.auction import (
     SealedBid,
     decide_award,
 )
+from services.domain.award_replay import STAKE_SHORT, SUSPENDED, TRIED
 from services.domain.errors import ConflictError
 from services.domain.events import Event, EventType
 from services.domain.states import EndReason, Standing, TaskState
@@ -32,7 +33,6 @@ from services.store.sql import Row
 from services.store.tx import Tx
 
 BATCH = 500
-SUSPENDED, TRIED, STAKE_SHORT = "suspended", "tried", "stake_short"
 
 
 def award_due(tx: Tx, entropy: Callable[[int], bytes]) -> dict[str, int]:

@@ -203,14 +203,6 @@ class Assigner:
         trial.assigned += 1
 
 
-def resolve_for_task(tx: Tx, task: Row, *, agent_id: int, award_seed: str) -> Assignment:
-    """Assign one task and write its exposures."""
-    assigner = Assigner(tx, (task["type"],))
-    assigned = assigner.assign(task, agent_id=agent_id, seed=award_seed)
-    assigner.write()
-    return assigned
-
-
 def _leg(tx: Tx, experiment: Row) -> LegInForce:
     """Return the leg of an experiment that tasks are assigned in now."""
     version = experiment["control_version"]

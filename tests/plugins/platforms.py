@@ -23,6 +23,7 @@ from services.operations import accounts, agent_registry
 from services.store import sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
+from services.store.views.money_audit import audit_money
 
 WINDOW_SECONDS = 300
 TASK_TYPE = "monte_carlo"
@@ -166,6 +167,11 @@ class Market:
         self.submit(agent_id, task_id, self.lease(agent_id, task_id).fencing_token, is_good=is_good)
         self.deliver()
         return task_id
+
+
+def broken_books(tx: Tx) -> list[tuple[str, list[str]]]:
+    """Return the invariants of the books that do not hold, with what differs."""
+    return [(one["invariant"], one["differences"]) for one in audit_money(tx)["checks"] if not one["ok"]]
 
 
 @pytest.fixture

@@ -25,6 +25,15 @@ MINIMUM_PERIOD_SECONDS = 300
 VOTING_PERIOD_SECONDS = 86_400
 
 
+def assign(tx, task_id, *, agent_id, award_seed):
+    """Assign one task as the award does, write its exposures, and return its values."""
+    task = sql.find(tx, tables.task, id=task_id)
+    assigner = assignments.Assigner(tx, (task["type"],))
+    fixed = assigner.assign(task, agent_id=agent_id, seed=award_seed)
+    assigner.write()
+    return fixed
+
+
 @dataclass
 class Laboratory:
     """Acts on one platform: proposer, six voters, ended tasks, and everything up to a promotion."""
@@ -158,11 +167,8 @@ class Laboratory:
     def award(self, tx, *, type_=TYPE, kind="user", award_seed=None, agent_id=None, **task):
         """Plant an awarded task and fix its values as the award does; return (task id, values)."""
         task_id = self.plant(tx, kind=kind, type_=type_, state="awarded", awarded_at_us=tx.now_us, **task)
-        fixed = assignments.resolve_for_task(
-            tx,
-            sql.find(tx, tables.task, id=task_id),
-            agent_id=agent_id or self.proposer,
-            award_seed=award_seed or f"{task_id:016x}",
+        fixed = assign(
+            tx, task_id, agent_id=agent_id or self.proposer, award_seed=award_seed or f"{task_id:016x}"
         )
         payload = {name: value.to_payload() for name, value in fixed.values.items()}
         sql.update(tx, tables.task, {"id": task_id}, effective_values=payload, is_holdout=fixed.is_holdout)

@@ -48,7 +48,7 @@ def row_of(bar: Bar, results: Results) -> Row:
     """Return the bar with its figure."""
     if not results.has(*bar.cases):
         why = "; ".join(results.failures[name] for name in bar.cases if name in results.failures)
-        return Row(bar, None, why or "not measured")
+        return Row(bar, None, why or "not run")
     return Row(bar, bar.figure(results), bar.beside(results))
 
 

@@ -8,9 +8,8 @@ import pytest
 from services.domain import assignment
 from services.domain.ledger_records import read_records
 from services.domain.states import ExperimentScope, Leg
-from services.operations import assignments
-from services.store import sql, tables
-from tests.services.laboratory import TIMEOUT
+from services.store import tables
+from tests.services.laboratory import TIMEOUT, assign
 
 HOUR = 3600
 AGENT, PLATFORM = ExperimentScope.AGENT, ExperimentScope.PLATFORM
@@ -187,9 +186,8 @@ def test_an_award_older_than_its_window_opens_a_unit_of_its_own(lab, scope):
     assert lab.bet(experiment_id).next_ordinal == 1
     late = lab.task()
     with lab.write() as tx:
-        task = sql.find(tx, tables.task, id=late)
         of_old = replace(tx, now_us=early)
-        assignments.resolve_for_task(of_old, task, agent_id=lab.voters[0], award_seed=f"{late:032x}")
+        assign(of_old, late, agent_id=lab.voters[0], award_seed=f"{late:032x}")
     first, second = units(lab, experiment_id)
     assert first.rsplit(":", 1)[0] == second.rsplit(":", 1)[0]
     lab.end_many({late: True})

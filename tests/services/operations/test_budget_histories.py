@@ -15,7 +15,8 @@ from services.domain.clock import DAY_US
 from services.domain.errors import ConflictError, InvalidValueError
 from services.operations import budget_governor
 from services.operations.budget_governor import HoldTerms
-from services.store import budgets, money, sql, tables
+from services.store import budgets, sql, tables
+from tests.plugins.platforms import broken_books
 
 AGENTS = 2
 WORKFLOWS = (None, "report")
@@ -179,5 +180,5 @@ def test_the_governor_does_what_the_model_says(market, agents, acts):
     history.expire()
     history.check()
     with market.read() as tx:
-        assert money.misstated_accounts(tx) == []
+        assert broken_books(tx) == []
     assert market.rows(tables.budget_hold, state="held") == []
