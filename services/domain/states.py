@@ -109,6 +109,15 @@ class OutcomeKind(StrEnum):
     """Back on probation, by an operator's act or by a new stake after the cool-down."""
 
 
+class EpisodeShape(StrEnum):
+    """How a metric left its band."""
+
+    SPIKE = "spike"
+    """It was back three windows later. Final."""
+    SHIFT = "shift"
+    """It stays out; the baseline moves only when a ledger entry accepts it. Final."""
+
+
 class EpisodeState(StrEnum):
     """A stretch during which a metric is out of its band."""
 
@@ -214,7 +223,9 @@ class DeliveryState(StrEnum):
     DELIVERED = "delivered"
     """Handled once. Final."""
     DEAD = "dead"
-    """Tried as often as allowed; an operator replays it."""
+    """Tried as often as allowed; an operator replays or discards it."""
+    DISCARDED = "discarded"
+    """Given up by an operator, with a reason. Final."""
 
 
 class TickState(StrEnum):

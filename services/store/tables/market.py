@@ -39,6 +39,7 @@ agent = Table(
     Column("key_hash", String(64), nullable=False, unique=True),
     Column("standing", String(16), nullable=False),
     Column("is_vouched", Boolean, nullable=False),
+    Column("model", String(80), nullable=True),
     Column("settled_jobs", Integer, nullable=False, server_default=text("0")),
     Column("verified_jobs", Integer, nullable=False, server_default=text("0")),
     Column("success_weight", Float, nullable=False, server_default=text("0")),
@@ -191,6 +192,7 @@ task = Table(
     _while_in("ix_task_requester", "ended_at_us IS NULL AND requester_id IS NOT NULL", "requester_id"),
     _while_in("ix_task_workflow", "workflow IS NOT NULL", "workflow", "id"),
     Index("ix_task_ended", "ended_at_us"),
+    Index("ix_task_posted", "posted_at_us"),
     Index("ix_task_type", "type", "id"),
     Index(
         "uq_task_retry_of",

@@ -1,4 +1,4 @@
-"""Tables of layers 1 to 3: deployment facts, outbox and deliveries, cron ticks, snapshots and episodes.
+"""Tables of layers 1 to 3: deployment, outbox, deliveries, webhooks, cron, snapshots, episodes, health.
 
 Migrations build exactly this (`alembic check` is the drift gate). It never holds behaviour: queries live in
 one module per aggregate, decisions in `services.domain`.
@@ -7,6 +7,7 @@ one module per aggregate, decisions in `services.domain`.
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     Index,
@@ -57,7 +58,67 @@ delivery = Table(
         sqlite_where=text("state = 'pending'"),
         postgresql_where=text("state = 'pending'"),
     ),
+    Index(
+        "ix_delivery_failing",
+        "event_id",
+        sqlite_where=text("state = 'pending' AND attempts > 0"),
+        postgresql_where=text("state = 'pending' AND attempts > 0"),
+    ),
+    Index(
+        "ix_delivery_dead",
+        "id",
+        sqlite_where=text("state = 'dead'"),
+        postgresql_where=text("state = 'dead'"),
+    ),
 )
+
+webhook = Table(
+    "webhook",
+    metadata,
+    identity(),
+    Column("url", Text, nullable=False),
+    Column("types", JSON, nullable=False),
+    Column("description", String(200), nullable=False),
+    Column("secret_version", Integer, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("pause_reason", String(200), nullable=True),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("created_by", String(80), nullable=False),
+    instant("created_at_us"),
+    instant("deleted_at_us", nullable=True),
+)
+
+webhook_delivery = Table(
+    "webhook_delivery",
+    metadata,
+    identity(),
+    reference("webhook.id", "webhook_id"),
+    Column("event_id", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    instant("next_attempt_at_us"),
+    instant("created_at_us"),
+    instant("delivered_at_us", nullable=True),
+    Column("last_status", Integer, nullable=True),
+    Column("last_error", Text, nullable=True),
+    UniqueConstraint("webhook_id", "event_id"),
+    Index(
+        "ix_webhook_delivery_pending",
+        "next_attempt_at_us",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+)
+
+feed_mark = Table(
+    "feed_mark",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("marks", JSON, nullable=False),
+    instant("changed_at_us"),
+)
+"""How far a reader that follows a table by its ids has come; one row a reader."""
 
 cron_tick = Table(
     "cron_tick",
@@ -69,12 +130,45 @@ cron_tick = Table(
     Column("state", String(16), nullable=False),
     Column("priority", Integer, nullable=False),
     Column("budget_us", BigInteger, nullable=False),
+    Column("trigger", String(12), nullable=False, server_default=text("'clock'")),
+    Column("reason", Text, nullable=True),
     instant("started_at_us"),
     instant("ended_at_us", nullable=True),
     Column("result", JSON, nullable=True),
     Column("error", Text, nullable=True),
     UniqueConstraint("job", "due_at_us"),
+    Index("ix_cron_tick_ended", "ended_at_us"),
 )
+
+cron_job = Table(
+    "cron_job",
+    metadata,
+    Column("job", String(64), primary_key=True),
+    Column("is_paused", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("changed_by", String(80), nullable=False),
+    instant("changed_at_us"),
+    instant("run_asked_at_us", nullable=True),
+    Column("run_asked_by", String(80), nullable=True),
+)
+"""What an operator has said of a job; a job without a row runs by its table."""
+
+observation = Table(
+    "observation",
+    metadata,
+    identity(),
+    Column("kind", String(12), nullable=False),
+    instant("at_us"),
+    Column("task_type", String(64), nullable=True),
+    Column("agent_id", BigInteger, nullable=True),
+    Column("model", String(80), nullable=True),
+    Column("is_success", Boolean, nullable=True),
+    Column("is_timeout", Boolean, nullable=True),
+    Column("duration_us", BigInteger, nullable=True),
+    Column("wait_us", BigInteger, nullable=True),
+    Column("paid_microcredits", BigInteger, nullable=True),
+)
+"""What happened since the last snapshot, one row each; the snapshot counts a row once and deletes it."""
 
 snapshot = Table(
     "snapshot",
@@ -83,12 +177,33 @@ snapshot = Table(
     Column("metric", String(48), nullable=False),
     Column("dimension", String(24), nullable=False),
     Column("key", String(80), nullable=False),
+    Column("grain", String(8), nullable=False, server_default=text("'window'")),
     instant("window_start_us"),
     instant("window_end_us"),
     Column("numerator", BigInteger, nullable=False),
     Column("denominator", BigInteger, nullable=False),
-    UniqueConstraint("metric", "dimension", "key", "window_end_us"),
+    Column("squares", Float, nullable=True),
+    Column("lowest", BigInteger, nullable=True),
+    Column("highest", BigInteger, nullable=True),
+    Column("histogram", JSON, nullable=True),
+    Column("corrections", Integer, nullable=False, server_default=text("0")),
+    UniqueConstraint("metric", "dimension", "key", "grain", "window_end_us"),
+    Index("ix_snapshot_window", "grain", "window_end_us"),
 )
+
+snapshot_correction = Table(
+    "snapshot_correction",
+    metadata,
+    identity(),
+    Column("metric", String(48), nullable=False),
+    Column("dimension", String(24), nullable=False),
+    Column("key", String(80), nullable=False),
+    instant("window_end_us"),
+    Column("numerator", BigInteger, nullable=False),
+    Column("denominator", BigInteger, nullable=False),
+    instant("corrected_at_us"),
+)
+"""What was added to a window after it was published, because its events were committed late."""
 
 episode = Table(
     "episode",
@@ -98,6 +213,8 @@ episode = Table(
     Column("dimension", String(24), nullable=False),
     Column("key", String(80), nullable=False),
     Column("state", String(16), nullable=False),
+    Column("kind", String(12), nullable=False, server_default=text("'proportion'")),
+    Column("shape", String(8), nullable=True),
     Column("rule", String(16), nullable=False),
     Column("numerator", BigInteger, nullable=False),
     Column("denominator", BigInteger, nullable=False),
@@ -106,8 +223,11 @@ episode = Table(
     Column("evidence", JSON, nullable=False),
     reference("lap.id", "lap_id"),
     reference("task.id", "meta_task_id", nullable=True),
+    instant("began_at_us", nullable=True),
     instant("opened_at_us"),
+    instant("updated_at_us", nullable=True),
     instant("closed_at_us", nullable=True),
+    Column("accepted_ledger_index", BigInteger, nullable=True),
     Index(
         "uq_episode_open",
         "metric",
@@ -140,3 +260,40 @@ review_item = Table(
     instant("opened_at_us"),
     instant("closed_at_us", nullable=True),
 )
+
+pattern = Table(
+    "pattern",
+    metadata,
+    identity(),
+    Column("kind", String(16), nullable=False),
+    Column("key", String(160), nullable=False),
+    Column("task_type", String(64), nullable=False),
+    Column("agent_id", BigInteger, nullable=True),
+    Column("signature", String(64), nullable=True),
+    Column("facts", JSON, nullable=False),
+    Column("tasks", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Column("days", Integer, nullable=False),
+    instant("first_seen_us"),
+    instant("last_seen_us"),
+    UniqueConstraint("kind", "key"),
+    Index("ix_pattern_type", "task_type", "kind"),
+)
+"""What the nightly consolidation has learned and keeps."""
+
+health_check = Table(
+    "health_check",
+    metadata,
+    identity(),
+    Column("layer", String(16), nullable=False),
+    Column("component", String(96), nullable=False),
+    Column("measurement", String(48), nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("observed", Float, nullable=True),
+    Column("unit", String(16), nullable=True),
+    Column("output", Text, nullable=True),
+    instant("checked_at_us"),
+    instant("failing_since_us", nullable=True),
+    UniqueConstraint("layer", "component", "measurement"),
+)
+"""The newest answer of each check of readiness and correctness."""
