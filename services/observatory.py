@@ -5,7 +5,8 @@ episodes, and sees the metric come back. Numerator and denominator are stored, n
 without tasks is no evidence, never 0 %. Meta-tasks do not count. It never proposes a cause of its own.
 """
 
-from services.domain.anomaly import Cell, Detection, Rule, Sample, detect_proportion, is_recovered, rank_cells
+from services.domain.anomaly import Detection, Rule, Sample, detect_proportion, is_recovered
+from services.domain.attribution import Cell, rank_cells
 from services.domain.clock import DAY_US, SECOND_US, seconds, to_rfc3339
 from services.domain.errors import NotFoundError
 from services.domain.events import Event, EventType
