@@ -102,6 +102,7 @@ def test_two_processes_run_an_experiment_through_both_legs_together(lab, other):
 
     at_once(work(lab, 1), work(other, 2))
     lab.end_many({row["id"]: True for row in lab.rows(tables.task, state="awarded")})
+    lab.pass_seconds(700)  # what one process gave up for the other waits for its retry
     lab.deliver()
     assert lab.experiment(experiment_id)["state"] == "confirmed"
     for leg in (Leg.TRIAL, Leg.PROBATION):
