@@ -1,0 +1,130 @@
+"""Queries of the platform's health: the counts that its score is made of, the newest answer of each check.
+
+Stands under `services.operations.health`. Every query walks a small index or a small table, so that health
+can be asked often. It never judges.
+"""
+
+from typing import Final
+
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, literal_column, select
+
+from services.domain.budget import DAY, Resource
+from services.domain.checks import Layer, Status
+from services.domain.states import DeliveryState, EpisodeState, TickState
+from services.store import budgets, sql
+from services.store.sql import Row
+from services.store.tables import cron_tick, delivery, episode, health_check, review_item
+from services.store.tx import Tx
+
+PLATFORM: Final = "platform"
+CORRECTNESS: Final = "correctness"
+"""The metric of episodes that a check of correctness opened: the check counts, not its episode too."""
+BAD_TICKS: Final = (TickState.FAILED, TickState.OVERRUN, TickState.MISSED)
+
+# Constants, not parameters: SQLite uses a partial index only where it can read its condition.
+_PENDING: ColumnElement[str] = literal_column(f"'{DeliveryState.PENDING}'")
+_DEAD: ColumnElement[str] = literal_column(f"'{DeliveryState.DEAD}'")
+_OPEN: ColumnElement[str] = literal_column(f"'{EpisodeState.OPEN}'")
+
+OPEN_EPISODES = (
+    select(episode.c.dimension, func.count().label("count"))
+    .where(episode.c.state == _OPEN, episode.c.metric != CORRECTNESS)
+    .group_by(episode.c.dimension)
+)
+DEAD_LETTERS = select(func.count()).select_from(delivery).where(delivery.c.state == _DEAD)
+OLDEST_DUE = select(func.min(delivery.c.next_attempt_at_us)).where(delivery.c.state == _PENDING)
+TICKS_SINCE = (
+    select(
+        cron_tick.c.job,
+        func.count().label("ticks"),
+        func.sum(case((cron_tick.c.state.in_(BAD_TICKS), 1), else_=0)).label("bad"),
+    )
+    .where(cron_tick.c.ended_at_us > bindparam("since_us"))
+    .group_by(cron_tick.c.job)
+)
+REVIEWS = select(
+    func.sum(case((review_item.c.kind == bindparam("broken_kind"), 1), else_=0)).label("broken"),
+    func.sum(
+        case(
+            (
+                and_(
+                    review_item.c.kind != bindparam("broken_kind"),
+                    review_item.c.opened_at_us < bindparam("overdue_before_us"),
+                ),
+                1,
+            ),
+            else_=0,
+        )
+    ).label("overdue"),
+).where(review_item.c.closed_at_us.is_(None))
+
+
+def open_episodes(tx: Tx) -> tuple[int, int]:
+    """Return how many episodes are open on the platform's series, and on others; not those of checks."""
+    found = {row["dimension"]: row["count"] for row in sql.listed(tx, OPEN_EPISODES)}
+    platform = found.pop(PLATFORM, 0)
+    return platform, sum(found.values())
+
+
+def dead_letters(tx: Tx) -> int:
+    """Return how many deliveries were tried as often as allowed."""
+    return int(sql.value(tx, DEAD_LETTERS))
+
+
+def overdue_us(tx: Tx) -> int:
+    """Return for how long the longest waiting delivery has been due; 0 when none is."""
+    oldest: int | None = sql.value(tx, OLDEST_DUE)
+    return 0 if oldest is None else max(0, tx.now_us - oldest)
+
+
+def ticks_since(tx: Tx, since_us: int) -> list[Row]:
+    """Return (job, ticks, bad) of the ticks that ended since an instant, per job."""
+    return sql.listed(tx, TICKS_SINCE, since_us=since_us)
+
+
+def reviews(tx: Tx, broken_kind: str, overdue_before_us: int) -> tuple[int, int]:
+    """Return how many open review items are of a kind, and how many others were opened before an instant."""
+    row = sql.first(tx, REVIEWS, broken_kind=broken_kind, overdue_before_us=overdue_before_us)
+    return (0, 0) if row is None else (int(row["broken"] or 0), int(row["overdue"] or 0))
+
+
+def exhausted_days(tx: Tx) -> int:
+    """Return how many of the whole platform's budgets of this UTC day have nothing free any more."""
+    names = [budgets.name_of(DAY, resource, DAY.period(tx.now_us)) for resource in Resource]
+    found = sql.listed(tx, budgets.BY_NAME, names=names)
+    return sum(row["cap"] > 0 and row[budgets.FREE] <= 0 for row in found)
+
+
+def checks(tx: Tx, layer: str) -> list[Row]:
+    """Return the newest answer of every check of a layer, by component and measurement."""
+    found = sql.find_all(tx, health_check, order_by="component", layer=layer)
+    return sorted(found, key=lambda row: (row["component"], row["measurement"]))
+
+
+def put_check(
+    tx: Tx,
+    layer: str,
+    component: str,
+    measurement: str,
+    *,
+    before: Row | None,
+    values: dict[str, object],
+) -> None:
+    """Write the newest answer of a check over the one `before`, or as its first."""
+    if before is None:
+        sql.insert(
+            tx, health_check, layer=layer, component=component, measurement=measurement,
+            checked_at_us=tx.now_us, **values,
+        )  # fmt: skip
+        return
+    sql.update(tx, health_check, {"id": before["id"]}, checked_at_us=tx.now_us, **values)
+
+
+def check_of(tx: Tx, layer: str, component: str, measurement: str) -> Row | None:
+    """Return the newest answer of one check, held until the transaction ends; None before its first."""
+    return sql.find(tx, health_check, lock=True, layer=layer, component=component, measurement=measurement)
+
+
+def failing_of(tx: Tx, component: str) -> list[Row]:
+    """Return the checks of correctness of a component that fail."""
+    return sql.find_all(tx, health_check, layer=Layer.CORRECT, component=component, status=Status.FAIL)
