@@ -40,11 +40,20 @@ class NewAgent(Body):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"name": "worker-1", "owner": "acme", "scopes": ["bid", "vote"], "vouched": True}]
+            "examples": [
+                {
+                    "name": "worker-1",
+                    "owner": "acme",
+                    "scopes": ["bid", "vote"],
+                    "vouched": True,
+                    "model": "small-2026",
+                }
+            ]
         }
     )
     name: Line
     owner: Line
+    model: Line | None = None
     scopes: Annotated[list[Literal["post", "bid", "propose", "vote"]], Field(max_length=4)]
     vouched: bool = False
 

@@ -138,13 +138,17 @@ def register_agent(
     ],
     owner: Annotated[str, typer.Option("--owner", help="Who answers for it.")] = "operator",
     vouched: Annotated[bool, typer.Option("--vouched", help="Vouch for it: it may vote at once.")] = False,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="What it runs on, for metrics.", show_default=False),
+    ] = None,
     database: Database = None,
     as_json: AsJson = False,
 ) -> int:
     """Register an agent and print its key: the only time it is shown."""
     action = load("app.cli.actions.operating:register_agent")
-    scopes = [str(one) for one in scope]
-    return int(action(database, name=name, owner=owner, scopes=scopes, is_vouched=vouched, as_json=as_json))
+    told = {"name": name, "owner": owner, "model": model, "scopes": [str(one) for one in scope]}
+    return int(action(database, **told, is_vouched=vouched, as_json=as_json))
 
 
 @agents.command("list", **examples("nacre agent list --json"))

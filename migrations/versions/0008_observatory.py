@@ -48,7 +48,8 @@ def upgrade() -> None:
     with op.batch_alter_table("cron_tick") as tick:
         tick.add_column(_words("trigger", 12, default="clock"))
         tick.add_column(sa.Column("reason", sa.Text(), nullable=True))
-    op.add_column("agent", sa.Column("model", sa.String(80), nullable=True))
+    for table in ("agent", "task"):
+        op.add_column(table, sa.Column("model", sa.String(80), nullable=True))
     for name, (table, column) in PLAIN.items():
         op.create_index(name, table, [column])
     for name, (table, column, condition) in PARTIAL.items():
@@ -60,8 +61,9 @@ def downgrade() -> None:
     """Take it all away again."""
     for name, (table, *_) in {**PARTIAL, **PLAIN}.items():
         op.drop_index(name, table_name=table)
-    with op.batch_alter_table("agent") as agent:
-        agent.drop_column("model")
+    for table in ("agent", "task"):
+        with op.batch_alter_table(table) as altered:
+            altered.drop_column("model")
     with op.batch_alter_table("cron_tick") as tick:
         tick.drop_column("reason")
         tick.drop_column("trigger")
@@ -103,6 +105,9 @@ def _create_webhooks() -> None:
         sa.Column("is_active", sa.Boolean(), nullable=False),
         sa.Column("pause_reason", sa.String(200), nullable=True),
         _number("failures"),
+        _instant("quiet_until_us", nullable=True),
+        sa.Column("paused_after_id", sa.BigInteger(), nullable=True),
+        _instant("rotated_at_us", nullable=True),
         _words("created_by", 80),
         _instant("created_at_us"),
         _instant("deleted_at_us", nullable=True),
@@ -126,7 +131,7 @@ def _create_webhooks() -> None:
     op.create_index(
         "ix_webhook_delivery_pending",
         "webhook_delivery",
-        ["next_attempt_at_us"],
+        ["webhook_id", "next_attempt_at_us"],
         sqlite_where=is_pending,
         postgresql_where=is_pending,
     )

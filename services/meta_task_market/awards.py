@@ -159,6 +159,7 @@ class _Awarding:
                 "id": task["id"],
                 "state": TaskState.AWARDED,
                 "awarded_agent_id": decision.agent_id,
+                "model": self._model_of(task, decision.agent_id),
                 "awarded_at_us": self.tx.now_us,
                 "attempt_count": number,
                 "effective_values": values,
@@ -181,6 +182,10 @@ class _Awarding:
         )
         facts = {"task_id": task["id"], "agent_id": decision.agent_id, "attempt_number": number}
         self._events.append((task["lap_id"], Event(EventType.TASK_AWARDED, f"task:{task['id']}", facts)))
+
+    def _model_of(self, task: Row, agent_id: int) -> str | None:
+        """Return the model that a bidder said it runs on when it was registered."""
+        return next(row["model"] for row in self._bids[task["id"]] if row["agent_id"] == agent_id)
 
     def _inputs(
         self,

@@ -17,7 +17,7 @@ from services.domain.states import AttemptState, EndReason, OutcomeKind, TaskKin
 from services.event_bus import publish_all
 from services.meta_task_market import bidding
 from services.meta_task_market.rules import MarketRules
-from services.operations import accounts, records
+from services.operations import accounts, measuring, records
 from services.operations.accounts import Books
 from services.operations.records import NewOutcome
 from services.store import market, sql, tables
@@ -124,6 +124,7 @@ class Endings:
                 "id": task["id"],
                 "state": TaskState.BIDDING,
                 "awarded_agent_id": None,
+                "model": None,
                 "bids_close_at_us": again_us if policy.wait_us else task["bids_close_at_us"],
             }
         )
@@ -164,6 +165,7 @@ class Endings:
         moved = self._moved_bids()
         if moved:
             market.locked_agents(tx, {*moved, *(item.agent_id for item in self._outcomes)})
+        measuring.note_ended(tx, [row["id"] for row in self._ends])
         records.record_outcomes(tx, self._outcomes, self.rules.standing)
         bidding.move_open_bids(tx, moved)
         publish_all(tx, self._events)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from services.domain.errors import ConflictError, InvalidValueError, NacreError
 from services.domain.states import TaskKind, TaskState
 from services.meta_task_market.rules import MarketRules, only, rules_now
-from services.operations import accounts
+from services.operations import accounts, measuring
 from services.operations.budget_governor import PostingBudgets
 from services.store import postings, sql, tables
 from services.store.tx import Tx
@@ -79,6 +79,7 @@ def post_tasks(tx: Tx, terms: Sequence[TaskTerms]) -> list[int | NacreError]:
             answers.append(task_id)
             rows.append(_row(tx, task_id, item, rules))
     sql.insert_many(tx, tables.task, rows)
+    measuring.note_posted(tx, [row["id"] for row in rows])
     books.write()
     budgets.write()
     return answers

@@ -55,11 +55,19 @@ def check_name(text: str, field: str) -> None:
 
 
 def register(
-    tx: Tx, *, name: str, owner: str, scopes: Sequence[Scope], is_vouched: bool, key_hash: str
+    tx: Tx,
+    *,
+    name: str,
+    owner: str,
+    scopes: Sequence[Scope],
+    is_vouched: bool,
+    key_hash: str,
+    model: str | None = None,
 ) -> int:
     """Register an agent with an account and its grant; return its id. Raises ConflictError for a taken name.
 
-    An operator that vouches for an agent gives it probation at once; others start in the shadow.
+    An operator that vouches for an agent gives it probation at once; others start in the shadow. `model` is
+    what the agent runs on, as its owner says: metrics and diagnoses are cut by it, nothing is decided by it.
     """
     refusal = ConflictError(f"an agent called {name!r} exists already", field="name", code="name_taken")
     agent_id = sql.insert_unique(
@@ -72,6 +80,7 @@ def register(
         key_hash=key_hash,
         standing=Standing.PROBATION if is_vouched else Standing.SHADOW,
         is_vouched=is_vouched,
+        model=model,
         registered_at_us=tx.now_us,
         last_active_at_us=tx.now_us,
     )

@@ -116,6 +116,7 @@ BIDS_WITH_RECORDS = (
         bid.c.agent_id,
         bid.c.ask_microcredits,
         agent.c.standing,
+        agent.c.model,
         agent.c.settled_jobs.label("jobs"),
         agent.c.success_weight.label("all_successes"),
         agent.c.failure_weight.label("all_failures"),

@@ -3,12 +3,14 @@
 Stands under layer 1. Meta-tasks never enter: the platform does not measure itself by its own homework.
 """
 
-from sqlalchemy import BindParameter, and_, bindparam, case, func, or_, select
+from collections.abc import Sequence
 
-from services.domain.states import EpisodeState, TaskKind, TaskState
+from sqlalchemy import BindParameter, String, and_, bindparam, case, func, null, or_, select
+
+from services.domain.states import EndReason, EpisodeState, TaskKind, TaskState
 from services.store import sql
 from services.store.sql import Row
-from services.store.tables import episode, parameter_change, snapshot, task
+from services.store.tables import episode, observation, parameter_change, snapshot, task
 from services.store.tx import Tx
 
 PLATFORM = "platform"
@@ -25,7 +27,40 @@ SINCE: BindParameter[int] = bindparam("since_us")
 START: BindParameter[int] = bindparam("start_us")
 END: BindParameter[int] = bindparam("end_us")
 LIMIT: BindParameter[int] = bindparam("limit")
+NOTED_KIND: BindParameter[str] = bindparam("noted_kind", type_=String)
 
+TIMED_OUT = (EndReason.TIMED_OUT, EndReason.DEADLINE_PASSED)
+NOTED_TASKS = task.c.id.in_(bindparam("task_ids", expanding=True)), task.c.kind == TaskKind.USER
+NOTE_ENDED = observation.insert().from_select(
+    [
+        "kind",
+        "at_us",
+        "task_type",
+        "agent_id",
+        "model",
+        "is_success",
+        "is_timeout",
+        "duration_us",
+        "wait_us",
+        "paid_microcredits",
+    ],
+    select(
+        NOTED_KIND,
+        task.c.ended_at_us,
+        task.c.type,
+        task.c.awarded_agent_id,
+        task.c.model,
+        task.c.state == TaskState.SETTLED,
+        task.c.end_reason.in_(TIMED_OUT),
+        case((task.c.state != TaskState.EXPIRED, task.c.duration_us), else_=null()),
+        task.c.awarded_at_us - task.c.posted_at_us,
+        case((task.c.state == TaskState.SETTLED, task.c.paid_microcredits), else_=null()),
+    ).where(*NOTED_TASKS, task.c.state.in_(COUNTED)),
+)
+NOTE_POSTED = observation.insert().from_select(
+    ["kind", "at_us", "task_type"],
+    select(NOTED_KIND, task.c.posted_at_us, task.c.type).where(*NOTED_TASKS),
+)
 LAST_WINDOW_END = select(func.max(snapshot.c.window_end_us)).where(
     snapshot.c.metric == METRIC_NAME, snapshot.c.dimension == PLATFORM, snapshot.c.key == ALL
 )
@@ -88,6 +123,16 @@ CHANGES_SINCE = (
     .order_by(parameter_change.c.id.desc())
     .limit(LIMIT)
 )
+
+
+def note_ended(tx: Tx, task_ids: Sequence[object], kind: str) -> int:
+    """Copy what the observatory counts of these users' tasks, as far as they count, into its queue."""
+    return sql.change(tx, NOTE_ENDED, task_ids=list(task_ids), noted_kind=kind)
+
+
+def note_posted(tx: Tx, task_ids: Sequence[object], kind: str) -> int:
+    """Copy the posting of these users' tasks into the observatory's queue."""
+    return sql.change(tx, NOTE_POSTED, task_ids=list(task_ids), noted_kind=kind)
 
 
 def last_window_end(tx: Tx, metric: str) -> int | None:

@@ -37,6 +37,8 @@ def register_agent(body: NewAgent, gate: Gate) -> Response:
     gate.caller.require_operator()
     agent_registry.check_name(body.name, "body.name")
     agent_registry.check_name(body.owner, "body.owner")
+    if body.model is not None:
+        agent_registry.check_name(body.model, "body.model")
 
     def act(tx: Tx) -> JsonObject:
         nonce = secrets.token_hex(32)
@@ -46,6 +48,7 @@ def register_agent(body: NewAgent, gate: Gate) -> Response:
             owner=body.owner,
             scopes=sorted({Scope(scope) for scope in body.scopes}),
             is_vouched=body.vouched,
+            model=body.model,
             key_hash=agent_registry.key_hash(derived_key(gate.caller.key, nonce)),
         )
         return {"agent_id": agent_id, "name": body.name, "api_key": nonce}

@@ -68,10 +68,18 @@ def refused(error: ValidationError, prefix: str = "") -> InvalidValueError:
 
 
 def register_agent(
-    database: str | None, *, name: str, owner: str, scopes: list[str], is_vouched: bool, as_json: bool
+    database: str | None,
+    *,
+    name: str,
+    owner: str,
+    model: str | None,
+    scopes: list[str],
+    is_vouched: bool,
+    as_json: bool,
 ) -> int:
     """Register an agent and print its key, alone on standard output unless JSON is asked for."""
-    for option, value in (("NAME", name), ("--owner", owner)):
+    named = {"NAME": name, "--owner": owner, **({} if model is None else {"--model": model})}
+    for option, value in named.items():
         check_line(option, value)
         agent_registry.check_name(value, option)
     key = new_agent_key()
@@ -83,6 +91,7 @@ def register_agent(
             scopes=sorted({Scope(scope) for scope in scopes}),
             is_vouched=is_vouched,
             key_hash=agent_registry.key_hash(key),
+            model=model,
         )
     if as_json:
         return say_json({"agent_id": agent_id, "name": name, "api_key": key})

@@ -171,6 +171,7 @@ task = Table(
     Column("attempt_count", Integer, nullable=False),
     Column("maximum_attempts", Integer, nullable=False),
     reference("agent.id", "awarded_agent_id", nullable=True),
+    Column("model", String(80), nullable=True),
     Column("effective_values", JSON, nullable=True),
     Column("is_holdout", Boolean, nullable=False, server_default=text("false")),
     instant("posted_at_us"),

@@ -53,6 +53,7 @@ def _agents(tx: Tx, found: Sequence[Row], *, are_bids_shown: bool) -> list[JsonO
             "agent_id": row["id"],
             "name": row["name"],
             "owner": row["owner"],
+            "model": row["model"],
             "scopes": row["scopes"],
             "standing": row["standing"],
             "vouched": row["is_vouched"],

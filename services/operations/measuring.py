@@ -1,0 +1,45 @@
+"""What happens, noted once for the observatory to count: tasks posted and ended, steps of a lap.
+
+Stands under the market and the loop's stages, which note in their own transaction; the snapshot counts each
+note once and deletes it. It copies what stands in the rows; it never measures by itself.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from services.store import observations, sql, tables
+from services.store.tx import Tx
+
+
+class Noted(StrEnum):
+    """The kinds of note."""
+
+    ENDED = "ended"
+    """A user's task was settled, failed or expired."""
+    POSTED = "posted"
+    """A user's task was posted."""
+    DETECTED = "detected"
+    """An episode opened; the duration is from the first window of the fall."""
+    PROPOSED = "proposed"
+    """The first proposal of a lap was filed; the duration is from the episode."""
+    PROMOTED = "promoted"
+    """The change of a lap was promoted; the duration is from the episode."""
+    RECOVERED = "recovered"
+    """An episode closed by recovery; the duration is from the first window of the fall."""
+
+
+def note_ended(tx: Tx, task_ids: Sequence[object]) -> None:
+    """Note the users' tasks among these that were settled, failed or expired, as their rows say."""
+    if task_ids:
+        observations.note_ended(tx, task_ids, Noted.ENDED)
+
+
+def note_posted(tx: Tx, task_ids: Sequence[object]) -> None:
+    """Note the users' tasks among these."""
+    if task_ids:
+        observations.note_posted(tx, task_ids, Noted.POSTED)
+
+
+def note_lap(tx: Tx, kind: Noted, duration_us: int) -> None:
+    """Note a step of a lap with how long it took."""
+    sql.insert(tx, tables.observation, kind=kind, at_us=tx.now_us, duration_us=max(0, duration_us))
