@@ -83,6 +83,9 @@ webhook = Table(
     Column("is_active", Boolean, nullable=False),
     Column("pause_reason", String(200), nullable=True),
     Column("failures", Integer, nullable=False, server_default=text("0")),
+    instant("quiet_until_us", nullable=True),
+    Column("paused_after_id", BigInteger, nullable=True),
+    instant("rotated_at_us", nullable=True),
     Column("created_by", String(80), nullable=False),
     instant("created_at_us"),
     instant("deleted_at_us", nullable=True),
@@ -105,6 +108,7 @@ webhook_delivery = Table(
     UniqueConstraint("webhook_id", "event_id"),
     Index(
         "ix_webhook_delivery_pending",
+        "webhook_id",
         "next_attempt_at_us",
         sqlite_where=text("state = 'pending'"),
         postgresql_where=text("state = 'pending'"),
