@@ -7,6 +7,7 @@ offline by someone who does not trust us. It never weighs evidence: the sandbox 
 
 from services.evolution_ledger.epochs import begin_epoch, renew_epoch
 from services.evolution_ledger.freezing import frozen, unfreeze
+from services.evolution_ledger.holding import HeldPromotion, held_promotions, promote_held
 from services.evolution_ledger.promotion import RollbackReceipt, apply_verdict, rollback
 from services.evolution_ledger.proofs import (
     Signer,
@@ -20,6 +21,7 @@ from services.evolution_ledger.proofs import (
 from services.evolution_ledger.verdicts import record_verdict
 
 __all__ = [
+    "HeldPromotion",
     "RollbackReceipt",
     "Signer",
     "apply_verdict",
@@ -29,7 +31,9 @@ __all__ = [
     "export_lines",
     "frozen",
     "head",
+    "held_promotions",
     "inclusion",
+    "promote_held",
     "record_verdict",
     "renew_epoch",
     "rollback",

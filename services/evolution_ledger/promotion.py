@@ -15,7 +15,7 @@ from services.domain.states import LIVE_EXPERIMENTS, ExperimentState, Leg, Propo
 from services.event_bus import publish
 from services.evolution_ledger import freezing
 from services.evolution_ledger.verdicts import ended_leg, is_won
-from services.operations import audit_log, production_config
+from services.operations import audit_log, health, production_config
 from services.store import governance, ledger, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
@@ -38,8 +38,8 @@ def apply_verdict(tx: Tx, experiment_id: int, leg: Leg = Leg.TRIAL) -> bool:
     """Do what a recorded verdict says; tell whether a value was promoted or confirmed now.
 
     A won trial is promoted; refused are all others, a parameter that moved since the test, and everything
-    while promotion is frozen. A won probation is confirmed, a lost one rolled back. Called again it changes
-    nothing.
+    while promotion is frozen. While a check of correctness fails a win waits (`holding.promote_held`). A won
+    probation is confirmed, a lost one rolled back, held or not. Called again it changes nothing.
     """
     experiment, row = ended_leg(tx, experiment_id, leg)
     tx = audit_log.take_turn(tx)
@@ -64,6 +64,8 @@ def _promote(tx: Tx, experiment: Row) -> bool:
     obstacle = _obstacle(tx, experiment, before.version)
     if obstacle is not None:
         _refuse(tx, experiment, obstacle)
+        return False
+    if health.promotion_hold(tx) is not None:
         return False
     done = production_config.change(
         tx,
