@@ -1,19 +1,26 @@
 """Where the failures sit: which combination of dimensions explains those beyond the baseline.
 
 Stands in the observe stage of the loop: the observatory hands in attempts and failures by leaf (task type,
-agent, model, parameter version), and the three best answers go into the meta-task. It never says why a
-combination fails, and never decides what is done about it.
+agent, model, parameter version), and the three best answers go into the meta-task. Dimensions are names, and
+nothing here knows what they mean. It never says why a combination fails, and never decides what is done.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 PSEUDO_ATTEMPTS: Final = 50.0  # with which a cell's own baseline is shrunk to the global rate
 DIMENSIONS_MOST: Final = 3
 SUSPECTS: Final = 3
+COVERAGE_WEIGHT: Final = 0.2  # exponent of coverage in the score; purity has the rest
+USUAL_SHARE: Final = 0.5  # of the usual failures outside a combination that always count as excess there
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,8 @@ class Cell:
 class Suspect:
     """A combination of one to three dimensions that may explain the failures; coverage, purity, score in
     [0, 1].
+
+    leaves: the indices of the cells that it holds, those with most failures beyond expectation first.
     """
 
     dimensions: Mapping[str, str]
@@ -42,73 +51,132 @@ class Suspect:
     coverage: float
     purity: float
     score: float
+    leaves: tuple[int, ...] = ()
 
 
-@dataclass(slots=True)
-class _Sum:
-    attempts: int = 0
-    failures: int = 0
-    expected: float = 0.0
-    leaves: list[int] = field(default_factory=list)
-
-
-def rank_cells(cells: Sequence[Cell], baseline_failure_rate: float) -> tuple[Suspect, ...]:
-    """Return the at most three combinations that best explain the failures beyond the baseline, best first.
+def rank_cells(
+    cells: Sequence[Cell], baseline_failure_rate: float, *, suspects: int = SUSPECTS
+) -> tuple[Suspect, ...]:
+    """Return the at most `suspects` combinations that best explain the failures beyond the baseline, best
+    first.
 
     Expected failures of a leaf = attempts × its baseline rate shrunk to `baseline_failure_rate` with 50
     pseudo-attempts. For each combination of 1 to 3 dimensions: coverage = its share of the excess, purity =
-    excess rate inside / (inside + outside), score = coverage^0.2 · purity^0.8; the excess outside counts as
-    at least its own noise (√expected, at least 1), else every parent of the true combination would tie with
-    it. A combination that holds every attempt explains nothing and is left out; of combinations that hold
-    the same leaves the shortest is kept. No excess: empty. Raises ValueError for a baseline rate outside
-    [0, 1].
+    excess rate inside / (inside + outside), score = coverage^0.2 · purity^0.8. The excess outside counts as
+    at least half of what is expected there, and as its noise (√expected, at least 1): else every parent of
+    the true combination would tie with it. A combination that holds every attempt explains nothing and is
+    left out; of combinations that hold the same leaves the shortest is kept. No excess: empty. Raises
+    ValueError for a baseline rate outside [0, 1].
     """
     if not 0.0 <= baseline_failure_rate <= 1.0:
         raise ValueError(f"baseline_failure_rate must lie in [0, 1], got {baseline_failure_rate!r}")
-    sums: dict[tuple[tuple[str, str], ...], _Sum] = {}
-    whole = _Sum()
-    for leaf, cell in enumerate(cells):
-        expected = cell.attempts * _shrunk_rate(cell, baseline_failure_rate)
-        for into in (whole, *(sums.setdefault(key, _Sum()) for key in _combinations(cell))):
-            into.attempts += cell.attempts
-            into.failures += cell.failures
-            into.expected += expected
-            into.leaves.append(leaf)
-    if whole.failures <= whole.expected:
+    leaves = _Leaves.of(cells, baseline_failure_rate)
+    if leaves.failures.sum() <= leaves.expected.sum():
         return ()
-    suspects: dict[tuple[int, ...], Suspect] = {}
-    for key, inside in sorted(sums.items(), key=lambda item: (len(item[0]), item[0])):
-        suspect = _suspect(key, inside, whole)
-        if suspect:
-            suspects.setdefault(tuple(inside.leaves), suspect)
-    ranked = sorted(
-        suspects.values(), key=lambda s: (-s.score, len(s.dimensions), sorted(s.dimensions.items()))
-    )
-    return tuple(ranked[:SUSPECTS])
+    found = [one for names in leaves.groupings() for one in leaves.best(names, suspects)]
+    ranked = sorted(found, key=lambda one: (-round(one.score, 12), len(one.names), one.names))
+    chosen: list[Suspect] = []
+    held: set[bytes] = set()
+    for one in ranked:
+        if len(chosen) == suspects:
+            break
+        inside = leaves.inside(one)
+        same = inside.tobytes()
+        if same not in held:
+            held.add(same)
+            chosen.append(leaves.suspect(one, inside))
+    return tuple(chosen)
 
 
-def _suspect(key: tuple[tuple[str, str], ...], inside: _Sum, whole: _Sum) -> Suspect | None:
-    """Return the scored combination, None when it has no excess or no outside to compare with."""
-    excess = inside.failures - inside.expected
-    outside_attempts = whole.attempts - inside.attempts
-    if excess <= 0.0 or outside_attempts <= 0:
-        return None
-    total = whole.failures - whole.expected
-    inside_rate = excess / inside.attempts
-    noise = math.sqrt(max(1.0, whole.expected - inside.expected))
-    outside_rate = max(noise, total - excess) / outside_attempts
-    coverage = min(1.0, excess / total)
-    purity = inside_rate / (inside_rate + outside_rate)
-    score = coverage**0.2 * purity**0.8
-    return Suspect(dict(key), inside.attempts, inside.failures, inside.expected, coverage, purity, score)
+@dataclass(frozen=True, slots=True)
+class _Found:
+    names: tuple[str, ...]
+    leaf: int
+    score: float
+    coverage: float
+    purity: float
 
 
-def _combinations(cell: Cell) -> Iterator[tuple[tuple[str, str], ...]]:
-    items = sorted(cell.dimensions.items())
-    for size in range(1, DIMENSIONS_MOST + 1):
-        yield from combinations(items, size)
+@dataclass(frozen=True, slots=True)
+class _Leaves:
+    """Columns of the cells; `codes` numbers the values of each dimension, −1 where a cell has none."""
+
+    cells: Sequence[Cell]
+    codes: dict[str, Codes]
+    attempts: Floats
+    failures: Floats
+    expected: Floats
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell], global_rate: float) -> "_Leaves":
+        """Return the columns of the cells."""
+        counts = [(c.attempts, c.failures, c.baseline_attempts, c.baseline_failures) for c in cells]
+        columns = np.array(counts, dtype=np.float64).reshape(-1, 4).T
+        attempts, failures, past_attempts, past_failures = columns
+        rates = (past_failures + PSEUDO_ATTEMPTS * global_rate) / (past_attempts + PSEUDO_ATTEMPTS)
+        names = sorted({name for cell in cells for name in cell.dimensions})
+        codes = {name: _numbered([cell.dimensions.get(name) for cell in cells]) for name in names}
+        return cls(cells, codes, attempts, failures, attempts * rates)
+
+    def groupings(self) -> Iterator[tuple[str, ...]]:
+        """Yield the sets of one to three dimensions."""
+        for size in range(1, DIMENSIONS_MOST + 1):
+            yield from combinations(self.codes, size)
+
+    def best(self, names: tuple[str, ...], most: int) -> Iterator[_Found]:
+        """Yield the best combinations of values of these dimensions that have an excess and an outside."""
+        values = [self.codes[name] for name in names]
+        present = np.flatnonzero(np.all([column >= 0 for column in values], axis=0))
+        keys = np.zeros(len(present), dtype=np.int64)
+        for column in values:
+            keys = np.unique(keys * (column.max() + 1) + column[present], return_inverse=True)[1]
+        first = np.unique(keys, return_index=True)[1]
+        attempts, failures, expected = (
+            np.bincount(keys, column[present]) for column in (self.attempts, self.failures, self.expected)
+        )
+        outside = self.attempts.sum() - attempts
+        excess = failures - expected
+        kept = np.flatnonzero((excess > 0.0) & (outside > 0.0))
+        if not len(kept):
+            return
+        total = self.failures.sum() - self.expected.sum()
+        usual = self.expected.sum() - expected[kept]
+        floor = np.maximum(np.sqrt(np.maximum(usual, 1.0)), USUAL_SHARE * usual)
+        outside_rate = np.maximum(floor, total - excess[kept]) / outside[kept]
+        inside_rate = excess[kept] / attempts[kept]
+        coverage = np.minimum(1.0, excess[kept] / total)
+        purity = inside_rate / (inside_rate + outside_rate)
+        score = coverage**COVERAGE_WEIGHT * purity ** (1.0 - COVERAGE_WEIGHT)
+        order = np.argsort(-score, kind="stable")[:most]
+        rows = (present[first[kept[order]]], score[order], coverage[order], purity[order])
+        for leaf, *figures in zip(*(row.tolist() for row in rows), strict=True):
+            yield _Found(names, leaf, *figures)
+
+    def inside(self, found: _Found) -> npt.NDArray[np.bool_]:
+        """Return which leaves with attempts a combination holds."""
+        inside: npt.NDArray[np.bool_] = self.attempts > 0.0
+        for name in found.names:
+            inside &= self.codes[name] == self.codes[name][found.leaf]
+        return inside
+
+    def suspect(self, found: _Found, inside: npt.NDArray[np.bool_]) -> Suspect:
+        """Return a combination with its sums, and its leaves by their own excess."""
+        leaves = np.flatnonzero(inside)
+        excess = self.failures[leaves] - self.expected[leaves]
+        dimensions = self.cells[found.leaf].dimensions
+        return Suspect(
+            {name: dimensions[name] for name in found.names},
+            int(self.attempts[leaves].sum()),
+            int(self.failures[leaves].sum()),
+            float(self.expected[leaves].sum()),
+            found.coverage,
+            found.purity,
+            found.score,
+            tuple(leaves[np.argsort(-excess, kind="stable")].tolist()),
+        )
 
 
-def _shrunk_rate(cell: Cell, global_rate: float) -> float:
-    failures = cell.baseline_failures + PSEUDO_ATTEMPTS * global_rate
-    return failures / (cell.baseline_attempts + PSEUDO_ATTEMPTS)
+def _numbered(values: Sequence[str | None]) -> Codes:
+    """Return the number of each value in the order of their names, −1 for None."""
+    known = {value: number for number, value in enumerate(sorted(set(values) - {None}, key=str))}
+    return np.array([known.get(value, -1) for value in values], dtype=np.int64)
