@@ -153,7 +153,8 @@ def test_a_tighter_budget_needs_more_evidence() -> None:
 
 def test_a_cold_start_has_the_fixed_line() -> None:
     hit = detect_proportion([Sample(9, 12), Sample(7, 12)], metrics=60)
-    assert hit == Detection(Rule.LINE, 16, 24, 0.70, hit.p_value if hit else 0.0, 2, is_low_confidence=True)
+    p_value = hit.p_value if hit else 0.0
+    assert hit == Detection(Rule.LINE, 16, 24, 0.70, p_value, 2, 16 / 24, 0.70, (0.70, 1.0), True)
     assert detect_proportion([Sample(9, 12), Sample(7, 11)], metrics=60) is None, "23 attempts are too few"
     assert detect_proportion([Sample(9, 12), Sample(8, 12)], metrics=60) is None, "17 of 24 is above it"
     assert detect_proportion([Sample(70, 100)], metrics=60) is None, "on the line is not under it"
