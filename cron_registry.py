@@ -1,11 +1,14 @@
 """Layer 3, the cron registry: every job the platform runs by the clock, as one table.
 
 Columns: name · what it does · how often (or daily at, UTC) · time budget in seconds · priority (lower runs
-first) · why. `services/cron_runner.py` runs it; a deployment may shorten the intervals. It holds no logic.
+first) · role (essential ones always run by this table; diagnostic ones first and more often while health is
+low; housekeeping waits then) · jitter in seconds (it begins up to so much after it is due) · what if it was
+missed (`RUN_ONCE` late, `SKIP` to the next, or `CATCH_UP` each) · why. Where a column is left out: essential,
+no jitter, run once. `services/cron_runner` runs it; a deployment may shorten intervals. It holds no logic.
 """
 
 from services import ab_sandbox, meta_task_market, observatory, proposal_system
-from services.cron_runner import CronJob
+from services.cron_runner import CronJob, Misfire, Role
 from services.loop import LoopContext
 from services.operations import budget_governor, maintenance, watchdog
 
@@ -18,12 +21,14 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
             summary="Counts what ended since the last window, per platform, task type and agent."),
     CronJob("agent_autonomy_scan", lambda tx, _: maintenance.scan_agents(tx),
             every_seconds=5 * MINUTE, budget_seconds=10, priority=30,
+            role=Role.HOUSEKEEPING, jitter_seconds=15, misfire=Misfire.SKIP,
             summary="Counts active, silent and suspended agents."),
     CronJob("auto_accept_bids", lambda tx, context: meta_task_market.award_due(tx, context.entropy),
             every_seconds=10 * MINUTE, budget_seconds=20, priority=0, is_repeated=True,
             summary="Awards every task whose bid window has closed."),
     CronJob("autodream_consolidation", lambda tx, _: maintenance.consolidate(tx),
             daily_at="03:00", budget_seconds=120, priority=50,
+            role=Role.DIAGNOSTIC, jitter_seconds=60, misfire=Misfire.RUN_ONCE,
             summary="Consolidates the day: how tasks ended, by type, agent and reason."),
     CronJob("lease_expiry", lambda tx, context: meta_task_market.expire_due(tx, context.entropy),
             every_seconds=15, budget_seconds=10, priority=5, is_repeated=True,
@@ -43,11 +48,14 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
             summary="Starts placebo and waiting experiments, bets on what resolved, ends what is decided."),
     CronJob("market_watchdog", lambda tx, _: watchdog.watch_tasks(tx),
             every_seconds=MINUTE, budget_seconds=15, priority=40,
+            role=Role.DIAGNOSTIC, misfire=Misfire.RUN_ONCE,
             summary="Recounts the market's invariants over the tasks that something happened to."),
     CronJob("books_audit", lambda tx, _: watchdog.audit_books(tx),
             every_seconds=HOUR, budget_seconds=30, priority=40,
+            role=Role.DIAGNOSTIC, jitter_seconds=120, misfire=Misfire.RUN_ONCE,
             summary="Recounts balances, escrow, published metrics and the records of agents."),
     CronJob("history_pruning", lambda tx, _: maintenance.prune(tx),
             every_seconds=HOUR, budget_seconds=30, priority=60,
+            role=Role.HOUSEKEEPING, jitter_seconds=300, misfire=Misfire.SKIP,
             summary="Deletes ticks and delivered events after 14 days, idempotency keys after 7."),
 )  # fmt: skip

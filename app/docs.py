@@ -28,6 +28,7 @@ from cron_registry import CRON_JOBS
 from services.domain import states
 from services.domain.events import EventType
 from services.domain.parameters import Parameter, Risk
+from services.domain.priority import Role
 from services.loop import BOOKKEEPING, STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -250,11 +251,24 @@ def cron_page() -> str:
         """
         What the platform runs by the clock (`cron_registry.py`). A tick is claimed in the database,
         so it fires once however many processes run. A job is one transaction, rolled back when it
-        outlasts its budget. Where several are due, the lowest priority number runs first. The
-        demonstration shortens some intervals.
+        outlasts its budget. Where several are due, the lowest priority number runs first. While the
+        platform's health is below 80 points, diagnostic jobs run first and more often, and housekeeping
+        waits, six hours at most. A tick begins up to its jitter after it is due. A tick that was missed
+        is run once, late, or skipped, or each is caught up. The demonstration shortens some intervals.
         """,
         table(
-            ("job", "runs", "in the demonstration", "budget", "priority", "what it does"),
+            (
+                "job",
+                "runs",
+                "in the demonstration",
+                "budget",
+                "priority",
+                "role",
+                "while health is low",
+                "jitter",
+                "when missed",
+                "what it does",
+            ),
             (
                 (
                     code(job.name),
@@ -262,12 +276,24 @@ def cron_page() -> str:
                     _rhythm(demonstration.INTERVALS_SECONDS.get(job.name), None),
                     duration(job.budget_seconds),
                     str(job.priority),
+                    str(job.role),
+                    _when_unwell(job.role, job.every_seconds, job.divisor),
+                    duration(job.jitter_seconds) if job.jitter_seconds else "",
+                    str(job.misfire).replace("_", " "),
                     job.summary,
                 )
                 for job in CRON_JOBS
             ),
         ),
     )
+
+
+def _when_unwell(role: Role, every_seconds: float | None, divisor: int) -> str:
+    if role is Role.HOUSEKEEPING:
+        return "waits"
+    if role is Role.ESSENTIAL:
+        return ""
+    return _rhythm(None if every_seconds is None else every_seconds / divisor, None) or "first"
 
 
 def _rhythm(every_seconds: float | None, daily_at: str | None) -> str:
