@@ -106,7 +106,7 @@ def _create_webhooks() -> None:
         sa.Column("pause_reason", sa.String(200), nullable=True),
         _number("failures"),
         _instant("quiet_until_us", nullable=True),
-        sa.Column("paused_after_id", sa.BigInteger(), nullable=True),
+        sa.Column("behind_id", sa.BigInteger(), nullable=True),
         _instant("rotated_at_us", nullable=True),
         _words("created_by", 80),
         _instant("created_at_us"),

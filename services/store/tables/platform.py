@@ -54,7 +54,7 @@ delivery = Table(
     UniqueConstraint("event_id", "subscriber"),
     Index(
         "ix_delivery_pending",
-        "next_attempt_at_us",
+        "event_id",
         sqlite_where=text("state = 'pending'"),
         postgresql_where=text("state = 'pending'"),
     ),
@@ -84,7 +84,7 @@ webhook = Table(
     Column("pause_reason", String(200), nullable=True),
     Column("failures", Integer, nullable=False, server_default=text("0")),
     instant("quiet_until_us", nullable=True),
-    Column("paused_after_id", BigInteger, nullable=True),
+    Column("behind_id", BigInteger, nullable=True),
     instant("rotated_at_us", nullable=True),
     Column("created_by", String(80), nullable=False),
     instant("created_at_us"),
