@@ -55,10 +55,12 @@ def upgrade() -> None:
     for name, (table, column, condition) in PARTIAL.items():
         where = sa.text(condition)
         op.create_index(name, table, [column], sqlite_where=where, postgresql_where=where)
+    _index_pending_by("event_id")
 
 
 def downgrade() -> None:
     """Take it all away again."""
+    _index_pending_by("next_attempt_at_us")
     for name, (table, *_) in {**PARTIAL, **PLAIN}.items():
         op.drop_index(name, table_name=table)
     for table in ("agent", "task"):
@@ -79,6 +81,15 @@ def downgrade() -> None:
             snapshot.drop_column(name)
     for table in TABLES:
         op.drop_table(table)
+
+
+def _index_pending_by(column: str) -> None:
+    """Let the deliveries that are under way be found in the order of this column."""
+    is_pending = sa.text("state = 'pending'")
+    op.drop_index("ix_delivery_pending", table_name="delivery")
+    op.create_index(
+        "ix_delivery_pending", "delivery", [column], sqlite_where=is_pending, postgresql_where=is_pending
+    )
 
 
 def _alter_snapshots() -> None:
