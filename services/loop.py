@@ -7,13 +7,14 @@ step: verifying results, resolving exposures, closing proposals, investigations 
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from services import ab_sandbox, evolution_ledger, meta_task_market, observatory, proposal_system
 from services.domain.clock import seconds
 from services.domain.errors import ConflictError
 from services.domain.events import DeliveredEvent, Event, EventType
+from services.domain.known_answers import KnownAnswers
 from services.domain.parameters import ParameterRegistry
 from services.domain.states import LIVE_PROPOSALS, Leg, ProposalState, TaskKind
 from services.event_bus import Subscriber, each, publish
@@ -40,11 +41,15 @@ class Verify(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoopContext:
-    """What handlers and jobs need from outside: the registry, recorded randomness, the verifiers."""
+    """What handlers and jobs need from outside: the registry, recorded randomness, the verifiers.
+
+    `known_answers` gives, by task type, results whose worth is known, for the probes of correctness.
+    """
 
     registry: ParameterRegistry
     entropy: Callable[[int], bytes]
     verify: Verify
+    known_answers: Mapping[str, KnownAnswers] = field(default_factory=dict)
 
 
 HandleMany = Callable[[Tx, Sequence[tuple[DeliveredEvent, object]]], None]
