@@ -164,6 +164,7 @@ def _create_observing() -> None:
         _instant("changed_at_us"),
         _instant("run_asked_at_us", nullable=True),
         sa.Column("run_asked_by", sa.String(80), nullable=True),
+        sa.Column("run_reason", sa.Text(), nullable=True),
     )
     op.create_table(
         "observation",

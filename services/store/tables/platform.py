@@ -154,6 +154,7 @@ cron_job = Table(
     instant("changed_at_us"),
     instant("run_asked_at_us", nullable=True),
     Column("run_asked_by", String(80), nullable=True),
+    Column("run_reason", Text, nullable=True),
 )
 """What an operator has said of a job; a job without a row runs by its table."""
 
