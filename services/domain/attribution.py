@@ -17,7 +17,7 @@ PSEUDO_ATTEMPTS: Final = 50.0  # with which a cell's own baseline is shrunk to t
 DIMENSIONS_MOST: Final = 3
 SUSPECTS: Final = 3
 COVERAGE_WEIGHT: Final = 0.2  # exponent of coverage in the score; purity has the rest
-USUAL_SHARE: Final = 0.5  # of the usual failures outside a combination that always count as excess there
+EXPLAINED_MOST: Final = 0.5  # of all failures that the expectation may account for
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -61,18 +61,17 @@ def rank_cells(
     first.
 
     Expected failures of a leaf = attempts × its baseline rate shrunk to `baseline_failure_rate` with 50
-    pseudo-attempts. For each combination of 1 to 3 dimensions: coverage = its share of the excess, purity =
-    excess rate inside / (inside + outside), score = coverage^0.2 · purity^0.8. The excess outside counts as
-    at least half of what is expected there, and as its noise (√expected, at least 1): else every parent of
-    the true combination would tie with it. A combination that holds every attempt explains nothing and is
-    left out; of combinations that hold the same leaves the shortest is kept. No excess: empty. Raises
+    pseudo-attempts; all are scaled down together where they would account for more than half of the
+    failures, so that a baseline that is unknown, stale or worse than today hides nothing. For each
+    combination of 1 to 3 dimensions: coverage = its share of the excess, purity = excess rate inside /
+    (excess rate inside + failure rate outside), score = coverage^0.2 · purity^0.8. A combination that holds
+    every attempt explains nothing and is left out; of combinations that hold the same attempts the shortest
+    is kept. No failures: empty. Whether there are more failures than usual is not asked here. Raises
     ValueError for a baseline rate outside [0, 1].
     """
     if not 0.0 <= baseline_failure_rate <= 1.0:
         raise ValueError(f"baseline_failure_rate must lie in [0, 1], got {baseline_failure_rate!r}")
     leaves = _Leaves.of(cells, baseline_failure_rate)
-    if leaves.failures.sum() <= leaves.expected.sum():
-        return ()
     found = [one for names in leaves.groupings() for one in leaves.best(names, suspects)]
     ranked = sorted(found, key=lambda one: (-round(one.score, 12), len(one.names), one.names))
     chosen: list[Suspect] = []
@@ -99,13 +98,17 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Leaves:
-    """Columns of the cells; `codes` numbers the values of each dimension, −1 where a cell has none."""
+    """Columns of the cells; `codes` numbers the values of each dimension, −1 where a cell has none.
+
+    excess: failures − expected, the expectation scaled down to at most half of all failures.
+    """
 
     cells: Sequence[Cell]
     codes: dict[str, Codes]
     attempts: Floats
     failures: Floats
     expected: Floats
+    excess: Floats
 
     @classmethod
     def of(cls, cells: Sequence[Cell], global_rate: float) -> "_Leaves":
@@ -116,7 +119,10 @@ class _Leaves:
         rates = (past_failures + PSEUDO_ATTEMPTS * global_rate) / (past_attempts + PSEUDO_ATTEMPTS)
         names = sorted({name for cell in cells for name in cell.dimensions})
         codes = {name: _numbered([cell.dimensions.get(name) for cell in cells]) for name in names}
-        return cls(cells, codes, attempts, failures, attempts * rates)
+        expected = attempts * rates
+        most, whole = EXPLAINED_MOST * failures.sum(), expected.sum()
+        excess = failures - expected * (most / whole if whole > most else 1.0)
+        return cls(cells, codes, attempts, failures, expected, excess)
 
     def groupings(self) -> Iterator[tuple[str, ...]]:
         """Yield the sets of one to three dimensions."""
@@ -131,20 +137,14 @@ class _Leaves:
         for column in values:
             keys = np.unique(keys * (column.max() + 1) + column[present], return_inverse=True)[1]
         first = np.unique(keys, return_index=True)[1]
-        attempts, failures, expected = (
-            np.bincount(keys, column[present]) for column in (self.attempts, self.failures, self.expected)
+        attempts, failures, excess = (
+            np.bincount(keys, column[present]) for column in (self.attempts, self.failures, self.excess)
         )
         outside = self.attempts.sum() - attempts
-        excess = failures - expected
         kept = np.flatnonzero((excess > 0.0) & (outside > 0.0))
-        if not len(kept):
-            return
-        total = self.failures.sum() - self.expected.sum()
-        usual = self.expected.sum() - expected[kept]
-        floor = np.maximum(np.sqrt(np.maximum(usual, 1.0)), USUAL_SHARE * usual)
-        outside_rate = np.maximum(floor, total - excess[kept]) / outside[kept]
         inside_rate = excess[kept] / attempts[kept]
-        coverage = np.minimum(1.0, excess[kept] / total)
+        outside_rate = np.maximum(1.0, self.failures.sum() - failures[kept]) / outside[kept]
+        coverage = np.minimum(1.0, excess[kept] / self.excess.sum())
         purity = inside_rate / (inside_rate + outside_rate)
         score = coverage**COVERAGE_WEIGHT * purity ** (1.0 - COVERAGE_WEIGHT)
         order = np.argsort(-score, kind="stable")[:most]
@@ -162,7 +162,6 @@ class _Leaves:
     def suspect(self, found: _Found, inside: npt.NDArray[np.bool_]) -> Suspect:
         """Return a combination with its sums, and its leaves by their own excess."""
         leaves = np.flatnonzero(inside)
-        excess = self.failures[leaves] - self.expected[leaves]
         dimensions = self.cells[found.leaf].dimensions
         return Suspect(
             {name: dimensions[name] for name in found.names},
@@ -172,7 +171,7 @@ class _Leaves:
             found.coverage,
             found.purity,
             found.score,
-            tuple(leaves[np.argsort(-excess, kind="stable")].tolist()),
+            tuple(leaves[np.argsort(-self.excess[leaves], kind="stable")].tolist()),
         )
 
 
