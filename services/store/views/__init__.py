@@ -21,6 +21,7 @@ from services.store.views.operations import (
 )
 from services.store.views.paging import LIMIT_DEFAULT, LIMIT_HIGHEST, Page
 from services.store.views.parameters import get_parameter, list_parameters
+from services.store.views.patterns import get_pattern, list_patterns
 from services.store.views.proposals import get_proposal, list_proposals
 from services.store.views.pulse import pulse
 from services.store.views.replays import replay_task
@@ -28,10 +29,18 @@ from services.store.views.sandbox import sandbox_state
 from services.store.views.stages import StageName, StageState
 from services.store.views.standing import get_standing, ladder
 from services.store.views.tasks import get_new_tasks, get_task, list_tasks
+from services.store.views.webhooks import (
+    EventsAsked,
+    get_webhook,
+    list_events,
+    list_webhook_deliveries,
+    list_webhooks,
+)
 
 __all__ = [
     "LIMIT_DEFAULT",
     "LIMIT_HIGHEST",
+    "EventsAsked",
     "Page",
     "StageName",
     "StageState",
@@ -43,9 +52,11 @@ __all__ = [
     "get_lap",
     "get_new_tasks",
     "get_parameter",
+    "get_pattern",
     "get_proposal",
     "get_standing",
     "get_task",
+    "get_webhook",
     "ladder",
     "latest_ticks",
     "leaderboard",
@@ -55,14 +66,18 @@ __all__ = [
     "list_directory",
     "list_entries",
     "list_episodes",
+    "list_events",
     "list_experiments",
     "list_failed_work",
     "list_laps",
     "list_parameters",
+    "list_patterns",
     "list_proposals",
     "list_review_items",
     "list_snapshots",
     "list_tasks",
+    "list_webhook_deliveries",
+    "list_webhooks",
     "market_now",
     "pulse",
     "replay_task",
