@@ -8,10 +8,9 @@ changes what failed.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from services import event_bus
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError
 from services.domain.failed_work import WHY_NOT_RETRIED, FailedKind
-from services.operations import accounts, review_queue
+from services.operations import accounts, dead_letters, review_queue
 from services.store import sql, tables
 from services.store.tx import Tx
 from services.store.views import failed_work as view
@@ -53,7 +52,7 @@ def retry(tx: Tx, kind: FailedKind, item_id: int, *, agent_id: int | None, post_
     if agent_id is not None:
         msg = "only an operator delivers a dead letter again"
         raise ForbiddenError(msg, field="kind")
-    event_bus.replay_dead(tx, item_id)
+    dead_letters.replay_one(tx, item_id)
     return Retried(kind, item_id, None)
 
 

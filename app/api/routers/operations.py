@@ -13,10 +13,9 @@ from app.api.bodies import NewReviewItem, Nothing
 from app.api.idempotency import Gate
 from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
-from services import event_bus
 from services.cron_runner import CronJob
 from services.loop import LoopContext
-from services.operations import review_queue
+from services.operations import dead_letters, review_queue
 from services.store import views
 from services.store.tx import Tx
 
@@ -40,7 +39,7 @@ def replay(delivery_id: Id, gate: Gate, body: Nothing | None = None) -> Response
     gate.caller.require_operator()
 
     def act(tx: Tx) -> JsonObject:
-        event_bus.replay_dead(tx, delivery_id)
+        dead_letters.replay_one(tx, delivery_id)
         return {"delivery_id": delivery_id, "state": "pending"}
 
     return gate.run(act)

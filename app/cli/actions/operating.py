@@ -15,10 +15,10 @@ from app.bootstrap import Platform, open_platform
 from app.cli.actions.opening import existing, opened_store
 from app.cli.actions.screen import say_item, say_json, say_line, say_note, say_page
 from app.keys import new_agent_key
-from services import event_bus, evolution_ledger
+from services import evolution_ledger
 from services.domain.errors import ConflictError, InvalidValueError
 from services.domain.states import DeliveryState, Scope, Standing
-from services.operations import agent_registry, review_queue, standing
+from services.operations import agent_registry, dead_letters, review_queue, standing
 from services.store import migrate, views
 
 OPERATOR = "operator"
@@ -117,7 +117,7 @@ def rollback_parameter(database: str | None, *, name: str, reason: str, as_json:
 def replay_dead_letter(database: str | None, delivery_id: int, *, as_json: bool) -> int:
     """Put a dead letter back in line."""
     with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
-        event_bus.replay_dead(tx, delivery_id)
+        dead_letters.replay_one(tx, delivery_id)
     answer = {"delivery_id": delivery_id, "state": str(DeliveryState.PENDING)}
     return say_item(answer, {}, as_json=as_json)
 
