@@ -17,11 +17,12 @@ from app.keys import CheckpointSigner, operator_key
 from app.settings import Profile, Settings
 from app.tasks.registry import load_registry
 from app.tasks.task_type import ParameterSpec, TaskType
-from app.verification import ResultVerifier, allowed_fetch
+from app.verification import ResultVerifier, allowed_fetch, known_answers_of
 from cron_registry import CRON_JOBS
 from services import event_bus, evolution_ledger, loop
 from services.cron_runner import CronJob, CronRunner
 from services.domain.clock import Clock, WallClock
+from services.domain.known_answers import KnownAnswers
 from services.domain.parameters import PLATFORM_PARAMETERS, Parameter, ParameterRegistry, Risk, task_policy
 from services.event_bus import Dispatcher, Subscriber
 from services.loop import LoopContext
@@ -74,19 +75,23 @@ def open_platform(
     entropy: Callable[[int], bytes] = secrets.token_bytes,
     task_types: Mapping[str, TaskType] | None = None,
     verify: loop.Verify | None = None,
+    known_answers: Mapping[str, KnownAnswers] | None = None,
     starting_values: Mapping[str, str] | None = None,
     is_migrated: bool = False,
 ) -> Platform:
     """Return the platform over the settings' database, migrated and installed.
 
     A demonstration starts from `app.demonstration.profile`; `starting_values` come on top. They only matter
-    the first time: afterwards the config is what the ledger says.
+    the first time: afterwards the config is what the ledger says. The task types' known answers are for their
+    own verifiers: another `verify` is probed with the `known_answers` that come with it, if any.
     """
     types = load_registry().types if task_types is None else task_types
     values = dict(demonstration.STARTING_VALUES) if settings.profile is Profile.DEMONSTRATION else {}
     registry = build_registry(types, {**values, **(starting_values or {})})
     fetch = allowed_fetch(settings.document_origins, settings.document_folder)
-    context = LoopContext(registry, entropy, verify or ResultVerifier(types, fetch))
+    if known_answers is None:
+        known_answers = known_answers_of(types) if verify is None else {}
+    context = LoopContext(registry, entropy, verify or ResultVerifier(types, fetch), known_answers)
     subscribers = loop.subscribers(context)
     key = settings.operator_key or operator_key(settings.var_directory)
     store = Store(settings.database_url, clock or WallClock(), event_bus.routes_of(subscribers))

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from app.tasks.research_synthesis.fetching import DOCUMENT_SCHEME, SourceReader
 from app.tasks.task_type import TaskType
+from app.tasks.verification import DOCUMENTS
+from services.domain.known_answers import KnownAnswer, KnownAnswers
 
 READ_SECONDS = 2.0
 READ_ATTEMPTS = 5
@@ -67,7 +69,34 @@ class ResultVerifier:
         if kind is None:
             msg = f"this process knows no task type {task_type!r}"
             raise NotCheckedError(msg)
-        found = kind.load_verifier()(dict(public), dict(private), dict(result), self.fetch)
+        fetch = _fetch_known(private[DOCUMENTS]) if DOCUMENTS in private else self.fetch
+        found = kind.load_verifier()(dict(public), dict(private), dict(result), fetch)
         if found.code in UNCHECKED:
             raise NotCheckedError(found.reason)
         return found.is_verified, {"reason": found.reason, "measures": dict(found.measures)}
+
+
+def known_answers_of(task_types: Mapping[str, TaskType]) -> dict[str, KnownAnswers]:
+    """Return what gives known answers, for each task type that declares some; imported when first asked."""
+    return {name: _answers_of(kind) for name, kind in task_types.items() if kind.known_answers}
+
+
+def _answers_of(kind: TaskType) -> KnownAnswers:
+    def answer(number: int, is_good: bool) -> KnownAnswer:  # noqa: FBT001  as the domain has it
+        case = kind.load_known_cases()(number, is_good)
+        return KnownAnswer(case.name, case.public, case.private, case.result, case.is_good)
+
+    return answer
+
+
+def _fetch_known(documents: object) -> Callable[[str], bytes]:
+    """Return a fetch that has the documents of a known case only; what it has not is unavailable."""
+    texts = documents if isinstance(documents, dict) else {}
+
+    def fetch(url: str) -> bytes:
+        if url not in texts:
+            msg = f"{url} is not among the known documents"
+            raise FetchRefusedError(msg)
+        return str(texts[url]).encode()
+
+    return fetch

@@ -68,6 +68,18 @@ class Verification:
         return self.reason.partition(":")[0]
 
 
+@dataclass(frozen=True, slots=True)
+class KnownCase:
+    """A result whose worth is known beyond doubt, by other means than the verifier's own; `name` says why."""
+
+    name: str
+    public: JsonObject
+    private: JsonObject
+    result: JsonObject
+    is_good: bool
+
+
+KnownCases: TypeAlias = Callable[[int, bool], KnownCase]
 Verifier: TypeAlias = Callable[[JsonObject, JsonObject, object, Fetch], Verification]
 
 
@@ -83,6 +95,7 @@ class TaskType:
     verifier: str  # dotted path of (public, private, result, fetch) -> Verification
     parameters: tuple[ParameterSpec, ...]
     example: JsonObject
+    known_answers: str = ""  # dotted path of (number, is_good) -> KnownCase; "": its verifier is not probed
 
     def load_tool(self) -> Tool:
         """The tool, importing what it needs now. Raises app.lazy.LazyLoadError."""
@@ -93,6 +106,11 @@ class TaskType:
         """The verifier, importing what it needs now. Raises app.lazy.LazyLoadError."""
         verifier: Verifier = load(self.verifier)
         return verifier
+
+    def load_known_cases(self) -> KnownCases:
+        """What gives known cases by number, importing what it needs now. Raises app.lazy.LazyLoadError."""
+        cases: KnownCases = load(self.known_answers)
+        return cases
 
     def with_values_in_force(self, payload: JsonObject, values: Mapping[str, float]) -> JsonObject:
         """The payload with empty fields filled from parameter values, keyed by suffix or by full name."""

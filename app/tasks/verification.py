@@ -11,6 +11,9 @@ from app.tasks.task_type import Verification
 
 M = TypeVar("M", bound=BaseModel)
 
+DOCUMENTS = "known_documents"
+"""Key of what the platform holds back under which a known case brings its documents, text by address."""
+
 
 class Result(BaseModel):
     """Base of result models: strict types, finite numbers, no unknown fields."""

@@ -1,8 +1,8 @@
 """Known answers: inputs whose right answer is known, and how many wrong ones in a row of probes are too many.
 
 Stands under the probes of correctness. A verifier is asked about results that are known to be good and about
-results that are known to be bad, some of them only subtly; each direction has a sum of its own (Page's CUSUM),
-so that a verifier that accepts everything, or refuses a tenth of good work, is found soon and a healthy one is
+results that are known to be bad, some only subtly; each direction has a sum of its own (Page's CUSUM), so
+that a verifier that accepts everything, or refuses a tenth of good work, is found soon, and a healthy one is
 left alone. Pure: it never asks anybody.
 """
 
@@ -36,7 +36,7 @@ class KnownAnswer:
 
 
 KnownAnswers: TypeAlias = Callable[[int, bool], KnownAnswer]
-"""From a number and whether it should be good to a case; every number gives another input, always the same."""
+"""From a number and whether it should be good to a case: the same for a number, another for the next."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Stands beside the layers: the cron runner asks the score, probes and watchdogs r
 evolution ledger asks whether a promotion is held. It never promotes, rolls back or mends anything.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from services.domain.checks import FAIL_AFTER_US, WARN_AFTER_US, Check, Layer, Status, aged
@@ -80,6 +81,16 @@ def report(
     if now is Status.FAIL:
         publish(tx, Event(EventType.CHECK_FAILED, _aggregate(component), facts))
     elif not queries.failing_of(tx, component):
+        publish(tx, Event(EventType.CHECK_RECOVERED, _aggregate(component), facts))
+
+
+def forget(tx: Tx, measurement: str, known: Collection[str]) -> None:
+    """Forget the checks of correctness of a measurement whose components do not exist any more.
+
+    Whoever was told that one fails is told that it does not.
+    """
+    for component in queries.drop_checks(tx, measurement, known):
+        facts = {"component": component, "measurement": measurement, "output": "it is not there any more"}
         publish(tx, Event(EventType.CHECK_RECOVERED, _aggregate(component), facts))
 
 

@@ -4,16 +4,30 @@ Stands under `services.operations.health`. Every query walks a small index or a 
 can be asked often. It never judges.
 """
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, literal_column, select
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, literal_column, select
 
 from services.domain.budget import DAY, Resource
 from services.domain.checks import Layer, Status
 from services.domain.states import DeliveryState, EpisodeState, TickState
 from services.store import budgets, sql
+from services.store.config import CONFIG_ENTRIES
 from services.store.sql import Row
-from services.store.tables import cron_tick, delivery, episode, health_check, review_item
+from services.store.tables import (
+    award,
+    cron_job,
+    cron_tick,
+    delivery,
+    episode,
+    event,
+    feed_mark,
+    health_check,
+    ledger_entry,
+    review_item,
+    snapshot,
+)
 from services.store.tx import Tx
 
 PLATFORM: Final = "platform"
@@ -57,6 +71,33 @@ REVIEWS = select(
         )
     ).label("overdue"),
 ).where(review_item.c.closed_at_us.is_(None))
+
+DROP_CHECK = delete(health_check).where(health_check.c.id == bindparam("check_id"))
+NEWEST_WINDOW = select(func.max(snapshot.c.window_end_us)).where(snapshot.c.grain == "window")
+LAST_DONE = (
+    select(cron_tick.c.started_at_us)
+    .where(cron_tick.c.job == bindparam("of_job"), cron_tick.c.state == TickState.DONE)
+    .order_by(cron_tick.c.due_at_us.desc())
+    .limit(1)
+)
+NEWEST = (
+    select(event.c.published_at_us).order_by(event.c.id.desc()).limit(1),
+    select(cron_tick.c.started_at_us).order_by(cron_tick.c.id.desc()).limit(1),
+    select(ledger_entry.c.at_us).order_by(ledger_entry.c.index.desc()).limit(1),
+)
+LAST_AWARD = select(func.max(award.c.id))
+AWARD_FROM = select(award.c.task_id).where(award.c.id >= bindparam("first_id")).order_by(award.c.id).limit(1)
+ENTRIES_FROM = (
+    select(ledger_entry)
+    .where(ledger_entry.c.index >= bindparam("first_index"))
+    .order_by(ledger_entry.c.index)
+    .limit(bindparam("entry_limit"))
+)
+CONFIG_LEAVES = (
+    select(ledger_entry.c.leaf)
+    .where(ledger_entry.c.type.in_([str(kind) for kind in CONFIG_ENTRIES]))
+    .order_by(ledger_entry.c.index)
+)
 
 
 def open_episodes(tx: Tx) -> tuple[int, int]:
@@ -128,3 +169,71 @@ def check_of(tx: Tx, layer: str, component: str, measurement: str) -> Row | None
 def failing_of(tx: Tx, component: str) -> list[Row]:
     """Return the checks of correctness of a component that fail."""
     return sql.find_all(tx, health_check, layer=Layer.CORRECT, component=component, status=Status.FAIL)
+
+
+def drop_checks(tx: Tx, measurement: str, kept: Collection[str]) -> list[str]:
+    """Forget the checks of correctness of a measurement but those of the components `kept`.
+
+    Returns the components that failed one of them.
+    """
+    failing = []
+    for row in sql.find_all(tx, health_check, layer=Layer.CORRECT, measurement=measurement):
+        if row["component"] not in kept:
+            sql.change(tx, DROP_CHECK, check_id=row["id"])
+            failing += [row["component"]] if row["status"] == Status.FAIL else []
+    return failing
+
+
+def marks(tx: Tx, name: str) -> Row | None:
+    """Return how far a reader has come, held until the transaction ends; None before its first time."""
+    return sql.find(tx, feed_mark, lock=True, name=name)
+
+
+def keep_marks(tx: Tx, name: str, values: Mapping[str, object], *, is_first: bool) -> None:
+    """Keep how far a reader has come."""
+    if is_first:
+        sql.insert(tx, feed_mark, name=name, marks=dict(values), changed_at_us=tx.now_us)
+    else:
+        sql.update(tx, feed_mark, {"name": name}, marks=dict(values), changed_at_us=tx.now_us)
+
+
+def newest_window_end(tx: Tx) -> int | None:
+    """Return the end of the newest window of the metrics, or None before the first."""
+    found: int | None = sql.value(tx, NEWEST_WINDOW)
+    return found
+
+
+def last_done(tx: Tx, job: str) -> int | None:
+    """Return when the newest tick of a job that ended well began, or None without one."""
+    found: int | None = sql.value(tx, LAST_DONE, of_job=job)
+    return found
+
+
+def paused(tx: Tx) -> set[str]:
+    """Return the jobs that an operator has paused."""
+    return {row["job"] for row in sql.find_all(tx, cron_job, order_by="job", is_paused=True)}
+
+
+def newest_instant(tx: Tx) -> int | None:
+    """Return the latest instant among the newest event, tick and ledger entry; None when there are none."""
+    found = [sql.value(tx, statement) for statement in NEWEST]
+    return max((one for one in found if one is not None), default=None)
+
+
+def awards_near(tx: Tx, shares: Sequence[float], among: int) -> list[int]:
+    """Return task ids of some of the newest `among` awards: for each share (0 to 1) one that far along."""
+    last = int(sql.value(tx, LAST_AWARD) or 0)
+    first = max(1, last - among + 1)
+    count = last - first + 1
+    found = [sql.value(tx, AWARD_FROM, first_id=first + int(share * count)) for share in shares]
+    return sorted({task_id for task_id in found if task_id is not None})
+
+
+def entries_from(tx: Tx, index: int, limit: int) -> list[Row]:
+    """Return so many ledger entries from an index on, whole rows in order."""
+    return sql.listed(tx, ENTRIES_FROM, first_index=index, entry_limit=limit)
+
+
+def config_entries(tx: Tx) -> list[Row]:
+    """Return the leaf of every ledger entry that may have changed the config, in order."""
+    return sql.listed(tx, CONFIG_LEAVES)

@@ -7,7 +7,9 @@ from tests.architecture.source_tree import ROOT, dotted, parse, plant, python_fi
 EDGES = {
     "services/event_bus.py": "delivery: a failing handler rolls back only itself",
     "services/cron_runner/firing.py": "a tick: a failing job is history, not the end of the scheduler",
+    "services/cron_runner/attempts.py": "a job in its thread: whatever ends it is told to who waits for it",
     "services/cron_runner/runner.py": "a worker: a tick that could not be recorded is logged, others go on",
+    "services/operations/probes.py": "a foreign verifier that raises has not given the known answer",
     "services/store/group_commit.py": "a group of writes: a failing act is its caller's, not its neighbours'",
     "app/api/errors.py": "the HTTP boundary: an unknown error becomes a recorded 500",
     "app/agents/tool_process.py": "foreign code in an agent's child process: it reports and ends",

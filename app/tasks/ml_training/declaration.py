@@ -104,4 +104,5 @@ ML_TRAINING = TaskType(
     verifier="app.tasks.ml_training.verifier:verify",
     parameters=(timeout_parameter(120.0), reserve_price_parameter(500_000)),
     example=EXAMPLE,
+    known_answers="app.tasks.ml_training.known_answers:known_case",
 )

@@ -156,4 +156,5 @@ MONTE_CARLO = TaskType(
     verifier="app.tasks.monte_carlo.verifier:verify",
     parameters=(timeout_parameter(30.0), reserve_price_parameter(200_000)),
     example=EXAMPLE,
+    known_answers="app.tasks.monte_carlo.known_answers:known_case",
 )

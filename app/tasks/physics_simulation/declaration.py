@@ -147,4 +147,5 @@ PHYSICS_SIMULATION = TaskType(
     verifier="app.tasks.physics_simulation.verifier:verify",
     parameters=(timeout_parameter(30.0), reserve_price_parameter(200_000)),
     example=EXAMPLE,
+    known_answers="app.tasks.physics_simulation.known_answers:known_case",
 )

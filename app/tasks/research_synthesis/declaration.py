@@ -84,4 +84,5 @@ RESEARCH_SYNTHESIS = TaskType(
         ),
     ),
     example=EXAMPLE,
+    known_answers="app.tasks.research_synthesis.known_answers:known_case",
 )
