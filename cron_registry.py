@@ -10,7 +10,7 @@ no jitter, run once. `services/cron_runner` runs it; a deployment may shorten in
 from services import ab_sandbox, meta_task_market, observatory, proposal_system
 from services.cron_runner import CronJob, Misfire, Role
 from services.loop import LoopContext
-from services.operations import budget_governor, maintenance, watchdog
+from services.operations import budget_governor, dreaming, maintenance, watchdog
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
@@ -26,10 +26,10 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
     CronJob("auto_accept_bids", lambda tx, context: meta_task_market.award_due(tx, context.entropy),
             every_seconds=10 * MINUTE, budget_seconds=20, priority=0, is_repeated=True,
             summary="Awards every task whose bid window has closed."),
-    CronJob("autodream_consolidation", lambda tx, _: maintenance.consolidate(tx),
-            daily_at="03:00", budget_seconds=120, priority=50,
+    CronJob("autodream_consolidation", lambda tx, context: dreaming.consolidate(tx, context.registry),
+            daily_at="03:00", budget_seconds=120, priority=50, is_repeated=True,
             role=Role.DIAGNOSTIC, jitter_seconds=60, misfire=Misfire.RUN_ONCE,
-            summary="Consolidates the day: how tasks ended, by type, agent and reason."),
+            summary="Consolidates the day into patterns: agents, settings, recurring failures, candidates."),
     CronJob("lease_expiry", lambda tx, context: meta_task_market.expire_due(tx, context.entropy),
             every_seconds=15, budget_seconds=10, priority=5, is_repeated=True,
             summary="Takes back silent leases, unclaimed awards and tasks past their deadline."),

@@ -13,6 +13,7 @@ from app.cli import (
     market,
     money,
     operations,
+    patterns,
     record,
     running,
     sandbox,
@@ -46,5 +47,6 @@ for commands in (
     *record.GROUPS,
     *operations.GROUPS,
     *failed.GROUPS,
+    *patterns.GROUPS,
 ):
     app.add_typer(commands)

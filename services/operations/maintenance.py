@@ -1,6 +1,6 @@
-"""The platform's own jobs: the scan of agents, the night's consolidation, the pruning of old rows.
+"""The platform's own jobs: the scan of agents, the pruning of old rows.
 
-Stand beside the layers, run by the cron registry. They only look, summarise and tidy up; what needs a
+Stand beside the layers, run by the cron registry. They only look and tidy up; what needs a
 decision goes to the review queue.
 """
 
@@ -12,37 +12,11 @@ ACTIVE_WITHIN_US = 15 * MINUTE_US
 TICKS_KEPT_US = 14 * DAY_US
 KEYS_KEPT_US = 7 * DAY_US
 EVENTS_KEPT_US = 14 * DAY_US
-PATTERNS_KEPT = 100
-RECURRING = 3
 
 
 def scan_agents(tx: Tx) -> dict[str, int]:
     """Count active, silent and suspended agents."""
     return housekeeping.activity(tx, tx.now_us - ACTIVE_WITHIN_US)
-
-
-def consolidate(tx: Tx) -> dict[str, object]:
-    """Consolidate the last day: how tasks ended by type, agent and reason; what recurs comes first.
-
-    The answer is kept with the tick, where diagnosticians read it over the API.
-    """
-    found = housekeeping.patterns(tx, tx.now_us - DAY_US, tx.now_us)
-    recurring = [row for row in found if row["tasks"] >= RECURRING]
-    return {
-        "groups": len(found),
-        "patterns": [
-            {
-                "type": row["type"],
-                "agent_id": row["awarded_agent_id"],
-                "end_reason": row["end_reason"],
-                "tasks": row["tasks"],
-                "mean_duration_seconds": None
-                if row["mean_duration_us"] is None
-                else round(float(row["mean_duration_us"]) / 1e6, 3),
-            }
-            for row in recurring[:PATTERNS_KEPT]
-        ],
-    }
 
 
 def prune(tx: Tx) -> dict[str, int]:

@@ -142,6 +142,12 @@ KINDS: Mapping[str, Kind] = {
             "can_retry",
         ),
     ),
+    "pattern": Kind(
+        views.list_patterns,
+        ("pattern_id", "kind", "task_type", "summary", "tasks", "failures", "days", "last_seen_at"),
+        views.get_pattern,
+        lambda pattern: {**{name: pattern[name] for name in pattern if name != "facts"}, **pattern["facts"]},
+    ),
     "review item": Kind(
         views.list_review_items, ("item_id", "kind", "subject", "opened_at", "closed_at", "context")
     ),
@@ -181,4 +187,5 @@ LISTED_BY: Mapping[str, str] = {
     "experiment": "nacre experiment list",
     "lap": "nacre laps list",
     "ledger entry": "nacre ledger list",
+    "pattern": "nacre pattern list",
 }

@@ -1,9 +1,9 @@
-"""The platform's own jobs: who is active, what recurred during the day, which old rows go."""
+"""The platform's own jobs: who is active, which old rows go."""
 
 import pytest
 
 from services.domain.errors import ConflictError, InvalidValueError
-from services.domain.states import EndReason, Standing, TickState
+from services.domain.states import Standing, TickState
 from services.operations import maintenance, review_queue, standing
 from services.store import sql, tables
 
@@ -52,25 +52,6 @@ def test_an_item_is_closed_once(market):
         review_queue.close_item(tx, number)
     row = market.row(tables.review_item, id=number)
     assert (len(row["subject"]), row["closed_at_us"]) == (120, market.platform.store.clock.now_us())
-
-
-def test_the_night_keeps_what_recurred_in_the_last_day(market, requester, worker):
-    market.done(requester, worker)
-    market.pass_seconds(DAY_SECONDS)
-    for _ in range(3):
-        market.done(requester, worker, is_good=False)
-    market.done(requester, worker)
-    found = run(market, maintenance.consolidate)
-    assert found["groups"] == 2
-    assert found["patterns"] == [
-        {
-            "type": "monte_carlo",
-            "agent_id": worker,
-            "end_reason": EndReason.VERIFICATION_FAILED,
-            "tasks": 3,
-            "mean_duration_seconds": 0.0,
-        }
-    ]
 
 
 def tick(tx, job, age_seconds, state):
