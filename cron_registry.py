@@ -7,10 +7,10 @@ missed (`RUN_ONCE` late, `SKIP` to the next, or `CATCH_UP` each) · why. Where a
 no jitter, run once. `services/cron_runner` runs it; a deployment may shorten intervals. It holds no logic.
 """
 
-from services import ab_sandbox, meta_task_market, observatory, proposal_system
+from services import ab_sandbox, evolution_ledger, meta_task_market, observatory, proposal_system
 from services.cron_runner import CronJob, Misfire, Role
 from services.loop import LoopContext
-from services.operations import budget_governor, dreaming, maintenance, watchdog
+from services.operations import budget_governor, dreaming, maintenance, probes, watchdog
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
@@ -46,6 +46,14 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
                 **ab_sandbox.evaluate_running(tx)},
             every_seconds=MINUTE, budget_seconds=20, priority=5,
             summary="Starts placebo and waiting experiments, bets on what resolved, ends what is decided."),
+    CronJob("held_promotions", lambda tx, _: evolution_ledger.promote_held(tx),
+            every_seconds=MINUTE, budget_seconds=10, priority=5,
+            summary="Promotes what waited for a failing check of correctness, once none fails any more."),
+    CronJob("correctness_probes", lambda tx, context: probes.probe_next(
+                tx, context.verify, context.known_answers),
+            every_seconds=MINUTE, budget_seconds=10, priority=35, is_repeated=True,
+            role=Role.DIAGNOSTIC, misfire=Misfire.RUN_ONCE,
+            summary="Asks verifiers what is known, replays awards, verifies ledger and config, looks at ages."),
     CronJob("market_watchdog", lambda tx, _: watchdog.watch_tasks(tx),
             every_seconds=MINUTE, budget_seconds=15, priority=40,
             role=Role.DIAGNOSTIC, misfire=Misfire.RUN_ONCE,
