@@ -19,6 +19,7 @@ from services.domain.parameters import ParameterRegistry
 from services.domain.states import LIVE_PROPOSALS, Leg, ProposalState, TaskKind
 from services.event_bus import Subscriber, each, publish
 from services.operations import production_config
+from services.operations.measuring import Noted
 from services.store import market, sql, tables
 from services.store.tx import Store, Tx
 
@@ -80,7 +81,7 @@ def open_investigation(tx: Tx, event: DeliveredEvent, _prepared: object, _contex
     terms = meta_task_market.TaskTerms(
         kind=TaskKind.META,
         type=INVESTIGATION,
-        public=observatory.gather_evidence(tx, episode_id),
+        public=dict(observatory.gather_evidence(tx, episode_id)),
         private={},
         requester_id=None,
         reserve_price_microcredits=int(
@@ -242,6 +243,27 @@ def close_rolled_back(tx: Tx, event: DeliveredEvent, _prepared: object, _context
         raise ConflictError(msg)
 
 
+def open_for_check(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Open an episode for a component whose check of correctness fails."""
+    observatory.report_failing(tx, str(event.payload["component"]), event.payload)
+
+
+def close_for_check(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Close the episode of a component whose check gives the expected answers again."""
+    observatory.report_healthy(tx, str(event.payload["component"]))
+
+
+def note_proposed(tx: Tx, _event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Note how long after its episode a lap came to its first proposal."""
+    if tx.lap is not None and len(sql.find_all(tx, tables.proposal, lap_id=tx.lap, limit=2)) == 1:
+        observatory.note_step(tx, Noted.PROPOSED)
+
+
+def note_promoted(tx: Tx, _event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+    """Note how long after its episode the change of a lap was promoted."""
+    observatory.note_step(tx, Noted.PROMOTED)
+
+
 def _close_investigation(tx: Tx, proposal_id: int, *, is_supported: bool, reason: str) -> None:
     proposal = sql.find(tx, tables.proposal, id=proposal_id)
     if proposal is not None and proposal["meta_task_id"] is not None:
@@ -266,6 +288,10 @@ BOOKKEEPING: Mapping[str, tuple[EventType, Handler]] = {
     "close_recovered": (EventType.ANOMALY_RECOVERED, close_recovered),
     "close_given_up": (EventType.EPISODE_GIVEN_UP, close_given_up),
     "close_rolled_back": (EventType.PARAMETER_ROLLED_BACK, close_rolled_back),
+    "open_for_check": (EventType.CHECK_FAILED, open_for_check),
+    "close_for_check": (EventType.CHECK_RECOVERED, close_for_check),
+    "note_proposed": (EventType.PROPOSAL_FILED, note_proposed),
+    "note_promoted": (EventType.PARAMETER_PROMOTED, note_promoted),
 }
 
 

@@ -165,6 +165,10 @@ def _correction(_history: LedgerHistory, entry: Entry) -> None:
     require_cause(entry.payload["corrects"] < entry.index, "a correction names an earlier entry")
 
 
+def _shift_accepted(_history: LedgerHistory, entry: Entry) -> None:
+    require_cause(entry.is_by_person, "only a person accepts a shift as normal")
+
+
 def _standing(_history: LedgerHistory, _entry: Entry) -> None:
     """Standing follows settlements, which are not in this log: nothing here to check it against."""
 
@@ -183,6 +187,7 @@ _ACTS: Final[dict[EntryType, Callable[[LedgerHistory, Entry], None]]] = {
     EntryType.PROBATION_STARTED: acts.probation_started,
     EntryType.PLACEBO_STARTED: safeguards.placebo_started,
     EntryType.PLACEBO_VERDICT: safeguards.placebo_verdict,
+    EntryType.SHIFT_ACCEPTED: _shift_accepted,
     EntryType.FROZEN: safeguards.frozen,
     EntryType.UNFROZEN: safeguards.unfrozen,
     EntryType.EPOCH: safeguards.epoch,

@@ -46,6 +46,8 @@ class EntryType(StrEnum):
     """An A/A experiment: both arms alike, outside the stream."""
     PLACEBO_VERDICT = "PLACEBO_VERDICT"
     """It ended; a win of a placebo is a false one."""
+    SHIFT_ACCEPTED = "SHIFT_ACCEPTED"
+    """An operator accepted a lasting change of a metric as normal."""
     FROZEN = "FROZEN"
     """Placebos won too often to believe the instrument: nothing is promoted."""
     UNFROZEN = "UNFROZEN"
@@ -228,6 +230,9 @@ PAYLOADS: Final[dict[EntryType, dict[str, Kind]]] = {
     },
     EntryType.PLACEBO_STARTED: {"experiment_id": INTEGER, "salt_commitment": HASH, "plan": OBJECT},
     EntryType.PLACEBO_VERDICT: {"experiment_id": INTEGER, **_OUTCOME},
+    EntryType.SHIFT_ACCEPTED: {
+        "episode_id": INTEGER, "metric": NAME, "dimension": TEXT, "key": TEXT, "reason": TEXT,
+    },
     EntryType.FROZEN: {"reason": NAME, "placebos": COUNT, "wins": COUNT, "e": DECIMAL},
     EntryType.UNFROZEN: {"reason": NAME},
     EntryType.EPOCH: {

@@ -71,6 +71,8 @@ class Measure:
     dimensions: tuple[Dimension, ...]
     watched: tuple[Dimension, ...]
     summary: str
+    least_step: float = 0.0
+    """Differences of a gauge that are no news, in its unit."""
 
 
 _BY_TYPE = (Dimension.TASK_TYPE, Dimension.PLATFORM)
@@ -90,13 +92,13 @@ MEASURES: Final[tuple[Measure, ...]] = (
     Measure("task_cost", MetricKind.AMOUNT, "microcredits", Family.TASKS, Bad.RISE, TASK_CUTS,
             (Dimension.TASK_TYPE,), "What was paid for users' tasks that were settled."),
     Measure("open_tasks", MetricKind.GAUGE, "tasks", Family.TASKS, Bad.RISE, WHOLE, WHOLE,
-            "Tasks that had not ended at the end of the window."),
+            "Tasks that had not ended at the end of the window.", 10),
     Measure("active_agents", MetricKind.GAUGE, "agents", Family.TASKS, Bad.FALL, WHOLE, WHOLE,
-            "Agents that acted in the quarter of an hour before the end of the window."),
+            "Agents that acted in the quarter of an hour before the end of the window.", 1),
     Measure("pending_deliveries", MetricKind.GAUGE, "deliveries", Family.BUS, Bad.RISE, WHOLE, WHOLE,
-            "Deliveries of events that were still to be made at the end of the window."),
+            "Deliveries of events that were still to be made at the end of the window.", 100),
     Measure("bus_lag", MetricKind.GAUGE, "microseconds", Family.BUS, Bad.RISE, WHOLE, WHOLE,
-            "Age of the oldest delivery still to be made at the end of the window."),
+            "Age of the oldest delivery still to be made at the end of the window.", 60_000_000),
     Measure("cron_on_time", MetricKind.PROPORTION, "ticks", Family.CRON, Bad.FALL,
             (Dimension.PLATFORM, Dimension.JOB), WHOLE,
             "Ticks of jobs that ended well within their budget, of all that ended or were missed."),

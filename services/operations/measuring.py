@@ -18,6 +18,8 @@ class Noted(StrEnum):
     """A user's task was settled, failed or expired."""
     POSTED = "posted"
     """A user's task was posted."""
+    TICK = "tick"
+    """A tick of a job ended, or was missed."""
     DETECTED = "detected"
     """An episode opened; the duration is from the first window of the fall."""
     PROPOSED = "proposed"
@@ -38,6 +40,12 @@ def note_posted(tx: Tx, task_ids: Sequence[object]) -> None:
     """Note the users' tasks among these."""
     if task_ids:
         observations.note_posted(tx, task_ids, Noted.POSTED)
+
+
+def note_tick(tx: Tx, job: str, *, is_on_time: bool) -> None:
+    """Note that a tick of a job ended, and whether it did so well and within its budget."""
+    values = {"kind": Noted.TICK, "at_us": tx.now_us, "task_type": job, "is_success": is_on_time}
+    sql.insert(tx, tables.observation, **values)
 
 
 def note_lap(tx: Tx, kind: Noted, duration_us: int) -> None:

@@ -204,7 +204,11 @@ OPEN_BIDS = (
 )
 WINDOWS = (
     select(snapshot)
-    .where(snapshot.c.dimension == bindparam("dimension_name"))
+    .where(
+        snapshot.c.dimension == bindparam("dimension_name"),
+        snapshot.c.metric == "task_success",
+        snapshot.c.grain == "window",
+    )
     .order_by(snapshot.c.id.desc())
     .limit(LIMIT)
 )

@@ -17,9 +17,6 @@ PLATFORM = "platform"
 ALL = "all"
 """The one series that has a row for every window, idle ones too."""
 COUNTED = (TaskState.SETTLED, TaskState.FAILED, TaskState.EXPIRED)
-VERIFIED = case((task.c.state == TaskState.SETTLED, 1), else_=0)
-
-
 METRIC_NAME: BindParameter[str] = bindparam("metric_name")
 SERIES_DIMENSION: BindParameter[str] = bindparam("series_dimension")
 SERIES_KEY: BindParameter[str] = bindparam("series_key")
@@ -65,12 +62,16 @@ LAST_WINDOW_END = select(func.max(snapshot.c.window_end_us)).where(
     snapshot.c.metric == METRIC_NAME, snapshot.c.dimension == PLATFORM, snapshot.c.key == ALL
 )
 FIRST_POSTED = select(func.min(task.c.posted_at_us))
-ENDED_BETWEEN = (
+ENDED_TASKS = (
     select(
+        task.c.id,
         task.c.type,
         task.c.awarded_agent_id,
-        func.sum(VERIFIED).label("numerator"),
-        func.count().label("denominator"),
+        task.c.model,
+        task.c.state,
+        task.c.end_reason,
+        task.c.duration_us,
+        task.c.effective_values,
     )
     .where(
         task.c.kind == TaskKind.USER,
@@ -78,24 +79,23 @@ ENDED_BETWEEN = (
         task.c.ended_at_us > START,
         task.c.ended_at_us <= END,
     )
-    .group_by(task.c.type, task.c.awarded_agent_id)
+    .order_by(task.c.ended_at_us.desc(), task.c.id.desc())
+    .limit(LIMIT)
 )
-SERIES_NAMES = (
-    select(snapshot.c.dimension, snapshot.c.key)
-    .where(snapshot.c.metric == METRIC_NAME, snapshot.c.window_end_us >= SINCE)
-    .distinct()
-    .order_by(snapshot.c.dimension, snapshot.c.key)
+BEFORE = (
+    select(task.c.type, task.c.awarded_agent_id, task.c.model, task.c.state)
+    .where(task.c.kind == TaskKind.USER, task.c.state.in_(COUNTED), task.c.ended_at_us <= END)
+    .order_by(task.c.ended_at_us.desc())
+    .limit(LIMIT)
+    .subquery("before")
 )
-SERIES = (
-    select(snapshot)
-    .where(
-        snapshot.c.metric == METRIC_NAME,
-        snapshot.c.dimension == SERIES_DIMENSION,
-        snapshot.c.key == SERIES_KEY,
-        snapshot.c.window_end_us >= SINCE,
-    )
-    .order_by(snapshot.c.window_end_us)
-)
+USUAL_CELLS = select(
+    BEFORE.c.type,
+    BEFORE.c.awarded_agent_id,
+    BEFORE.c.model,
+    func.count().label("attempts"),
+    func.sum(case((BEFORE.c.state == TaskState.SETTLED, 1), else_=0)).label("successes"),
+).group_by(BEFORE.c.type, BEFORE.c.awarded_agent_id, BEFORE.c.model)
 CLOSED_EPISODES = select(episode).where(
     episode.c.metric == METRIC_NAME, episode.c.state != EpisodeState.OPEN, episode.c.closed_at_us >= SINCE
 )
@@ -105,18 +105,6 @@ CLOSED_EPISODES_TOUCHING = CLOSED_EPISODES.where(
         episode.c.dimension == PLATFORM,
     )
 )
-FAILING = (
-    select(task.c.id)
-    .where(
-        task.c.kind == TaskKind.USER,
-        task.c.state.in_((TaskState.FAILED, TaskState.EXPIRED)),
-        task.c.ended_at_us > START,
-        task.c.ended_at_us <= END,
-    )
-    .order_by(task.c.ended_at_us.desc(), task.c.id.desc())
-    .limit(LIMIT)
-)
-FAILING_OF_TYPE = FAILING.where(task.c.type == bindparam("task_type"))
 CHANGES_SINCE = (
     select(parameter_change)
     .where(parameter_change.c.version > 1, parameter_change.c.changed_at_us >= SINCE)
@@ -147,22 +135,14 @@ def first_posted(tx: Tx) -> int | None:
     return found
 
 
-def ended_between(tx: Tx, start_us: int, end_us: int) -> list[Row]:
-    """Return (type, awarded_agent_id, numerator, denominator) of user tasks ended in (start, end]."""
-    return sql.listed(tx, ENDED_BETWEEN, start_us=start_us, end_us=end_us)
+def ended_tasks(tx: Tx, start_us: int, end_us: int, limit: int) -> list[Row]:
+    """Return the newest users' tasks that count and ended in (start, end], newest first."""
+    return sql.listed(tx, ENDED_TASKS, start_us=start_us, end_us=end_us, limit=limit)
 
 
-def series_names(tx: Tx, metric: str, since_us: int) -> list[tuple[str, str]]:
-    """Return the (dimension, key) pairs of a metric that had a snapshot since an instant."""
-    found = sql.listed(tx, SERIES_NAMES, metric_name=metric, since_us=since_us)
-    return [(row["dimension"], row["key"]) for row in found]
-
-
-def series(tx: Tx, metric: str, dimension: str, key: str, since_us: int) -> list[Row]:
-    """Return the snapshots of one series since an instant, oldest first."""
-    return sql.listed(
-        tx, SERIES, metric_name=metric, series_dimension=dimension, series_key=key, since_us=since_us
-    )
+def usual_cells(tx: Tx, end_us: int, limit: int) -> list[Row]:
+    """Return attempts and successes by type, agent and model of the newest tasks ended up to an instant."""
+    return sql.listed(tx, USUAL_CELLS, end_us=end_us, limit=limit)
 
 
 def closed_episodes(tx: Tx, metric: str, dimension: str, key: str, since_us: int) -> list[Row]:
@@ -180,17 +160,6 @@ def closed_episodes(tx: Tx, metric: str, dimension: str, key: str, since_us: int
         series_key=key,
         since_us=since_us,
     )
-
-
-def failing_ids(tx: Tx, task_type: str | None, start_us: int, end_us: int, limit: int) -> list[int]:
-    """Return the newest failed user tasks (of a type) that ended in (start, end]."""
-    if task_type is None:
-        found = sql.listed(tx, FAILING, start_us=start_us, end_us=end_us, limit=limit)
-    else:
-        found = sql.listed(
-            tx, FAILING_OF_TYPE, start_us=start_us, end_us=end_us, limit=limit, task_type=task_type
-        )
-    return [row["id"] for row in found]
 
 
 def changes_since(tx: Tx, since_us: int, limit: int) -> list[Row]:

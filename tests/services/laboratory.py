@@ -14,7 +14,7 @@ from services.domain import assignment, sequential
 from services.domain.bet import BetPlan, BetState, Record
 from services.domain.clock import HOUR_US, seconds
 from services.domain.states import BallotChoice, Leg, ProposalState, Scope
-from services.operations import agent_registry, assignments, production_config
+from services.operations import agent_registry, assignments, measuring, production_config
 from services.proposal_system import ProposalDraft
 from services.store import sql, tables, views
 
@@ -98,11 +98,15 @@ class Laboratory:
             return self.plant(tx, kind=kind, type_=type_, state=state, **values)
 
     def plant(self, tx, *, kind="user", type_=TYPE, **values):
-        """Insert one task row."""
+        """Insert one task row, and note it as the market does."""
         shared = {"public": {}, "private": {}, "reserve_price_microcredits": 1, "attempt_count": 1}
         times = dict.fromkeys(("posted_at_us", "bids_close_at_us", "deadline_at_us"), tx.now_us)
         row = {"kind": kind, "type": type_, "maximum_attempts": 2, **shared, **times}
-        return sql.insert(tx, tables.task, **{**row, **values})
+        task_id = sql.insert(tx, tables.task, **{**row, **values})
+        measuring.note_posted(tx, [task_id])
+        if values.get("ended_at_us") is not None:
+            measuring.note_ended(tx, [task_id])
+        return task_id
 
     def ended_task(self, *, is_success, **values):
         state = "settled" if is_success else "failed"

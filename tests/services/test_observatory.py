@@ -59,7 +59,7 @@ def pause(lab):
 
 
 def counted(lab, dimension, key):
-    rows = lab.rows(tables.snapshot, dimension=dimension, key=key)
+    rows = lab.rows(tables.snapshot, metric="task_success", dimension=dimension, key=key)
     return [(row["numerator"], row["denominator"]) for row in rows]
 
 
@@ -99,7 +99,7 @@ def test_snapshot_counts_every_ended_user_task_exactly_once(watch):
             recount[*name, "denominator"] += 1
             recount[*name, "numerator"] += row["state"] == "settled"
     stored = Counter()
-    for row in watch.rows(tables.snapshot):
+    for row in watch.rows(tables.snapshot, metric="task_success"):
         for part in ("numerator", "denominator"):
             stored[row["dimension"], row["key"], part] += row[part]
     assert stored == recount
@@ -126,18 +126,18 @@ def test_meta_tasks_do_not_count(watch):
     watch.platform.store.clock.advance(HOUR_US)
     snap(watch)
     assert counted(watch, "platform", "all") == [(0, 0)]
-    assert watch.rows(tables.snapshot, dimension="task_type") == []
+    assert watch.rows(tables.snapshot, metric="task_success", dimension="task_type") == []
 
 
 def test_windows_join_without_gap_or_overlap(watch):
-    start_us = watch.now_us
+    start_us = watch.now_us - 1
     begin(watch)
     for hours in (1, 3, 1):
         tasks(watch, 2, 0)
         watch.platform.store.clock.advance(hours * HOUR_US)
         snap(watch)
         snap(watch)
-    rows = watch.rows(tables.snapshot, dimension="platform")
+    rows = watch.rows(tables.snapshot, metric="task_success", dimension="platform")
     edges = [start_us, *(row["window_end_us"] for row in rows)]
     assert [row["window_start_us"] for row in rows] == edges[:-1]
     assert counted(watch, "platform", "all") == [(2, 2)] * 3
