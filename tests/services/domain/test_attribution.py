@@ -85,15 +85,20 @@ def test_of_combinations_that_hold_the_same_attempts_the_most_general_is_named()
     assert {"agent": "eve", "model": "tiny"} not in [suspect.dimensions for suspect in ranked]
 
 
-def test_two_causes_are_both_among_three() -> None:
+def test_the_last_of_three_explains_what_the_first_leaves() -> None:
+    """Parts of bob's failures score higher than "m3 in the north", and say nothing new."""
     cells = [
-        Cell({"agent": agent, "model": model}, 200, 110 if agent == "bob" else 90 if model == "m3" else 8)
+        Cell({"agent": agent, "model": model, "zone": zone}, 200, failures)
         for agent in ("ada", "bob", "cyd", "dan")
         for model in ("m1", "m2", "m3")
+        for zone in ("north", "south")
+        for failures in [150 if agent == "bob" else 60 if (model, zone) == ("m3", "north") else 8]
     ]
-    named = [suspect.dimensions for suspect in rank_cells(cells, 0.04)]
-    assert {"agent": "bob"} in named
-    assert {"model": "m3"} in named
+    first, second, last = (suspect.dimensions for suspect in rank_cells(cells, 0.04))
+    assert first == {"agent": "bob"}
+    assert second["agent"] == "bob"
+    assert last == {"model": "m3", "zone": "north"}
+    assert [s.dimensions for s in rank_cells(cells, 0.04, suspects=2)] == [first, second]
 
 
 def test_a_small_cell_that_fails_wholly_is_not_the_cause_of_a_large_fall() -> None:
