@@ -53,7 +53,7 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
                 tx, context.verify, context.known_answers),
             every_seconds=MINUTE, budget_seconds=10, priority=35, is_repeated=True,
             role=Role.DIAGNOSTIC, misfire=Misfire.RUN_ONCE,
-            summary="Asks verifiers what is known, replays awards, verifies ledger and config, looks at ages."),
+            summary="Asks verifiers what is known, replays awards, verifies ledger and config, and ages."),
     CronJob("market_watchdog", lambda tx, _: watchdog.watch_tasks(tx),
             every_seconds=MINUTE, budget_seconds=15, priority=40,
             role=Role.DIAGNOSTIC, misfire=Misfire.RUN_ONCE,
