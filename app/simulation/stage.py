@@ -15,15 +15,17 @@ from app.bootstrap import Platform, open_platform
 from app.settings import Profile, Settings
 from app.tasks.task_type import TaskType
 from services import event_bus
-from services.cron_runner import run_tick
+from services.cron_runner import Health, Timetable, run_tick
 from services.domain.budget import DAY, BudgetKey, BudgetScope, Resource
-from services.domain.clock import SECOND_US, VirtualClock
+from services.domain.clock import MINUTE_US, SECOND_US, VirtualClock
 from services.domain.states import Scope
 from services.operations import agent_registry, budget_governor
 from services.store.tx import Tx
 
 START_US = 1_767_225_600 * SECOND_US
 PROCESS = "world"
+HEALTH_KEPT_US = 15 * MINUTE_US
+"""How old the health may be by which a simulation orders its jobs."""
 AMPLE_MICROCREDITS = 10**15
 AMPLE = "a simulated day may hold a month's work"
 """Why the requesters of simulations are not stopped by the budgets of a day."""
@@ -60,6 +62,7 @@ class Stage:
     clock: VirtualClock = field(init=False)
     entropy: random.Random = field(init=False)
     due: dict[str, int] = field(default_factory=dict)
+    _health: Health = field(init=False)
 
     def __post_init__(self) -> None:
         """Open the platform for the first time."""
@@ -85,6 +88,7 @@ class Stage:
             for job in platform.jobs
         )
         self.platform = platform
+        self._health = Health(platform.store, HEALTH_KEPT_US)
         do_without_sync(platform)
 
     def close(self) -> None:
@@ -115,12 +119,12 @@ class Stage:
 
     def fire(self) -> None:
         """Run every job whose next tick has come, the most urgent first."""
-        now_us = self.clock.now_us()
-        for job in sorted(self.platform.jobs, key=lambda job: job.priority):
-            due_us = job.due_at_us(now_us)
-            if self.due.get(job.name) != due_us:
-                self.due[job.name] = due_us
-                run_tick(self.platform.store, self.platform.context, job, due_us, PROCESS)
+        now_us, timetable = self.clock.now_us(), Timetable(self.platform.jobs, self.due)
+        if not timetable.might_be_due(now_us):
+            return
+        points = self._health.points()
+        for job, due_us in timetable.take(now_us, points):
+            run_tick(self.platform.store, self.platform.context, job, due_us, PROCESS, health_points=points)
 
     @property
     def elapsed_seconds(self) -> float:

@@ -1,60 +1,108 @@
-"""Layer 3, the cron runner: each tick claimed in the database, run within its budget, kept as history.
+"""One tick: claimed, run within its budget, and its end recorded in the transaction that it ends.
 
-Runs the table in `cron_registry.py` with APScheduler's triggers. A tick is a row (job, due instant) that one
-process can insert; whoever inserts it runs it, so a tick fires once across all processes. A job runs in one
-transaction that ends at its budget. Due jobs run in the order of their priority. It knows no job by name and
-hands every job the context it was given.
+Stands in the cron runner (L3) over claims and attempts. A job's last transaction moves its tick to DONE, so
+that what it did and that it did it exist together or not at all, whatever dies in between; a tick that was
+closed meanwhile lets nothing of its job be committed. It never says when a tick is due.
 """
 
 import logging
 from collections.abc import Mapping
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
+from services.cron_runner import claims
+from services.cron_runner.attempts import Attempt
+from services.cron_runner.claims import Claim, actor_of
 from services.cron_runner.jobs import CronJob
-from services.domain.clock import MINUTE_US, seconds, to_rfc3339
+from services.domain.clock import seconds
 from services.domain.errors import BudgetExceededError, ConflictError
-from services.domain.states import TickState
+from services.domain.priority import Misfire
+from services.domain.states import TickCause, TickState
 from services.event_bus import failure_text
-from services.store import housekeeping, sql, tables
+from services.store import sql, tables
 from services.store.tx import Store, Tx
-
-GIVEN_UP_US = MINUTE_US
-"""A tick still running this long after its budget belongs to a process that died."""
-
-GAP_US = MINUTE_US
-"""A job that did not run for this long, and was due in between, has missed ticks."""
 
 log = logging.getLogger(__name__)
 
 ContextT = TypeVar("ContextT")
+Result = Mapping[str, object]
 
 
 def run_tick(
-    store: Store, context: ContextT, job: CronJob[ContextT], due_at_us: int, process: str
+    store: Store,
+    context: ContextT,
+    job: CronJob[ContextT],
+    due_at_us: int,
+    process: str,
+    *,
+    health_points: int | None = None,
 ) -> TickState | None:
-    """Claim and run one tick; return how it ended, or None when another process has it."""
-    tick_id = _claim(store, job, due_at_us, process)
-    if tick_id is None:
-        return None
-    result: Mapping[str, object] | None = None
-    state, error_text = TickState.DONE, None
+    """Claim and run one tick; return how it ended, or None when another process has it.
+
+    A job that catches up runs what it missed before. `health_points` (0 to 100) say how well the platform
+    is, None that nobody knows; they change the tick's priority and may hold it back.
+    """
+    if job.misfire is Misfire.CATCH_UP:
+        for missed_us in claims.missed_before(store, job, due_at_us):
+            _claim_and_fire(store, context, job, missed_us, process, TickCause.CATCH_UP, health_points)
+    return _claim_and_fire(store, context, job, due_at_us, process, TickCause.CLOCK, health_points)
+
+
+def run_asked(store: Store, context: ContextT, job: CronJob[ContextT], process: str) -> TickState | None:
+    """Run a job that an operator asked for; None when nobody asks, or another process has it."""
+    claim = claims.claim_asked(store, job, process)
+    return None if claim is None else fire(store, context, job, claim)
+
+
+def run_here(
+    store: Store, context: ContextT, job: CronJob[ContextT], process: str, *, operator: str, reason: str
+) -> tuple[int, TickState]:
+    """Run a job in this process because an operator says so; return the tick's id and how it ended."""
+    claim = claims.claim_here(store, job, process, operator=operator, reason=reason)
+    return claim.tick_id, fire(store, context, job, claim)
+
+
+def run_lost(
+    store: Store, context: ContextT, job: CronJob[ContextT] | None, tick: sql.Row, process: str
+) -> TickState | None:
+    """Close a tick whose process died (one of `claims.lost`) and run it once more if its job asks for it."""
+    claim = claims.take_over(store, job, tick, process)
+    return None if claim is None or job is None else fire(store, context, job, claim)
+
+
+def _claim_and_fire(
+    store: Store,
+    context: ContextT,
+    job: CronJob[ContextT],
+    due_at_us: int,
+    process: str,
+    cause: TickCause,
+    health_points: int | None,
+) -> TickState | None:
+    claim = claims.claim(store, job, due_at_us, process, cause, health_points)
+    if claim is None or claim.state is not TickState.RUNNING:
+        return None if claim is None else claim.state
+    return fire(store, context, job, claim)
+
+
+def fire(store: Store, context: ContextT, job: CronJob[ContextT], claim: Claim) -> TickState:
+    """Run a tick that this process has claimed; return how it ended."""
     try:
-        result = _run(store, context, job)
+        if store.keeps_real_time:
+            budget_us = seconds(job.budget_seconds)
+            Attempt(store, job.name, budget_us, partial(_run, store, context, job, claim)).run()
+        else:
+            _run(store, context, job, claim, None)
     except BudgetExceededError as error:
-        result, state, error_text = None, TickState.OVERRUN, error.detail
+        return _close(store, job, claim, TickState.OVERRUN, error.detail)
     except Exception as error:  # noqa: BLE001 (named edge: cron run)
-        result, state, error_text = None, TickState.FAILED, failure_text(error)
-        log.warning("job %s failed: %s", job.name, error_text)
-    with store.write(actor=f"system:{job.name}") as tx:
-        where = {"id": tick_id, "state": TickState.RUNNING}
-        outcome = dict(result) if result is not None else None
-        sql.update(
-            tx, tables.cron_tick, where, state=state, ended_at_us=tx.now_us, result=outcome, error=error_text
-        )
-    return state
+        return _close(store, job, claim, TickState.FAILED, failure_text(error))
+    return TickState.DONE
 
 
-def _run(store: Store, context: ContextT, job: CronJob[ContextT]) -> Mapping[str, object]:
+def _run(
+    store: Store, context: ContextT, job: CronJob[ContextT], claim: Claim, attempt: Attempt | None
+) -> Result:
     """Run a job within its budget; one that is repeated goes on, each time in a transaction of its own.
 
     It ends when nothing was done, or when half of the budget is used: what was committed stays, the rest is
@@ -65,56 +113,44 @@ def _run(store: Store, context: ContextT, job: CronJob[ContextT]) -> Mapping[str
     total: dict[str, object] = {}
     while True:
         remaining_us = ends_us - store.clock.now_us()
-        with store.write(actor=f"system:{job.name}", budget_us=remaining_us) as tx:
-            result = job.does(tx, context)
-        if not job.is_repeated:
-            return result
-        for name, count in result.items():
-            total[name] = int(str(total.get(name, 0))) + int(str(count))
-        if not any(result.values()) or ends_us - store.clock.now_us() < budget_us // 2:
-            return total
+        hold = None if attempt is None else attempt.hold(remaining_us)
+        with store.write(actor=actor_of(job), budget_us=remaining_us, hold=hold) as tx:
+            result = job.does(tx, context) if attempt is None else _called(attempt, job, tx, context)
+            if job.is_repeated:
+                for name, count in result.items():
+                    total[name] = int(str(total.get(name, 0))) + int(str(count))
+            is_last = not job.is_repeated or not any(result.values())
+            is_last = is_last or ends_us - store.clock.now_us() < budget_us // 2
+            ended = dict(total if job.is_repeated else result)
+            _keep(tx, store, claim, ended if is_last else None)
+        if is_last:
+            return ended
 
 
-def _claim(store: Store, job: CronJob[ContextT], due_at_us: int, process: str) -> int | None:
-    """Insert the tick's row; None when it exists already. Ticks whose process died are closed as failed."""
-    refusal = ConflictError("claimed")
-    try:
-        with store.write(actor=f"system:{job.name}") as tx:
-            given_up_us = tx.now_us - seconds(job.budget_seconds) - GIVEN_UP_US
-            housekeeping.close_abandoned_ticks(tx, job.name, given_up_us)
-            _note_missed(tx, job, due_at_us, process)
-            return sql.insert_unique(
-                tx,
-                tables.cron_tick,
-                refusal,
-                job=job.name,
-                due_at_us=due_at_us,
-                claimed_by=process,
-                state=TickState.RUNNING,
-                priority=job.priority,
-                budget_us=seconds(job.budget_seconds),
-                started_at_us=tx.now_us,
-            )
-    except ConflictError:
-        return None
+def _called(attempt: Attempt, job: CronJob[Any], tx: Tx, context: object) -> Result:
+    return attempt.call(lambda: job.does(tx, context))
 
 
-def _note_missed(tx: Tx, job: CronJob[ContextT], due_at_us: int, process: str) -> None:
-    """Make visible that no process ran: one row for the gap since the job's last tick."""
-    last_us = housekeeping.last_due(tx, job.name)
-    before_us = job.due_at_us(due_at_us - 1)
-    if last_us is None or before_us <= last_us or due_at_us - last_us < GAP_US:
-        return
-    sql.insert(
-        tx,
-        tables.cron_tick,
-        job=job.name,
-        due_at_us=before_us,
-        claimed_by=process,
-        state=TickState.MISSED,
-        priority=job.priority,
-        budget_us=seconds(job.budget_seconds),
-        started_at_us=tx.now_us,
-        ended_at_us=tx.now_us,
-        error=f"no process ran between {to_rfc3339(last_us)} and {to_rfc3339(due_at_us)}",
-    )
+def _keep(tx: Tx, store: Store, claim: Claim, ended: dict[str, object] | None) -> None:
+    """End the tick with the result, in the job's own transaction; raise ConflictError if it was closed."""
+    where = {"id": claim.tick_id, "state": TickState.RUNNING}
+    if ended is None:
+        is_ours = sql.find(tx, tables.cron_tick, lock=True, **where) is not None
+    else:
+        values = {"state": TickState.DONE, "ended_at_us": store.clock.now_us(), "result": ended}
+        is_ours = sql.update(tx, tables.cron_tick, where, **values) == 1
+    if not is_ours:
+        msg = "this tick was closed while it ran; nothing of it is kept"
+        raise ConflictError(msg)
+
+
+def _close(store: Store, job: CronJob[Any], claim: Claim, state: TickState, error_text: str) -> TickState:
+    """Record that a tick did not end well, unless it did: an error may have come after its commit."""
+    log.warning("job %s: %s: %s", job.name, state, error_text)
+    with store.write(actor=actor_of(job)) as tx:
+        where = {"id": claim.tick_id, "state": TickState.RUNNING}
+        values = {"state": state, "ended_at_us": tx.now_us, "error": error_text}
+        if sql.update(tx, tables.cron_tick, where, **values):
+            return state
+        found = sql.find(tx, tables.cron_tick, id=claim.tick_id)
+        return state if found is None else TickState(found["state"])

@@ -241,6 +241,21 @@ class TickState(StrEnum):
     """Stopped at its budget; its transaction was rolled back. Final."""
     MISSED = "missed"
     """No process ran when it was due; written by the next tick. Final."""
+    SKIPPED = "skipped"
+    """Not run, for the reason it bears: the job is paused or held back. Final."""
+
+
+class TickCause(StrEnum):
+    """Why a tick runs."""
+
+    CLOCK = "clock"
+    """It was due by the table."""
+    CATCH_UP = "catch_up"
+    """It was missed, and its job catches up."""
+    RETRY = "retry"
+    """The process that ran it died; it runs once more."""
+    OPERATOR = "operator"
+    """A person asked for it."""
 
 
 class ValueSource(StrEnum):

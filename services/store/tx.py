@@ -6,17 +6,18 @@ rolls everything back. It never retries and never swallows an error.
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import OperationalError
 
-from services.domain.clock import Clock
+from services.domain.clock import Clock, WallClock
 from services.domain.errors import BudgetExceededError, BusyError, UnavailableError
 from services.store import prepared
 from services.store.engine import BUSY_TIMEOUT_MILLISECONDS, READ_ONLY, open_engine
+from services.store.holds import Hold, Turn
 
 STOPPED_BY_THE_ENGINE = ("interrupted", "statement timeout")
 """What SQLite's progress handler and PostgreSQL's statement_timeout say when they stop a statement."""
@@ -79,20 +80,36 @@ class Store:
         self.listeners: list[Callable[[], None]] = []
         self._writing = threading.Lock()
 
+    @property
+    def keeps_real_time(self) -> bool:
+        """Tell whether a second of the clock is a second for threads that wait."""
+        return isinstance(self.clock, WallClock)
+
     @contextmanager
-    def write(self, *, actor: str, lap: int | None = None, budget_us: int | None = None) -> Iterator[Tx]:
+    def write(
+        self,
+        *,
+        actor: str,
+        lap: int | None = None,
+        budget_us: int | None = None,
+        hold: Hold | None = None,
+    ) -> Iterator[Tx]:
         """Yield a Tx and commit it when the block ends; any exception rolls it back.
 
         With `budget_us`, a statement after the budget, one that the engine had to interrupt when it passed,
         and the commit itself raise BudgetExceededError: a job cannot hold the database beyond its budget.
+        With `hold`, another thread can take the transaction back meanwhile; then the commit fails.
         """
         with (
             _told_when_busy(),
-            self._turn(),
+            self._turn(hold),
             self.engine.connect() as connection,
+            hold.over(connection) if hold is not None else nullcontext(),
             connection.begin() as transaction,
         ):
             tx = Tx(connection, self.clock.now_us(), actor, lap, self.routes)
+            if hold is not None:
+                hold.begin()
             with _deadline(connection, self.clock, budget_us):
                 yield tx
             transaction.commit()
@@ -100,7 +117,7 @@ class Store:
             self.on_published()
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self, hold: Hold | None) -> Iterator[None]:
         """Let the threads of one process write to SQLite one after the other.
 
         SQLite has one writer anyway, but who waits in it sleeps in steps and is not served in order.
@@ -111,10 +128,13 @@ class Store:
         if not self._writing.acquire(timeout=BUSY_TIMEOUT_MILLISECONDS / 1_000):
             msg = "another thread has been writing for too long; nothing was done, try again"
             raise BusyError(msg)
+        turn = Turn(self._writing)
+        if hold is not None:
+            hold.take_turn(turn)
         try:
             yield
         finally:
-            self._writing.release()
+            turn.free()
 
     @contextmanager
     def read(self, *, actor: str = "reader") -> Iterator[Tx]:
@@ -169,7 +189,7 @@ def _deadline(connection: Connection, clock: Clock, budget_us: int | None) -> It
 
     def check(*_arguments: object) -> None:
         if clock.now_us() >= ends_us:
-            raise _used_up(budget_us)
+            raise used_up(budget_us)
 
     event.listen(connection, "before_cursor_execute", check)
     disarm = _arm_interrupt(connection, clock, ends_us)
@@ -178,15 +198,16 @@ def _deadline(connection: Connection, clock: Clock, budget_us: int | None) -> It
         check()
     except OperationalError as error:
         if any(words in str(error.orig) for words in STOPPED_BY_THE_ENGINE):
-            raise _used_up(budget_us) from error
+            raise used_up(budget_us, "the engine stopped its statement") from error
         raise
     finally:
         event.remove(connection, "before_cursor_execute", check)
         disarm()
 
 
-def _used_up(budget_us: int) -> BudgetExceededError:
-    return BudgetExceededError(f"the budget of {budget_us / 1e6:g} s is used up")
+def used_up(budget_us: int, how: str = "") -> BudgetExceededError:
+    """Return the error of a budget that is used up, with how the job was stopped."""
+    return BudgetExceededError(f"the budget of {budget_us / 1e6:g} s is used up{how and ': '}{how}")
 
 
 def _arm_interrupt(connection: Connection, clock: Clock, ends_us: int) -> Callable[[], None]:

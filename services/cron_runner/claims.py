@@ -1,0 +1,216 @@
+"""Who runs a tick: the row that one process inserts, with what is noted beside it.
+
+Stands in the cron runner (L3) under the firing of ticks. A tick that is not to run (its job is paused, held
+back, or too late for its policy) is claimed all the same and says why, so that nothing is left out unseen. It
+never runs a job.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from services.cron_runner.jobs import CronJob
+from services.domain.clock import MINUTE_US, seconds, to_rfc3339
+from services.domain.errors import ConflictError
+from services.domain.priority import Misfire, Placement, Role, effective, is_well
+from services.domain.states import TickCause, TickState
+from services.store import housekeeping, sql, tables
+from services.store.tx import Store, Tx
+
+GIVEN_UP_US: Final = MINUTE_US
+"""A tick still running this long after its budget belongs to a process that died."""
+
+GAP_US: Final = MINUTE_US
+"""A job that did not run for this long, and was due in between, has missed ticks."""
+
+LATE_US: Final = MINUTE_US
+"""A tick that begins later than this is too late for a job that skips what it missed."""
+
+CAUGHT_UP: Final = 24
+"""Ticks that a job catches up at most; older ones are noted as missed."""
+
+Job = CronJob[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A tick that this process has: it is RUNNING, or it ended where it was claimed."""
+
+    tick_id: int
+    state: TickState
+
+
+def actor_of(job: Job) -> str:
+    """Return who acts in a job's transactions."""
+    return f"system:{job.name}"
+
+
+def claim(
+    store: Store, job: Job, due_at_us: int, process: str, cause: TickCause, health_points: int | None
+) -> Claim | None:
+    """Insert the tick's row; None when another process has it."""
+    try:
+        with store.write(actor=actor_of(job)) as tx:
+            if job.misfire is not Misfire.CATCH_UP:  # whose lost ticks are run again one by one
+                given_up_us = tx.now_us - seconds(job.budget_seconds) - GIVEN_UP_US
+                housekeeping.close_abandoned_ticks(tx, job.name, given_up_us)
+            placed = _placed(tx, job, health_points)
+            _note_missed(tx, job, due_at_us, process)
+            state, reason = _verdict(tx, job, due_at_us, cause, placed)
+            tick_id = insert(tx, job, due_at_us, process, placed, cause, state=state, reason=reason)
+            return Claim(tick_id, state)
+    except ConflictError:
+        return None
+
+
+def claim_asked(store: Store, job: Job, process: str) -> Claim | None:
+    """Claim the run of a job that an operator asked for; None when nobody asks, or another process has it."""
+    with store.write(actor=actor_of(job)) as tx:
+        asked = sql.find(tx, tables.cron_job, lock=True, job=job.name)
+        if asked is None or asked["run_asked_at_us"] is None:
+            return None
+        sql.update(
+            tx, tables.cron_job, {"job": job.name}, run_asked_at_us=None, run_asked_by=None, run_reason=None
+        )
+        return _claim_for(
+            tx, job, process, asked["run_asked_at_us"], asked["run_asked_by"], asked["run_reason"]
+        )
+
+
+def claim_here(store: Store, job: Job, process: str, *, operator: str, reason: str) -> Claim:
+    """Claim a run of a job that an operator starts in this process."""
+    with store.write(actor=actor_of(job)) as tx:
+        return _claim_for(tx, job, process, tx.now_us, operator, reason)
+
+
+def _claim_for(tx: Tx, job: Job, process: str, asked_at_us: int, operator: str, reason: str) -> Claim:
+    due_us = housekeeping.free_instant(tx, job.name, asked_at_us)
+    placed, cause = Placement(job.priority), TickCause.OPERATOR
+    return Claim(
+        insert(tx, job, due_us, process, placed, cause, reason=f"{operator}: {reason}"), TickState.RUNNING
+    )
+
+
+def lost(store: Store) -> list[sql.Row]:
+    """Return the ticks whose process has died; one that was is closed and perhaps run by `take_over`."""
+    with store.read() as tx:
+        found = housekeeping.running_ticks(tx, tx.now_us - GIVEN_UP_US)
+        return [row for row in found if row["started_at_us"] + row["budget_us"] + GIVEN_UP_US < tx.now_us]
+
+
+def take_over(store: Store, job: Job | None, tick: sql.Row, process: str) -> Claim | None:
+    """Close a lost tick as failed; return the claim of its one more run if its job's policy asks for it.
+
+    A job that runs once needs no other run when it has run since; a run that is one more is never repeated.
+    """
+    with store.write(actor=f"system:{tick['job']}") as tx:
+        where = {"id": tick["id"], "state": TickState.RUNNING}
+        values = {"state": TickState.FAILED, "ended_at_us": tx.now_us, "error": housekeeping.ABANDONED}
+        if not sql.update(tx, tables.cron_tick, where, **values):
+            return None
+        if job is None or job.misfire is Misfire.SKIP or tick["trigger"] == TickCause.RETRY:
+            return None
+        if job.misfire is Misfire.RUN_ONCE and housekeeping.was_run_since(tx, job.name, tick["id"]):
+            return None
+        due_us = housekeeping.free_instant(tx, job.name, tick["due_at_us"])
+        if job.misfire is Misfire.CATCH_UP:
+            due_us = tick["due_at_us"] + 1
+        reason = f"the process that ran tick {tick['id']} died; it runs once more"
+        placed = Placement(job.priority)
+        return Claim(
+            insert(tx, job, due_us, process, placed, TickCause.RETRY, reason=reason), TickState.RUNNING
+        )
+
+
+def missed_before(store: Store, job: Job, due_at_us: int) -> list[int]:
+    """Return the due instants that a job has to catch up before this one, the oldest first."""
+    with store.read() as tx:
+        last_us = housekeeping.last_due(tx, job.name)
+    if last_us is None:
+        return []
+    return list(islice(job.dues_between(last_us, due_at_us), CAUGHT_UP))[::-1]
+
+
+def insert(
+    tx: Tx,
+    job: Job,
+    due_at_us: int,
+    process: str,
+    placed: Placement,
+    cause: TickCause,
+    *,
+    state: TickState = TickState.RUNNING,
+    reason: str | None = None,
+) -> int:
+    """Insert a tick and return its id; raise ConflictError when it is there."""
+    is_missed = state is TickState.MISSED
+    return sql.insert_unique(
+        tx,
+        tables.cron_tick,
+        ConflictError("claimed"),
+        job=job.name,
+        due_at_us=due_at_us,
+        claimed_by=process,
+        state=state,
+        priority=placed.priority,
+        budget_us=seconds(job.budget_seconds),
+        trigger=cause,
+        reason=None if is_missed else reason,
+        started_at_us=tx.now_us,
+        ended_at_us=None if state is TickState.RUNNING else tx.now_us,
+        error=reason if is_missed else None,
+    )
+
+
+def _placed(tx: Tx, job: Job, health_points: int | None) -> Placement:
+    waited_us = None
+    if job.role is Role.HOUSEKEEPING and not is_well(health_points):
+        last_us = housekeeping.last_run(tx, job.name)
+        waited_us = None if last_us is None else tx.now_us - last_us
+    return effective(job.priority, job.role, health_points, waited_us=waited_us)
+
+
+def _verdict(
+    tx: Tx, job: Job, due_at_us: int, cause: TickCause, placed: Placement
+) -> tuple[TickState, str | None]:
+    """Return how the tick begins (or ends at once), and why."""
+    said = sql.find(tx, tables.cron_job, job=job.name)
+    if said is not None and said["is_paused"]:
+        return TickState.SKIPPED, f"paused by {said['changed_by']}: {said['reason']}"
+    late_us = tx.now_us - job.ready_at_us(due_at_us)
+    if job.misfire is Misfire.SKIP and late_us > LATE_US:
+        return TickState.MISSED, f"{late_us / 1e6:.0f} s late; what this job missed is skipped"
+    if placed.is_held_back:
+        return TickState.SKIPPED, placed.reason
+    return TickState.RUNNING, "; ".join(_remarks(job, cause, late_us, placed)) or None
+
+
+def _remarks(job: Job, cause: TickCause, late_us: int, placed: Placement) -> Iterator[str]:
+    """Yield what is out of the ordinary about a tick that runs."""
+    if cause is TickCause.CATCH_UP:
+        yield "it was missed and is caught up"
+    elif late_us > max(LATE_US, job.interval_us // 4):
+        yield f"it was missed and runs {late_us / 1e6:.0f} s late"
+    if placed.reason is not None:
+        yield placed.reason
+
+
+def _note_missed(tx: Tx, job: Job, due_at_us: int, process: str) -> None:
+    """Make visible that no process ran: one row for the gap since the job's last tick."""
+    last_us = housekeeping.last_due(tx, job.name)
+    before_us = job.due_at_us(due_at_us - 1)
+    if last_us is None or before_us <= last_us or due_at_us - last_us < GAP_US:
+        return
+    count = (before_us - job.due_at_us(last_us)) // job.interval_us
+    gap = f"no process ran between {to_rfc3339(last_us)} and {to_rfc3339(due_at_us)}"
+    insert(
+        tx,
+        job,
+        before_us,
+        process,
+        Placement(job.priority),
+        TickCause.CLOCK,
+        state=TickState.MISSED,
+        reason=f"{count} missed: {gap}",
+    )
