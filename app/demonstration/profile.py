@@ -1,13 +1,17 @@
 """The demonstration's starting values and intervals: the seed's loop scaled 1:100 and faster.
 
 Stands beside `app.bootstrap`, which applies it when the profile is `demonstration`. It changes no rule: the
-threshold, alpha, the line and the caps are the standard ones. It never names the value that should win.
+threshold, alpha, the line and the caps are the standard ones. Counts, gauges and durations are only published:
+windows of seconds have no hours of the day. It never names the value that should win.
 """
 
 STARTING_VALUES: dict[str, str] = {
     "research_synthesis.timeout_seconds": "0.9",
     "observatory.line_minimum_tasks": "40",
     "observatory.cool_down_seconds": "60",
+    "observatory.window_seconds": "30",
+    "observatory.watch_counts": "0",
+    "observatory.watch_gauges": "0",
     "market.bid_window_seconds": "0.5",
     "market.start_window_seconds": "5",
     "market.lease_grace_seconds": "0.5",

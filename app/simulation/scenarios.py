@@ -31,6 +31,8 @@ COMMON_VALUES: Mapping[str, str] = {
     "investigation.deadline_seconds": "600",
     "observatory.line_minimum_tasks": "24",
     "observatory.cool_down_seconds": "1",
+    "observatory.watch_counts": "0",
+    "observatory.watch_gauges": "0",
     "observatory.recovery_seconds": "60",
 }
 STREAM_BASES = (0.60, 0.92)
