@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python3.14; 
 PYTEST := $(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix docs prove bench bench-statistics bench-market lock setup clean
+.PHONY: help run test check fix docs prove bench bench-statistics bench-market bench-observatory lock setup clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ bench-market: $(STAMP)  ## the market's speed, limits and peers beside it (RUNS=
 	@$(MAKE) --no-print-directory $(MARKET_PEERS)/.installed || echo "The peers could not be installed; going on without them"
 	@$(BIN)/python -m tests.benchmarks.market --peers $(MARKET_PEERS) $(addprefix --runs ,$(RUNS)) \
 		$(addprefix --scale ,$(SCALE)) $(addprefix --document ,$(DOCUMENT)) $(ARGS)
+
+bench-observatory: $(STAMP)  ## false alarms, delays and costs of the detectors (SEED=, DOCUMENT=docs/evidence.md writes it)
+	@$(BIN)/python -m tests.benchmarks.observatory $(addprefix --seed ,$(SEED)) \
+		$(addprefix --document ,$(DOCUMENT)) $(ARGS)
 
 lock: $(STAMP)  ## resolve the newest versions into the three lock files (needs uv on PATH or in .venv)
 	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
