@@ -1,12 +1,12 @@
-"""Invariants of accounts, budgets, agents and metrics, recounted from plain rows and sums.
+"""Invariants of accounts, budgets and agents, recounted from plain rows and sums.
 
 Stands beside `market_invariants`, under the watchdog and the proofs: what is kept as a running figure (a
-balance, a record, a count in a window) must be what its history adds up to. It never mends a figure.
+balance, a record, a count) must be what its history adds up to. It never mends a figure.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -156,19 +156,4 @@ def check_budgets(budgets: Sequence[Row], unlike_holds: Sequence[Row]) -> list[B
         )
         for row in unlike_holds
     ]
-    return found
-
-
-def check_windows(windows: Sequence[Row], recount: Mapping[int, tuple[int, int]]) -> list[Breach]:
-    """W1: each published window's (numerator, denominator) is what the ended tasks in it add up to.
-
-    `recount` holds the sums by the window's id.
-    """
-    found = []
-    for row in windows:
-        published = (row["numerator"], row["denominator"])
-        if published != recount[row["id"]]:
-            subject = f"{row['metric']} of {row['dimension']} {row['key']}"
-            detail = f"window {row['id']} says {published}, the tasks say {recount[row['id']]}"
-            found.append(Breach("W1", subject, detail))
     return found

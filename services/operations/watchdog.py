@@ -5,7 +5,6 @@ only, never the market's own verbs or books: what is checked must not check itse
 review queue, once; it never mends anything.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
@@ -16,19 +15,20 @@ from services.domain.account_invariants import (
     check_agent,
     check_budgets,
     check_totals,
-    check_windows,
 )
 from services.domain.auction import LABELS, AwardTerms, SealedBid, decide_award
 from services.domain.clock import MINUTE_US, seconds
 from services.domain.market_invariants import Breach, Purses, Row, TaskLife, TaskRules, check_life, lives
 from services.domain.reputation import StandingRules
-from services.operations import production_config, review_queue
+from services.operations import metric_watchdog, production_config
+from services.operations.breaches import KIND, tell
 from services.store import invariants
 from services.store.tx import Tx
 
+__all__ = ["BOOK_WATCH", "KIND", "TASK_WATCH", "audit_books", "check_all", "tell", "watch_tasks"]
+
 TASK_WATCH: Final = "market_watchdog"
 BOOK_WATCH: Final = "books_audit"
-KIND: Final = "invariant_broken"
 ESCROW: Final = "escrow"
 TREASURY: Final = "treasury"
 
@@ -45,8 +45,6 @@ AUDITED_OUTCOMES: Final = 50_000
 """Outcomes that one audit folds at most (always those of one agent)."""
 AUDITED_AGENTS: Final = 200
 LAME_SHOWN: Final = 20
-WINDOWS: Final = 48
-DETAILS_KEPT: Final = 20
 RULES: Final = {label: rule for rule, label in LABELS.items()}
 EARLIER_RULE: Final = "cooled-thompson-second-score"
 """The label of awards that were made before their inputs told everything; they cannot be recomputed."""
@@ -59,6 +57,7 @@ def check_all(tx: Tx, *, seen_at_us: int | None = None) -> Iterator[Breach]:
     Cost: linear in everything there is; memory: one chunk of tasks or the record of one agent.
     """
     yield from check_books(tx)
+    yield from metric_watchdog.check_all(tx)
     rules, task_id = task_rules(tx, tx.now_us if seen_at_us is None else seen_at_us), 0
     while found := invariants.task_ids_after(tx, task_id, CHUNK):
         yield from check_tasks(tx, found, rules)
@@ -100,7 +99,7 @@ def watch_tasks(tx: Tx) -> dict[str, object]:
 
 
 def audit_books(tx: Tx) -> dict[str, object]:
-    """Check all sums of money, the newest metrics, and the agents whose record grew since the last run."""
+    """Check all sums of money, and the agents whose record grew since the last run."""
     invariants.hold_snapshot(tx)
     before = invariants.last_result(tx, BOOK_WATCH)
     found = list(check_books(tx))
@@ -121,7 +120,7 @@ def audit_books(tx: Tx) -> dict[str, object]:
 
 
 def check_books(tx: Tx) -> Iterator[Breach]:
-    """Yield every breach of M1 to M4, of B1, and of W1 by the newest windows of the platform's metric."""
+    """Yield every breach of M1 to M4 and of B1."""
     totals = Totals(
         invariants.accounts_with_sums(tx),
         invariants.lame_transfers(tx, LAME_SHOWN),
@@ -129,11 +128,6 @@ def check_books(tx: Tx) -> Iterator[Breach]:
     )
     yield from check_totals(totals, ESCROW)
     yield from check_budgets(invariants.budgets_with_parts(tx), invariants.unlike_holds(tx, LAME_SHOWN))
-    windows = invariants.newest_windows(tx, "platform", WINDOWS)
-    counts = {
-        row["id"]: invariants.recounted(tx, row["window_start_us"], row["window_end_us"]) for row in windows
-    }
-    yield from check_windows(windows, counts)
 
 
 def check_tasks(tx: Tx, task_ids: Sequence[int], rules: TaskRules) -> list[Breach]:
@@ -210,31 +204,6 @@ def standing_rules(tx: Tx) -> StandingRules:
     names = ("market.crash_limit", "market.counterparty_jobs", "market.entry_jobs")
     limits = production_config.numbers(tx, names)
     return StandingRules(int(limits[names[0]]), limits[names[1]], int(limits[names[2]]))
-
-
-def tell(tx: Tx, found: Sequence[Breach]) -> int:
-    """Open a review item for each difference that was not told before; return how many.
-
-    One item names one invariant and what it does not hold of. While it is open nothing more is opened about
-    the same, and a closed one stays closed while it is the very same difference.
-    """
-    grouped: dict[str, list[Breach]] = defaultdict(list)
-    for breach in found:
-        grouped[f"{breach.invariant} {breach.subject}"[:120]].append(breach)
-    known: dict[str, list[Row]] = defaultdict(list)
-    for row in invariants.items_about(tx, KIND, list(grouped)) if grouped else ():
-        known[row["subject"]].append(row)
-    opened = 0
-    for subject, breaches in sorted(grouped.items()):
-        context = {
-            "invariant": breaches[0].invariant,
-            "subject": breaches[0].subject,
-            "details": [breach.detail for breach in breaches[:DETAILS_KEPT]],
-        }
-        if not any(row["closed_at_us"] is None or row["context"] == context for row in known[subject]):
-            review_queue.open_item(tx, kind=KIND, subject=subject, context=context)
-            opened += 1
-    return opened
 
 
 def _touched(tx: Tx, marks: Mapping[str, Sequence[int]]) -> tuple[dict[str, list[int]], set[int]]:

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Select,
     String,
     Table,
-    and_,
     bindparam,
     case,
     cast,
@@ -40,7 +39,6 @@ from services.store.tables import (
     cron_tick,
     escrow,
     review_item,
-    snapshot,
     task,
     transfer,
 )
@@ -202,27 +200,6 @@ OPEN_BIDS = (
     .where(task.c.state == TaskState.BIDDING, bid.c.agent_id.in_(IDS))
     .group_by(bid.c.agent_id)
 )
-WINDOWS = (
-    select(snapshot)
-    .where(
-        snapshot.c.dimension == bindparam("dimension_name"),
-        snapshot.c.metric == "task_success",
-        snapshot.c.grain == "window",
-    )
-    .order_by(snapshot.c.id.desc())
-    .limit(LIMIT)
-)
-WINDOW_COUNTS = select(
-    func.coalesce(func.sum(case((task.c.state == TaskState.SETTLED, 1), else_=0)), 0).label("numerator"),
-    func.count().label("denominator"),
-).where(
-    and_(
-        task.c.ended_at_us > bindparam("start_us"),
-        task.c.ended_at_us <= bindparam("end_us"),
-        task.c.kind == TaskKind.USER,
-        task.c.state != TaskState.CANCELLED,
-    )
-)
 LAST_RESULT = (
     select(cron_tick.c.result)
     .where(cron_tick.c.job == bindparam("job_name"), cron_tick.c.state == TickState.DONE)
@@ -328,17 +305,6 @@ def open_bids(tx: Tx, agent_ids: Sequence[int]) -> dict[int, int]:
     """Return how many bids these agents have on tasks that still take bids; none are left out."""
     found = sql.listed(tx, OPEN_BIDS, wanted_ids=list(agent_ids))
     return {row["agent_id"]: row["open_bids"] for row in found}
-
-
-def newest_windows(tx: Tx, dimension: str, limit: int) -> list[Row]:
-    """Return the newest published windows of a dimension."""
-    return sql.listed(tx, WINDOWS, dimension_name=dimension, most_rows=limit)
-
-
-def recounted(tx: Tx, start_us: int, end_us: int) -> tuple[int, int]:
-    """Return (settled, ended) users' tasks of a window, those taken back left out."""
-    row = sql.first(tx, WINDOW_COUNTS, start_us=start_us, end_us=end_us)
-    return (0, 0) if row is None else (int(row["numerator"]), int(row["denominator"]))
 
 
 def last_result(tx: Tx, job: str) -> Mapping[str, Any]:

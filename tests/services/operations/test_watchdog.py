@@ -175,10 +175,6 @@ PLANTED = {
     ),
     "evidence beyond the cap": ("S1", "UPDATE agent_counterparty SET weight = 9"),
     "open bids are miscounted": ("W1", "UPDATE agent SET open_bids = open_bids + 1 WHERE id = {worker}"),
-    "a published window is not the tasks'": (
-        "W1",
-        "INSERT INTO snapshot VALUES (9, 'task_success', 'platform', 'all', 0, 4000000000000000, 1, 1)",
-    ),
 }
 
 
