@@ -180,7 +180,7 @@ class _Leaves:
 
     def _best(self, grouping: _Grouping, most: int) -> Iterator[_Found]:
         columns = (self.attempts, self.failures, self.excess)
-        sums: list[Floats] = [np.bincount(grouping.keys, column[grouping.present]) for column in columns]
+        sums = [np.bincount(grouping.keys, column[grouping.present]).astype(np.float64) for column in columns]
         kept, coverage, purity = self._figures(*sums)
         order = np.argsort(-(coverage**COVERAGE_WEIGHT) * purity ** (1.0 - COVERAGE_WEIGHT), kind="stable")
         for place in order[:most].tolist():
