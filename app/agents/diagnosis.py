@@ -7,13 +7,16 @@ explains the failures, or no setting would help, it says so. It never files anyt
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
+from functools import partial
 
 from app.agents.evidence import Attempted, EndReason, ParameterFact, Risk, TaskFact
 from app.agents.excess import KEY_OF, Cell, Dimension, excess_cells
-from app.agents.tail import Tail, best_limit, candidate_limits, fit_tail
+from app.agents.former_values import Former, better_value
+from app.agents.memory import Memory
+from app.agents.tail import Tail, best_limit, beyond_the_limit, candidate_limits, fit_tail
 
 LEAST_EXCESS = 3.0  # fewer failures beyond the expected are no pattern
 LEAST_SHARE = 0.2  # a cell explains something when it holds this share of the excess
@@ -28,6 +31,9 @@ CAP_LEAST, CAP_MOST = 200, 20_000
 CAP_DAYS = 7
 SAME_VALUE_SHARE = 0.05
 WIN = "win"
+
+Lead = tuple[tuple[int, float, str], Callable[[], "Finding"]]
+"""Something to look at and its place: kind of evidence, rank, name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +69,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What an investigator has gathered."""
+    """What an investigator has gathered; `memory` is empty on a platform's first day."""
 
     facts: Sequence[TaskFact]
     parameters: Sequence[ParameterFact]
     attempted: Sequence[Attempted] = ()
+    memory: Memory = field(default_factory=Memory)
 
 
 def diagnose(known: Knowledge, question: Question, caution: float = 0.8) -> Finding:
@@ -114,17 +121,74 @@ def _explained(cell: Cell, known: Knowledge, caution: float) -> Finding:
     if culprit is not None:
         text = f"{cell.failures} failures of {cell.key} ({cell.reason}) are nearly all agent {culprit}'s."
         return Finding(text, None)
+    said = []
+    for _, look in sorted(_leads(cell, known, caution), key=lambda lead: lead[0]):
+        finding = look()
+        said.append(finding.summary)
+        if finding.draft is not None:
+            return Finding(" ".join(said), finding.draft)
+    if said:
+        return Finding(" ".join(said), None)
     if cell.reason != EndReason.TIMED_OUT:
         text = f"{cell.failures} of {cell.attempts} {cell.key} tasks: {cell.reason}; no setting governs it."
         return Finding(text, None)
+    return Finding(f"{cell.key} tasks time out, and no open parameter limits their time.", None)
+
+
+def _leads(cell: Cell, known: Knowledge, caution: float) -> list[Lead]:
+    """What is worth a look, each with its place: what went better before, then limits, in the platform's
+    ranking.
+    """
     governing = [
         parameter
         for parameter in known.parameters
-        if parameter.task_type == cell.key and parameter.is_time_limit and parameter.risk != Risk.FIXED
+        if parameter.task_type == cell.key and parameter.risk != Risk.FIXED
     ]
-    if not governing:
-        return Finding(f"{cell.key} tasks time out, and no open parameter limits their time.", None)
-    return _time_limit_finding(cell, governing[0], known, caution)
+    leads: list[Lead] = []
+    for parameter in governing:
+        place = known.memory.rank(parameter.name)
+        if parameter.is_time_limit and cell.reason == EndReason.TIMED_OUT:
+            look = partial(_time_limit_finding, cell, parameter, known, caution)
+            leads.append(((1, place, parameter.name), look))
+        elif not parameter.is_time_limit:
+            former = better_value(
+                [fact for fact in known.facts if fact.type == cell.key],
+                parameter,
+                known.memory.under(cell.key, parameter.name),
+                _tried_in_vain(parameter, known),
+                LEAST_GAIN,
+            )
+            if former is not None:
+                look = partial(_former_value_finding, cell, parameter, caution, former)
+                leads.append(((0, place, parameter.name), look))
+    return leads
+
+
+def _tried_in_vain(parameter: ParameterFact, known: Knowledge) -> list[float]:
+    ended = [one for one in known.attempted if one.verdict is not None and one.verdict != WIN]
+    return [one.value for one in (*ended, *known.memory.in_vain) if one.parameter == parameter.name]
+
+
+def _former_value_finding(cell: Cell, parameter: ParameterFact, caution: float, former: Former) -> Finding:
+    story = (
+        f"{cell.failures} of {cell.attempts} {cell.key} tasks failed ({cell.reason}); {parameter.name} is "
+        f"{parameter.value:g} and {former.rate_now:.0%} succeeded; at {former.value:g} it was "
+        f"{former.success_rate:.0%} of {former.tasks} earlier tasks."
+    )
+    effect = promised_effect(former.gain, former.rate_now, caution)
+    if effect is None:
+        return Finding(f"{story} No gain could be shown.", None)
+    draft = Draft(
+        parameter=parameter.name,
+        current=_plain(parameter.value),
+        to=_plain(former.value),
+        expected_effect=str(effect),
+        root_cause=story,
+        evidence=cell.task_ids[:EVIDENCE_MAX],
+        cap_tasks=cap_for(former.rate_now, float(effect)),
+        cap_days=CAP_DAYS,
+    )
+    return Finding(f"{story} Proposed: {parameter.name} {draft.current} → {draft.to}.", draft)
 
 
 def _concentrated_agent(cell: Cell, facts: Sequence[TaskFact]) -> str | None:
@@ -139,9 +203,8 @@ def _concentrated_agent(cell: Cell, facts: Sequence[TaskFact]) -> str | None:
 
 def _time_limit_finding(cell: Cell, limit: ParameterFact, known: Knowledge, caution: float) -> Finding:
     of_type = [fact for fact in known.facts if fact.type == cell.key]
-    tail = tail_of(of_type, limit)
-    ended = [one for one in known.attempted if one.parameter == limit.name and one.verdict is not None]
-    tried = [one.value for one in ended if one.verdict != WIN]
+    tail = _seen_beyond(tail_of(of_type, limit), limit, cell, known.memory)
+    tried = _tried_in_vain(limit, known)
     highest = min(limit.high, limit.value * limit.step_max)
     candidates = [value for value in candidate_limits(limit.value, highest) if not _is_near(value, tried)]
     story = _story(cell, limit, tail)
@@ -183,6 +246,18 @@ def tail_of(of_type: Sequence[TaskFact], limit: ParameterFact) -> Tail:
         fact.values.get(limit.name, limit.value) for fact in of_type if fact.end_reason == EndReason.TIMED_OUT
     ]
     return fit_tail(finished, cut_off, limit.value)
+
+
+def _seen_beyond(tail: Tail, limit: ParameterFact, cell: Cell, memory: Memory) -> Tail:
+    """The tail by what became of work that was given more time, where the platform remembers enough of it."""
+    longer = [one for one in memory.under(cell.key, limit.name) if one.value > limit.value]
+    finished = [duration for one in longer for duration in one.durations]
+    found = beyond_the_limit(finished, [(one.value, one.timed_out) for one in longer], limit.value)
+    if found is None:
+        return tail
+    exponent, seen = found
+    cut_off = min(seen, sum(one.timed_out for one in longer))
+    return Tail(limit.value, exponent, seen - cut_off, cut_off, limit.value, tail.cut_off_share)
 
 
 def promised_effect(gain: float, base_rate: float, caution: float) -> Decimal | None:

@@ -15,6 +15,7 @@ from app.agents import runtime
 from app.agents.client import ApiProblem, JsonObject, NacreClient, UnreachableError
 from app.agents.diagnosis import Draft, Finding, Knowledge, Question, diagnose
 from app.agents.evidence import all_parameters, around_an_episode, attempted_changes, ended_tasks
+from app.agents.memory import recalled
 from app.agents.runtime import Pace, log
 from app.agents.voter import Choice, Opinion, cast_ballots
 
@@ -88,7 +89,8 @@ class Investigator:
 
     def _investigated(self, task_id: int, payload: Mapping[str, Any], beat: Callable[[], None]) -> JsonObject:
         facts = around_an_episode(self._client, payload, beat)
-        known = Knowledge(facts, all_parameters(self._client), attempted_changes(self._client))
+        attempted = attempted_changes(self._client)
+        known = Knowledge(facts, all_parameters(self._client), attempted, recalled(self._client))
         beat()
         finding = diagnose(known, question_of(payload), self._profile.caution)
         done = f"Looked at {len(facts)} tasks, {sum(fact.is_failure for fact in facts)} of them failed."
@@ -132,7 +134,8 @@ class Investigator:
 
     def _opinion(self, proposal: JsonObject) -> Opinion:
         facts = ended_tasks(self._client, ended_after=None)
-        finding = diagnose(Knowledge(facts, all_parameters(self._client)), Question(), self._profile.caution)
+        known = Knowledge(facts, all_parameters(self._client), memory=recalled(self._client))
+        finding = diagnose(known, Question(), self._profile.caution)
         return review(proposal, finding)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 NEAREST_SHARE_OF_LIMIT = 0.5  # the threshold is at least this share of the limit: what is near decides
+LEAST_BEYOND = 8  # tasks seen beyond the limit, from which their fate is believed
 FARTHEST_SHARE_OF_LIMIT = 0.9  # and leaves room below the limit for durations to be seen
 
 
@@ -52,6 +53,24 @@ def fit_tail(finished: Sequence[float], cut_off: Sequence[float], limit_seconds:
     log_sum = sum(math.log(value / threshold) for value in (*above, *censored))
     exponent = len(above) / log_sum if log_sum > 0 else 0.0
     return Tail(threshold, exponent, len(above), len(censored), limit_seconds, len(cut_off) / total)
+
+
+def beyond_the_limit(
+    finished: Sequence[tuple[float, int]], cut_off: Sequence[tuple[float, int]], limit_seconds: float
+) -> tuple[float, int] | None:
+    """The exponent of what ran past the limit where it was given more time, and how many did; None for few.
+
+    `finished` are (seconds, tasks) of work that ended under longer limits, `cut_off` are (limit, tasks) of
+    work that these cut off. What has been seen beyond the limit needs no fit below it: the same estimate,
+    with the limit itself as the threshold.
+    """
+    past = [(value, count) for value, count in finished if value > limit_seconds]
+    cut = [(limit, count) for limit, count in cut_off if limit > limit_seconds]
+    seen = sum(count for _, count in (*past, *cut))
+    if seen < LEAST_BEYOND:
+        return None
+    ended = sum(count for _, count in past)
+    return ended / sum(count * math.log(value / limit_seconds) for value, count in (*past, *cut)), seen
 
 
 def candidate_limits(limit_seconds: float, highest_seconds: float, steps: int = 24) -> list[float]:

@@ -10,7 +10,16 @@ from app.agents.agent_process import ROOT
 AGENTS = ROOT / "app" / "agents"
 JUDGES = sorted(
     path
-    for pattern in ("voter*.py", "diagnos*.py", "investigation.py", "evidence.py", "excess.py", "tail.py")
+    for pattern in (
+        "voter*.py",
+        "diagnos*.py",
+        "investigation.py",
+        "evidence.py",
+        "excess.py",
+        "tail.py",
+        "memory.py",
+        "former_values.py",
+    )
     for path in AGENTS.glob(pattern)
 )
 TYPES = re.compile(r"research|monte_carlo|physics|ml_training|heavy|pareto", re.IGNORECASE)
