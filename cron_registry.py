@@ -10,7 +10,7 @@ no jitter, run once. `services/cron_runner` runs it; a deployment may shorten in
 from services import ab_sandbox, evolution_ledger, meta_task_market, observatory, proposal_system
 from services.cron_runner import CronJob, Misfire, Role
 from services.loop import LoopContext
-from services.operations import budget_governor, dreaming, maintenance, probes, watchdog
+from services.operations import budget_governor, dreaming, maintenance, metric_watchdog, probes, watchdog
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
@@ -61,7 +61,11 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
     CronJob("books_audit", lambda tx, _: watchdog.audit_books(tx),
             every_seconds=HOUR, budget_seconds=30, priority=40,
             role=Role.DIAGNOSTIC, jitter_seconds=120, misfire=Misfire.RUN_ONCE,
-            summary="Recounts balances, escrow, published metrics and the records of agents."),
+            summary="Recounts balances, escrow, budgets and the records of agents."),
+    CronJob("metric_watchdog", lambda tx, _: metric_watchdog.watch_metrics(tx),
+            every_seconds=5 * MINUTE, budget_seconds=30, priority=40,
+            role=Role.DIAGNOSTIC, jitter_seconds=15, misfire=Misfire.RUN_ONCE,
+            summary="Recounts published metrics from primary rows; plants a drift of one and must find it."),
     CronJob("history_pruning", lambda tx, _: maintenance.prune(tx),
             every_seconds=HOUR, budget_seconds=30, priority=60,
             role=Role.HOUSEKEEPING, jitter_seconds=300, misfire=Misfire.SKIP,

@@ -90,6 +90,7 @@ class Scenario:
             "agent_autonomy_scan": 360 * step,
             "market_watchdog": 3600 * step,
             "books_audit": 3600 * step,
+            "metric_watchdog": 3600 * step,
             "history_pruning": 3600 * step,
         }
 

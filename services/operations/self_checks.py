@@ -34,6 +34,7 @@ WATCHED: Final[Mapping[str, int]] = {
     "auto_accept_bids": HOUR_US,
     "market_watchdog": 15 * MINUTE_US,
     "books_audit": 4 * HOUR_US,
+    "metric_watchdog": 15 * MINUTE_US,
 }
 """Jobs that must have ended well within this time: half of it is a warning already."""
 
