@@ -21,7 +21,6 @@ from services.domain.anomaly import (
     DISPERSION_MARGIN,
     LOW_CONFIDENCE_BEFORE,
     MINIMUM_HISTORY,
-    SCREEN,
     WINDOWS,
     Detection,
     Rule,
@@ -35,6 +34,8 @@ WEEK_US: Final = 7 * DAY_US
 SEEN_BEFORE_SEASON: Final = 2  # days an hour of the day must have been seen before it has its own mean
 LEAST_HISTORY: Final = 2
 MOST_PERSISTENCE: Final = 0.98
+UNKNOWN_SEASON: Final = 0.25
+"""Relative variance of a day whose course is not known yet: a swing of seven tenths of the mean."""
 Array = NDArray[np.float64]
 
 
@@ -55,7 +56,8 @@ class CountWindow:
 class CountBaseline:
     """What is normal: events per hour, flat and by hour of day, and how far single windows stray from it.
 
-    rates, rate_variances: by hour of day, the flat rate where that hour was seen on fewer than two days.
+    rates, rate_variances: by hour of day, the flat rate where that hour was seen on fewer than two days
+    (`is_seasonal` is false there).
     dispersions: α of variance = mean + α mean², by hour of day. persistence: correlation in [0, 1) of the
     spread beyond chance from one window to the next. windows: how many were used.
     """
@@ -63,6 +65,7 @@ class CountBaseline:
     rates: Array
     rate_variances: Array
     dispersions: Array
+    is_seasonal: NDArray[np.bool_]
     persistence: float
     windows: int
 
@@ -97,14 +100,15 @@ def fit_counts(history: Sequence[CountWindow]) -> CountBaseline:
     variances = rates / seen + dispersions * rates**2 / np.where(is_seasonal, number, float(len(used)))
     expected = rates[slots] * hours
     persistence = _persistence(counts, expected, dispersions[slots])
-    return CountBaseline(rates, variances, dispersions, persistence, len(used))
+    return CountBaseline(rates, variances, dispersions, is_seasonal, persistence, len(used))
 
 
 def expect(baseline: CountBaseline, pool: Sequence[CountWindow]) -> tuple[float, float]:
     """Return mean and variance of the number of events in the pool, excluded windows left out.
 
-    Variance = Σ μ + Σᵢⱼ √(αᵢαⱼ) φ^|i−j| μᵢ μⱼ + Σ over slots (hours)² Var(m): chance, spread that lasts, and
-    the uncertainty of the fitted mean itself.
+    Variance = Σ μ + Σᵢⱼ √(αᵢαⱼ) φ^|i−j| μᵢ μⱼ + Σ over slots (hours)² Var(m) + ¼ (Σ μ of hours without a
+    season)²: chance, spread that lasts, the uncertainty of the fitted mean, and a course of the day that is
+    not known yet (windows of a day and more have none).
     """
     part = [(at, window) for at, window in enumerate(pool) if not window.is_excluded]
     if not part:
@@ -116,8 +120,10 @@ def expect(baseline: CountBaseline, pool: Sequence[CountWindow]) -> tuple[float,
     spread = np.sqrt(baseline.dispersions[slots]) * means
     lasting = baseline.persistence ** np.abs(places[:, None] - places[None, :])
     uncertain = np.bincount(slots, hours, HOURS) ** 2 * baseline.rate_variances
+    unknown = float(means[~baseline.is_seasonal[slots] & (hours < HOURS)].sum())
     mean = float(means.sum())
-    return mean, mean + float(spread @ lasting @ spread) + float(uncertain.sum())
+    variance = mean + float(spread @ lasting @ spread) + float(uncertain.sum())
+    return mean, variance + UNKNOWN_SEASON * unknown * unknown
 
 
 def tail(count: int, mean: float, variance: float, bad: Bad) -> float:
@@ -172,36 +178,33 @@ def detect_count(
     if not guard:
         return None
     baseline = fit_counts(_trailing_week(windows[:-guard]))
-    found = [hit for hit in _scan(windows, baseline, guard, bad) if hit.p_value < threshold]
-    return min(found, key=lambda hit: hit.p_value, default=None)
+    return min(_scan(windows, baseline, guard, bad, threshold), key=lambda hit: hit.p_value, default=None)
 
 
 def _scan(
-    windows: Sequence[CountWindow], baseline: CountBaseline, guard: int, bad: Bad
+    windows: Sequence[CountWindow], baseline: CountBaseline, guard: int, bad: Bad, threshold: float
 ) -> Iterator[Detection]:
-    """Yield one detection per pool whose departure is worth an exact tail."""
+    """Yield one detection per pool whose p-value is under the threshold."""
     for width in WINDOWS:
         if width > guard:
             return
         pool = windows[-width:]
         counted = [window.count for window in pool if not window.is_excluded]
         mean, variance = expect(baseline, pool)
-        step = sum(counted) - mean
-        away = abs(step) if bad is Bad.EITHER else -step if bad is Bad.FALL else step
-        if away < SCREEN * math.sqrt(variance):
-            continue
-        yield Detection(
-            Rule.BASELINE,
-            sum(counted),
-            len(counted),
-            mean,
-            tail(sum(counted), mean, variance, bad),
-            width,
-            float(sum(counted)),
-            mean,
-            _band(mean, variance),
-            baseline.windows < LOW_CONFIDENCE_BEFORE,
-        )
+        p_value = tail(sum(counted), mean, variance, bad)
+        if p_value < threshold:
+            yield Detection(
+                Rule.BASELINE,
+                sum(counted),
+                len(counted),
+                mean,
+                p_value,
+                width,
+                float(sum(counted)),
+                mean,
+                _band(mean, variance),
+                baseline.windows < LOW_CONFIDENCE_BEFORE,
+            )
 
 
 def _band(mean: float, variance: float) -> tuple[float, float]:
