@@ -225,7 +225,8 @@ def test_old_data_and_overdue_watchdogs_are_warned_of_and_then_fail(market):
     assert found(market)["job/lease_expiry:age"].status is Status.FAIL
     assert found(market)["job/market_watchdog:age"].status is Status.WARN
     runs(market, 8)
-    assert failing(market) == {"job/lease_expiry:age", "job/market_watchdog:age"}
+    jobs = ("lease_expiry", "market_watchdog", "metric_watchdog")
+    assert failing(market) == {f"job/{job}:age" for job in jobs}
     for _ in range(60):
         market.pass_seconds(240)
         one_run(market)
