@@ -9,7 +9,8 @@ news. It never keeps history and never alarms before 12 windows.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from statistics import median
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ MOST_FREEDOM: Final = 8.0
 LEAST_FREEDOM: Final = 3.0
 LEAST_HISTORY: Final = 2
 Array = NDArray[np.float64]
+FloatOrArray = TypeVar("FloatOrArray", float, Array)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +93,18 @@ def fit_gauge(
     used = [window for window in history if window.count and not window.is_excluded]
     if not used:
         raise ValueError("a baseline needs at least one window with values that is not excluded")
+    by_slot: list[list[float]] = [[] for _ in range(HOURS)]
+    for window in used:
+        by_slot[window.hour_of_day].append(_level(window, is_log=is_log))
     levels = np.array([_level(window, is_log=is_log) for window in used])
     slots = np.array([window.hour_of_day for window in used])
-    usual = np.full(HOURS, float(np.median(levels)))
+    middle = float(np.median(levels))
     days = _days_seen(used)
-    for slot in np.flatnonzero(days >= SEEN_BEFORE_SEASON):
-        usual[slot] = float(np.median(levels[slots == slot]))
+    usual = np.array(
+        [median(held) if days[slot] >= SEEN_BEFORE_SEASON else middle for slot, held in enumerate(by_slot)]
+    )
     seen = float(np.median(days[days >= SEEN_BEFORE_SEASON])) if (days >= SEEN_BEFORE_SEASON).any() else 0.0
-    size = 1.0 if is_log else abs(float(np.median(levels)))
+    size = 1.0 if is_log else abs(middle)
     spreads = sorted(_spread(window, is_log=is_log) for window in used if window.count > 1)
     return GaugeBaseline(
         usual=usual,
@@ -214,7 +220,8 @@ def _usual_pools(baseline: GaugeBaseline, windows: int) -> list[float]:
     weighted = np.concatenate(([0.0], np.cumsum(baseline.strays * baseline.weights)))
     weights = np.concatenate(([0.0], np.cumsum(baseline.weights)))
     runs = (weighted[windows:] - weighted[:-windows]) / (weights[windows:] - weights[:-windows])
-    return [float(run) for run in np.sort(runs)]
+    ordered: list[float] = np.sort(runs).tolist()
+    return ordered
 
 
 def _measure(baseline: GaugeBaseline, pool: _Pool) -> tuple[list[float], float, float, float]:
@@ -231,14 +238,15 @@ def _measure(baseline: GaugeBaseline, pool: _Pool) -> tuple[list[float], float, 
 
 
 def _p_value(baseline: GaugeBaseline, pool: _Pool, bad: Bad) -> float:
-    past, median, scale, freedom = _measure(baseline, pool)
-    z = z_of(pool.stray, median, scale)
+    past, middle, scale, freedom = _measure(baseline, pool)
+    z = z_of(pool.stray, middle, scale)
     away = _in_bad_direction(z, bad)
     if away <= 0.0:
         return 1.0
     sides = 2.0 if bad is Bad.EITHER else 1.0
-    depth = abs(pool.stray - median)
-    as_far = sum(1 for stray in past if _in_bad_direction(stray - median, bad) >= depth)
+    depth = abs(pool.stray - middle)
+    steps = np.array(past) - middle
+    as_far = int((_in_bad_direction(steps, bad) >= depth).sum())
     return min(1.0, max(sides * float(stdtr(freedom, -away)), as_far / (len(past) + 1.0)))
 
 
@@ -249,18 +257,18 @@ def _spread_p_value(baseline: GaugeBaseline, window: GaugeWindow, pool: _Pool, b
         return 1.0
     if bad is not Bad.EITHER and _in_bad_direction(pool.stray, bad) <= 0.0:
         return 1.0
-    spread, median = _spread(window, is_log=baseline.is_log), usual[len(usual) // 2]
-    z = z_of(spread, median, scale_of(usual, baseline.floor))
+    spread, middle = _spread(window, is_log=baseline.is_log), usual[len(usual) // 2]
+    z = z_of(spread, middle, scale_of(usual, baseline.floor))
     if bad is not Bad.EITHER and z <= 0.0:
         return 1.0
-    as_far = sum(1 for other in usual if (other - median) * z >= (spread - median) * z)
+    as_far = sum(1 for other in usual if (other - middle) * z >= (spread - middle) * z)
     return min(1.0, max(2.0 * float(stdtr(MOST_FREEDOM, -abs(z))), as_far / (len(usual) + 1.0)))
 
 
 def _band(baseline: GaugeBaseline, pool: _Pool) -> tuple[float, float]:
-    _, median, scale, freedom = _measure(baseline, pool)
+    _, middle, scale, freedom = _measure(baseline, pool)
     reach = float(stdtrit(freedom, 1.0 - BAND_OUTSIDE / 2.0)) * scale
-    middle = pool.usual + median
+    middle += pool.usual
     return _back(middle - reach, is_log=baseline.is_log), _back(middle + reach, is_log=baseline.is_log)
 
 
@@ -277,7 +285,7 @@ def _back(level: float, *, is_log: bool) -> float:
     return math.exp(min(level, 700.0)) if is_log else level
 
 
-def _in_bad_direction(step: float, bad: Bad) -> float:
+def _in_bad_direction(step: FloatOrArray, bad: Bad) -> FloatOrArray:
     return abs(step) if bad is Bad.EITHER else step if bad is Bad.RISE else -step
 
 
