@@ -48,11 +48,7 @@ class Outcome(Enum):
 
 
 class _TakenError(Exception):
-    """Of the deliveries of this transaction, some are not ours."""
-
-    def __init__(self, delivery_ids: set[int]) -> None:
-        super().__init__(f"{len(delivery_ids)} deliveries are in other hands")
-        self.delivery_ids = delivery_ids
+    """Of the deliveries of this transaction, some are not ours; it is rolled back."""
 
 
 def deliver_due(store: Store, subscribers: Mapping[str, Subscriber], executor: Executor | None = None) -> int:
@@ -175,10 +171,8 @@ class _Round:
                 return pairs
             try:
                 _handle_many(self.store, subscriber, pairs)
-            except _TakenError as error:
-                free = self._without([row for row, _ in pairs], error.delivery_ids)
-                kept = {row["delivery_id"] for row in free}
-                pairs = [pair for pair in pairs if pair[0]["delivery_id"] in kept]
+            except _TakenError:
+                pairs = self._ours(pairs)
             except Exception as error:  # noqa: BLE001 (named edge: bus delivery)
                 one_by_one = "%d deliveries to %s are handled one by one: %s"
                 log.info(one_by_one, len(pairs), subscriber.name, failure_text(error))
@@ -187,6 +181,14 @@ class _Round:
                 self.tried += len(pairs)
                 return []
         return []
+
+    def _ours(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """Note which of these another process has; return the others, as far as the order lets them pass."""
+        tried = _tried(pairs)
+        with self.store.write(actor="system:bus") as tx:
+            taken = tried.keys() - deliveries.free(tx, tried)
+        kept = {row["delivery_id"] for row in self._without([row for row, _ in pairs], taken)}
+        return [pair for pair in pairs if pair[0]["delivery_id"] in kept]
 
 
 def _prepared(store: Store, prepare: Prepare, rows: Sequence[Row], executor: Executor | None) -> list[object]:
@@ -218,13 +220,15 @@ def _prepared_part(
 def _handle_many(store: Store, subscriber: Subscriber, pairs: Sequence[Pair]) -> None:
     """Mark deliveries and handle them in one transaction; raise _TakenError when some are not ours."""
     assert subscriber.handle_many is not None  # noqa: S101 (asked by the only caller)
-    tried = {row["delivery_id"]: row["attempts"] for row, _ in pairs}
     with store.write(actor=f"system:{subscriber.name}") as tx:
-        taken = tried.keys() - deliveries.mark(tx, tried)
-        if taken:
-            raise _TakenError(taken)
+        if not deliveries.mark(tx, _tried(pairs)):
+            raise _TakenError
         for lap, items in _by_lap(pairs):
             subscriber.handle_many(tx.in_lap(lap), items)
+
+
+def _tried(pairs: Sequence[Pair]) -> dict[int, int]:
+    return {row["delivery_id"]: row["attempts"] for row, _ in pairs}
 
 
 def _by_lap(pairs: Sequence[Pair]) -> list[tuple[int | None, list[tuple[DeliveredEvent, object]]]]:
@@ -255,7 +259,7 @@ def _deliver(store: Store, subscriber: Subscriber | None, row: Row, prepared: ob
             raise prepared.error  # noqa: TRY301 (recorded below like any other failure)
         with store.write(actor=f"system:{subscriber.name}", lap=row["lap_id"]) as tx:
             if not deliveries.mark(tx, {row["delivery_id"]: row["attempts"]}):
-                raise _TakenError({row["delivery_id"]})  # noqa: TRY301 (it rolls the transaction back)
+                raise _TakenError  # noqa: TRY301 (it rolls the transaction back)
             subscriber.handle(tx, _event_of(row), prepared)
     except _TakenError:
         return Outcome.TAKEN

@@ -13,11 +13,9 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Select,
-    Update,
     and_,
     bindparam,
     cast,
-    exists,
     func,
     literal_column,
     or_,
@@ -73,7 +71,12 @@ _COLUMNS = (
     event.c.actor,
     event.c.lap_id,
     event.c.published_at_us,
-    exists().where(_is_failing(_failing)).label("is_any_failing"),
+    select(_failing.c.event_id)
+    .where(_is_failing(_failing))
+    .order_by(_failing.c.event_id)
+    .limit(literal_column("1"))
+    .scalar_subquery()
+    .label("first_failing_id"),
 )
 _is_due = and_(
     _is(delivery, DeliveryState.PENDING),
@@ -111,7 +114,7 @@ def due(tx: Tx, limit: int) -> list[Row]:
     process that published it said.
     """
     found = sql.listed(tx, DUE, now_us=tx.now_us, limit=limit)
-    if not found or not found[0]["is_any_failing"]:
+    if not _may_be_held(found):
         return found
     return sql.listed(tx, DUE_ORDERLY, now_us=tx.now_us, limit=limit)
 
@@ -120,33 +123,33 @@ def due_except(tx: Tx, subscribers: Sequence[str], limit: int) -> list[Row]:
     """Return the same of all subscribers but these (one at least)."""
     given = {"now_us": tx.now_us, "limit": limit, "subscribers": list(subscribers)}
     found = sql.listed(tx, DUE_EXCEPT, **given)
-    if not found or not found[0]["is_any_failing"]:
+    if not _may_be_held(found):
         return found
     return sql.listed(tx, DUE_EXCEPT_ORDERLY, **given)
+
+
+def _may_be_held(found: Sequence[Row]) -> bool:
+    """Tell whether any of these comes after a delivery that fails; most of the time nothing fails."""
+    first_failing_id = found[-1]["first_failing_id"] if found else None
+    return first_failing_id is not None and first_failing_id < found[-1]["event_id"]
 
 
 # --- whose a delivery is
 
 
-def _marking(*, is_postgresql: bool) -> Update:
-    """Return the update that marks deliveries; it passes over rows that another transaction holds."""
-    asked = and_(delivery.c.id.in_(bindparam("ids", expanding=True)), _is(delivery, DeliveryState.PENDING))
-    if is_postgresql:
-        free = select(delivery.c.id).where(asked).with_for_update(skip_locked=True, key_share=True)
-        asked = delivery.c.id.in_(free)
-    return (
-        delivery.update()
-        .where(asked)
-        .values(
-            state=DeliveryState.DELIVERED,
-            attempts=delivery.c.attempts + 1,
-            delivered_at_us=bindparam("now_us", type_=BigInteger()),
-        )
-        .returning(delivery.c.id, delivery.c.attempts)
-    )
-
-
-MARK = {is_postgresql: _marking(is_postgresql=is_postgresql) for is_postgresql in (False, True)}
+_asked = and_(
+    delivery.c.id.in_(bindparam("ids", expanding=True)),
+    _is(delivery, DeliveryState.PENDING),
+    delivery.c.attempts == bindparam("attempts_seen", type_=Integer()),
+)
+FREE = select(delivery.c.id).where(_asked).with_for_update(skip_locked=True, key_share=True)
+_marked = delivery.update().values(
+    state=DeliveryState.DELIVERED,
+    attempts=delivery.c.attempts + 1,
+    delivered_at_us=bindparam("now_us", type_=BigInteger()),
+)
+MARK = {False: _marked.where(_asked), True: _marked.where(delivery.c.id.in_(FREE))}
+"""By whether the engine is PostgreSQL: there it passes over rows that another transaction holds."""
 CLAIM = select(
     delivery.c.id,
     func.pg_try_advisory_xact_lock(
@@ -155,15 +158,34 @@ CLAIM = select(
 ).where(delivery.c.id.in_(bindparam("ids", expanding=True)), _is(delivery, DeliveryState.PENDING))
 
 
-def mark(tx: Tx, tried: Mapping[int, int]) -> set[int]:
-    """Mark deliveries as delivered; return those that were as expected and that nobody else has in hand.
+def mark(tx: Tx, tried: Mapping[int, int]) -> bool:
+    """Mark deliveries as delivered; tell whether all were as expected and nobody else had one in hand.
 
-    `tried` maps each delivery to the number of attempts it was seen with. Where one is missing in the answer
-    the transaction must be rolled back.
+    `tried` maps each delivery to the number of attempts it was seen with. Where the answer is no, the
+    transaction must be rolled back.
     """
-    given = {"ids": list(tried), "now_us": tx.now_us}
-    found = sql.listed(tx, MARK[tx.is_postgresql], **given)
-    return {row["id"] for row in found if row["attempts"] == tried[row["id"]] + 1}
+    statement = MARK[tx.is_postgresql]
+    marked = sum(
+        sql.change(tx, statement, ids=ids, attempts_seen=attempts, now_us=tx.now_us)
+        for attempts, ids in _by_attempts(tried)
+    )
+    return marked == len(tried)
+
+
+def free(tx: Tx, tried: Mapping[int, int]) -> set[int]:
+    """Return those that are as expected and that nobody else has in hand at this instant."""
+    return {
+        row["id"]
+        for attempts, ids in _by_attempts(tried)
+        for row in sql.listed(tx, FREE, ids=ids, attempts_seen=attempts)
+    }
+
+
+def _by_attempts(tried: Mapping[int, int]) -> list[tuple[int, list[int]]]:
+    found: dict[int, list[int]] = {}
+    for number, attempts in tried.items():
+        found.setdefault(attempts, []).append(number)
+    return list(found.items())
 
 
 @contextmanager

@@ -5,12 +5,15 @@ import ast
 from tests.architecture.source_tree import ROOT, dotted, parse, plant, python_files, where
 
 EDGES = {
-    "services/event_bus.py": "delivery: a failing handler rolls back only itself",
+    "services/event_bus/delivering.py": "delivery: a failing handler rolls back only itself",
+    "services/event_bus/dispatcher.py": "delivery: a database that refuses is asked again",
+    "services/event_bus/subscribers.py": "delivery: what fails in preparing is recorded on that delivery",
     "services/cron_runner/firing.py": "a tick: a failing job is history, not the end of the scheduler",
     "services/cron_runner/attempts.py": "a job in its thread: whatever ends it is told to who waits for it",
     "services/cron_runner/runner.py": "a worker: a tick that could not be recorded is logged, others go on",
     "services/operations/probes.py": "a foreign verifier that raises has not given the known answer",
     "services/store/group_commit.py": "a group of writes: a failing act is its caller's, not its neighbours'",
+    "app/egress/sender.py": "webhooks: a try that cannot be recorded is made again, and holds up no other",
     "app/api/errors.py": "the HTTP boundary: an unknown error becomes a recorded 500",
     "app/agents/tool_process.py": "foreign code in an agent's child process: it reports and ends",
     "app/tasks/registry.py": "foreign code at import: a plug-in that breaks is listed, not loaded",
@@ -47,7 +50,7 @@ def test_planted_broad_excepts_are_found(tmp_path):
             "app/bare.py": attempt.format(""),
             "app/pair.py": attempt.format(" (ValueError, Exception)"),
             "app/named.py": attempt.format(" ValueError"),
-            "services/event_bus.py": attempt.format(" Exception"),
+            "services/event_bus/delivering.py": attempt.format(" Exception"),
         },
     )
     assert [line.split(": ")[0] for line in broad_excepts(tmp_path)] == ["app/bare.py:3", "app/pair.py:3"]
