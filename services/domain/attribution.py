@@ -28,14 +28,14 @@ Flags = npt.NDArray[np.bool_]
 @dataclass(frozen=True, slots=True)
 class Cell:
     """Attempts and failures of one leaf combination (task type, agent, model, ...), and its own past if
-    known.
+    known. Counts may be fractions: means of several days, weighted samples.
     """
 
     dimensions: Mapping[str, str]
-    attempts: int
-    failures: int
-    baseline_attempts: int = 0
-    baseline_failures: int = 0
+    attempts: float
+    failures: float
+    baseline_attempts: float = 0
+    baseline_failures: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class Suspect:
     """
 
     dimensions: Mapping[str, str]
-    attempts: int
-    failures: int
+    attempts: float
+    failures: float
     expected_failures: float
     coverage: float
     purity: float
@@ -82,6 +82,11 @@ def rank_cells(
             if seen and all(not np.array_equal(leaves.inside(seen), leaves.inside(one)) for one in chosen):
                 chosen[-1] = seen
     return tuple(map(leaves.suspect, chosen))
+
+
+def whole(count: float) -> float:
+    """Return a whole count as an int, for it to be written as one."""
+    return int(count) if float(count).is_integer() else count
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +207,8 @@ class _Leaves:
         dimensions = self.cells[found.leaf].dimensions
         return Suspect(
             {name: dimensions[name] for name in found.names},
-            int(self.attempts[leaves].sum()),
-            int(self.failures[leaves].sum()),
+            whole(float(self.attempts[leaves].sum())),
+            whole(float(self.failures[leaves].sum())),
             float(self.expected[leaves].sum()),
             found.coverage,
             found.purity,
