@@ -14,7 +14,7 @@ from types import ModuleType
 
 from rich.console import Console
 
-from tests.benchmarks.observatory import costs, counts, drops, gauges, many_metrics, shares
+from tests.benchmarks.observatory import costs, counts, dreaming, drops, gauges, many_metrics, shares
 from tests.benchmarks.observatory.report import (
     Report,
     Section,
@@ -31,6 +31,7 @@ SECTIONS: dict[str, ModuleType] = {
     "drops": drops,
     "many_metrics": many_metrics,
     "gauges": gauges,
+    "dreaming": dreaming,
     "costs": costs,
 }
 
