@@ -1,4 +1,5 @@
-"""The deployment's own keys: the operator's API key and the Ed25519 key that signs ledger checkpoints.
+"""The deployment's own keys: the operator's API key, the Ed25519 key that signs ledger checkpoints, and the
+key that the secrets of webhooks are derived from.
 
 Made once, kept in the `var` directory readable by their owner only. It never prints or logs a key.
 """
@@ -15,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 OPERATOR_KEY_FILE = "operator.key"
 CHECKPOINT_KEY_FILE = "checkpoint.key"
+WEBHOOK_KEY_FILE = "webhook.key"
+WEBHOOK_KEY_BYTES = 32
 SIGNER_NAME = "nacre"
 ED25519_NOTE = b"\x01"
 
@@ -51,6 +54,12 @@ def _kept(path: Path, fresh: bytes) -> bytes:
 def operator_key(var_directory: Path) -> str:
     """Return the deployment's operator key, made on the first call."""
     return _kept(var_directory / OPERATOR_KEY_FILE, new_operator_key().encode()).decode().strip()
+
+
+def webhook_key(var_directory: Path) -> bytes:
+    """Return the 32 bytes that the secrets of webhooks are derived from, made on the first call."""
+    fresh = base64.b64encode(secrets.token_bytes(WEBHOOK_KEY_BYTES))
+    return base64.b64decode(_kept(var_directory / WEBHOOK_KEY_FILE, fresh))
 
 
 class CheckpointSigner:

@@ -45,6 +45,14 @@ class Settings:
     """How many requests of one key may be under way at the same time, waiting calls included."""
     connections: int = 4_096
     """How many connections the server holds at the same time."""
+    webhook_hosts: tuple[str, ...] = ()
+    """Hosts that webhooks may lead to (`*.example.org`: all below it); empty means every public one."""
+    webhook_private_hosts: tuple[str, ...] = ()
+    """Hosts, by name or address, that webhooks may lead to although they lie in a private network."""
+    webhook_ports: tuple[int, ...] = (443, 8_443)
+    """Ports that webhooks may lead to."""
+    is_webhook_loopback_allowed: bool = False
+    """Whether webhooks may lead to this machine, also over http: for demonstrations and tests."""
 
     @property
     def shown_database_url(self) -> str:
@@ -77,7 +85,32 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         requests_at_once=_count(environment, "NACRE_REQUESTS_AT_ONCE", base.requests_at_once, lowest=1),
         requests_under_way=_count(environment, "NACRE_REQUESTS_UNDER_WAY", base.requests_under_way, lowest=1),
         connections=_count(environment, "NACRE_CONNECTIONS", base.connections, lowest=1),
+        webhook_hosts=_names(environment, "NACRE_WEBHOOK_HOSTS"),
+        webhook_private_hosts=_names(environment, "NACRE_WEBHOOK_PRIVATE_HOSTS"),
+        webhook_ports=_ports(environment, "NACRE_WEBHOOK_PORTS", base.webhook_ports),
+        is_webhook_loopback_allowed=_yes(environment, "NACRE_WEBHOOK_LOOPBACK"),
     )
+
+
+def _names(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Return names separated by commas, in lower case."""
+    return tuple(one.strip().lower() for one in environment.get(name, "").split(",") if one.strip())
+
+
+def _ports(environment: Mapping[str, str], name: str, standard: tuple[int, ...]) -> tuple[int, ...]:
+    texts = _names(environment, name)
+    if not all(text.isascii() and text.isdigit() and 0 < int(text[:9]) < 65536 for text in texts):  # noqa: PLR2004 (the highest port and one)
+        msg = f"{name} must be ports from 1 to 65535, separated by commas, not {environment.get(name)!r}"
+        raise InvalidValueError(msg, field=name)
+    return tuple(map(int, texts)) or standard
+
+
+def _yes(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name, "").strip().lower()
+    if text not in ("", "yes", "no"):
+        msg = f"{name} must be yes or no, not {text!r}"
+        raise InvalidValueError(msg, field=name)
+    return text == "yes"
 
 
 def _count(environment: Mapping[str, str], name: str, standard: int, *, lowest: int = 0) -> int:

@@ -102,7 +102,7 @@ def conclude(store: Store, done: Claim, outcome: Outcome) -> DeliveryState | Non
             next_attempt_at_us=tx.now_us + pause_us,
             delivered_at_us=tx.now_us if outcome.is_delivered else None,
             last_status=outcome.status,
-            last_error=None if outcome.said is None else outcome.said[:ERROR_LETTERS],
+            last_error=_plain(outcome.said),
         )
         if not moved:
             return None
@@ -114,6 +114,13 @@ def conclude(store: Store, done: Claim, outcome: Outcome) -> DeliveryState | Non
             subject = f"delivery {done.delivery_id} to webhook {done.webhook_id} failed {done.attempt} times"
             review_queue.open_item(tx, kind=DEAD, subject=subject, context=context)
         return state
+
+
+def _plain(said: str | None) -> str | None:
+    """Return what a try failed of as one short line that a database takes: it may quote a receiver."""
+    if said is None:
+        return None
+    return "".join(one if one.isprintable() else "?" for one in said[:ERROR_LETTERS])
 
 
 def _state_after(done: Claim, outcome: Outcome) -> DeliveryState:
@@ -143,7 +150,7 @@ def _judge(tx: Tx, hook: Row, done: Claim, outcome: Outcome) -> None:
     quiet_until_us = tx.now_us + quiet_us(failures, outcome.retry_after_us)
     sql.update(tx, tables.webhook, {"id": hook["id"]}, failures=failures, quiet_until_us=quiet_until_us)
     if failures >= FAILURES_HIGHEST:
-        pause(tx, hook, f"{failures} rounds of tries failed in a row, the last: {outcome.said}")
+        pause(tx, hook, f"{failures} rounds of tries failed in a row, the last: {_plain(outcome.said)}")
 
 
 def pause(tx: Tx, hook: Row, reason: str) -> None:
