@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from app.demonstration import profile as demonstration
-from app.keys import CheckpointSigner, operator_key
+from app.egress.destinations import Destinations, EgressPolicy
+from app.egress.sender import WebhookSender
+from app.keys import CheckpointSigner, operator_key, webhook_key
 from app.settings import Profile, Settings
 from app.tasks.registry import load_registry
 from app.tasks.task_type import ParameterSpec, TaskType
@@ -171,25 +173,31 @@ def calm_collector() -> Iterator[None]:
 
 @dataclass
 class Runtime:
-    """What runs in the background of one process: the cron runner and the delivery of events."""
+    """What runs in the background of one process: the cron runner, the delivery of events, the webhooks."""
 
     platform: Platform
     _dispatcher: Dispatcher = field(init=False)
     _cron: CronRunner[LoopContext] = field(init=False)
+    _webhooks: WebhookSender = field(init=False)
 
     def __post_init__(self) -> None:
-        """Build both; nothing runs yet."""
+        """Build them; nothing runs yet."""
         store = self.platform.store
         process = f"{socket.gethostname()}:{os.getpid()}"
         self._dispatcher = Dispatcher(store, self.platform.subscribers)
         self._cron = CronRunner(store, self.platform.context, self.platform.jobs, process)
+        settings = self.platform.settings
+        destinations = Destinations(EgressPolicy.of(settings))
+        self._webhooks = WebhookSender(store, webhook_key(settings.var_directory), destinations)
 
     def start(self) -> None:
-        """Start delivering events and firing jobs."""
+        """Start delivering events, firing jobs and sending to webhooks."""
         self._dispatcher.start()
         self._cron.start()
+        self._webhooks.start()
 
     def stop(self) -> None:
-        """Stop both; what is under way ends first."""
+        """Stop them; what is under way ends first."""
+        self._webhooks.stop()
         self._cron.stop()
         self._dispatcher.stop()

@@ -31,6 +31,7 @@ from app.api.routers import (
     sandbox,
     standing,
     tasks,
+    webhooks,
     work,
 )
 from app.api.verbs import MarketVerbs
@@ -89,6 +90,7 @@ ROUTED = (
     ledger,
     operations,
     failed_work,
+    webhooks,
 )
 """The modules whose routes stand under the prefix, in the order of the OpenAPI document."""
 
