@@ -19,6 +19,7 @@ from app.cli import (
     sandbox,
     simulate,
     standing,
+    webhooks,
 )
 from app.cli.experiments import experiments
 
@@ -47,6 +48,7 @@ for commands in (
     *record.GROUPS,
     *operations.GROUPS,
     *failed.GROUPS,
+    *webhooks.GROUPS,
     *patterns.GROUPS,
 ):
     app.add_typer(commands)
