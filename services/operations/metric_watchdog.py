@@ -224,15 +224,15 @@ def _slack(look: Look, at_us: int) -> int:
 def _bounds(look: Look, window: Window) -> Mapping[str, Bounds]:
     tx, end_us = look.tx, window.end_us
     said = {row["metric"]: row["numerator"] for row in window.rows if row["metric"] in GAUGES}
-    pending, lag_us = said.get("pending_deliveries", 0), said.get("bus_lag", 0)
     bounds = {
         "active_agents": Bounds(0, recounts.agents_at(tx, end_us + look.apart_us)),
         "health_score": Bounds(0, 100),
-        "pending_deliveries": Bounds(1 if lag_us else 0, max(pending, 0)),
-        "bus_lag": Bounds(0, lag_us if pending else 0),
     }
-    if lag_us and recounts.was_published_at(tx, end_us - lag_us) is False:
-        bounds["bus_lag"] = Bounds(0, 0)
+    if "pending_deliveries" in said and "bus_lag" in said:
+        pending, lag_us = said["pending_deliveries"], said["bus_lag"]
+        bounds["pending_deliveries"] = Bounds(1 if lag_us else 0, max(pending, 0))
+        was_there = not lag_us or recounts.was_published_at(tx, end_us - lag_us) is not False
+        bounds["bus_lag"] = Bounds(0, lag_us if pending and was_there else 0)
     slack = _slack(look, end_us)
     opened = recounts.open_at(tx, end_us)
     return {**bounds, "open_tasks": Bounds(opened - slack, opened + slack)}
@@ -355,7 +355,7 @@ def _try_itself(look: Look, marks: Marks, checked: Sequence[int]) -> str:
         plants, check = plantable_in_day(look, marks.day_us), partial(check_a_day, look, marks.day_us)
     elif clean:
         end_us = clean[number % len(clean)]
-        plants, check = plantable(look, end_us), partial(_check_all_of, look, end_us)
+        plants, check = plantable(look, end_us), partial(check_all_of, look, end_us)
     else:
         return "nowhere"
     if not plants:
@@ -375,7 +375,8 @@ def _try_itself(look: Look, marks: Marks, checked: Sequence[int]) -> str:
     return f"{plant}: {'found' if is_found else 'not found'}"
 
 
-def _check_all_of(look: Look, end_us: int) -> list[Breach]:
+def check_all_of(look: Look, end_us: int) -> list[Breach]:
+    """Return the breaches of one window, by its own figures and by the primary rows."""
     own, counted = check_window(look, end_us, are_gauges_held=True)
     return [*own, *counted]
 
