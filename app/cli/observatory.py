@@ -81,7 +81,7 @@ def score(
     "explain",
     **examples(
         "nacre observatory explain calls.csv --failures failed --attempts calls --dimensions agent,model",
-        "nacre observatory explain today.csv --failures f --attempts n --dimensions cdn,isp --baseline week.csv",
+        "nacre observatory explain day.csv --failures f --attempts n --dimensions cdn,isp --baseline old.csv",
         "nacre observatory explain t.csv --failures f --attempts n --dimensions a,b --baseline-failures f0 "
         "--baseline-attempts n0 --json",
     ),
@@ -123,8 +123,9 @@ def explain(
 
     FILE has a row per combination of values, with its attempts and how many of them failed; rows of the same
     values are added up. Expected failures are each combination's own baseline, drawn to the rate of the whole
-    by 50 attempts. Coverage is the share of the failures beyond expectation that a combination holds, purity
-    how much it stands out from the rest, score = coverage^0.2 x purity^0.8. Of three or more answers the last
+    by 50 attempts. Coverage is a combination's share of the failures beyond expectation (which may account
+    for half of all failures at most), purity its rate of them against the failure rate of the rest, score =
+    coverage^0.2 x purity^0.8. Of three or more answers the last
     is what explains the rest best once the first is taken out. Without a baseline the table is compared with
     itself. Evidence names lines of FILE: the rows that fail most beyond expectation.
 

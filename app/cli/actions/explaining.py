@@ -220,7 +220,7 @@ def _places(table: Table, names: Sequence[str], asked: Mapping[str, Any]) -> Pla
 
 def _suspect(place: int, suspect: Suspect, cells: Sequence[Cell], leaves: Sequence[Counts]) -> dict[str, Any]:
     """Return a combination as JSON has it, with the leaves that fail most beyond expectation."""
-    rate = suspect.expected_failures
+    expected = suspect.expected_failures
     evidence = [
         {
             "line": leaves[leaf].line,
@@ -239,8 +239,8 @@ def _suspect(place: int, suspect: Suspect, cells: Sequence[Cell], leaves: Sequen
         "score": suspect.score,
         "failures": suspect.failures,
         "attempts": suspect.attempts,
-        "expected_failures": rate,
-        "beyond": suspect.failures - rate,
+        "expected_failures": expected,
+        "beyond": suspect.failures - expected,
         "rows": sum(leaves[leaf].rows for leaf in suspect.leaves),
         "evidence": evidence,
     }
@@ -252,7 +252,9 @@ def _say(item: Mapping[str, Any], found: Counted) -> int:
         say_line(line)
     say_line("")
     facts = {name: value for name, value in item.items() if name != "suspects"}
-    say_item({**facts, "suspects": [_line(one) for one in suspects]}, {"suspects": COLUMNS}, as_json=False)
+    say_item(
+        {**facts, "suspects": [_line(one, item) for one in suspects]}, {"suspects": COLUMNS}, as_json=False
+    )
     new = sum(not counts.baseline_attempts for counts in found.leaves.values())
     if new and found.baseline_attempts:
         say_note(f"{counted(new, 'combination')} without a baseline: the rate of the whole stands for it")
@@ -279,8 +281,11 @@ def _sentences(item: Mapping[str, Any]) -> Iterator[str]:
         yield f"In all there are no more failures than the {expected:,.1f} expected."
 
 
-def _line(suspect: Mapping[str, Any]) -> dict[str, Any]:
+def _line(suspect: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
     """Return a combination as a line of the table."""
+    expected = item["expected_failures"]
+    beyond = 0.0 if expected is None else item["failures"] - expected
+    share = f" of {beyond:+.1f}" if beyond > 0.0 else ""
     lines = [str(one["line"]) for one in suspect["evidence"][:SHOWN_LEAVES]]
     more = suspect["rows"] - len(lines)
     return {
@@ -290,7 +295,7 @@ def _line(suspect: Mapping[str, Any]) -> dict[str, Any]:
         "coverage": f"{100.0 * suspect['coverage']:.0f} %",
         "purity": f"{100.0 * suspect['purity']:.0f} %",
         "expected": f"{suspect['expected_failures']:.1f}",
-        "beyond": f"{suspect['beyond']:+.1f}",
+        "beyond": f"{suspect['beyond']:+.1f}{share}",
         "evidence": f"line {', '.join(lines)}" + (f" and {more:,} more" if more > 0 else ""),
     }
 
