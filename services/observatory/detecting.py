@@ -14,7 +14,7 @@ from services.domain.clock import DAY_US, HOUR_US
 from services.domain.counts import CountWindow, count_band, detect_count
 from services.domain.gauge_windows import GaugeWindow, detect_gauge, gauge_band, gauge_level
 from services.domain.measures import ALL, Dimension, Measure, MetricKind
-from services.domain.shapes import is_in
+from services.domain.shapes import Departure, is_in
 from services.domain.states import EpisodeShape, EpisodeState
 from services.domain.tallies import Series
 from services.observatory import snapshots
@@ -182,6 +182,18 @@ def is_inside(look: Look, measure: Measure, episode: Row, pool: Sequence[Row]) -
     windows = [reading.read(row, False) for row in pool]  # noqa: FBT003 (one of a table of functions)
     band = reading.band(history, windows, measure)
     return is_in(reading.observed(windows, measure), band, measure.bad)
+
+
+def observed(measure: Measure, rows: Sequence[Row]) -> float:
+    """Return what windows hold together, in the unit of a detection's `observed`."""
+    reading = reading_of(measure)
+    return reading.observed([reading.read(row, False) for row in rows], measure)  # noqa: FBT003 (as above)
+
+
+def departure(measure: Measure, found: Detection) -> Departure:
+    """Return how far a detection is out, for one window of it."""
+    windows = found.window if measure.kind is MetricKind.COUNT else 1
+    return Departure(found.observed / windows, found.expected / windows)
 
 
 def windows_after(tx: Tx, measure: Measure, name: Series, after_us: int) -> list[Row]:

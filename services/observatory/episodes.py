@@ -86,15 +86,17 @@ def _look_at(look: Look, measure: Measure, name: Series) -> int | None:
         return None
     detection, windows = found
     before = _cooling_down(look, name)
-    now = Departure(detection.observed, detection.expected)
-    if before is not None and not is_worse(now, _departure(before), measure.bad):
+    if before is not None and not _is_worse_again(measure, name, before, detection):
         return None
     return _open(look.tx, measure, name, detection, windows)
 
 
-def _departure(episode: Row) -> Departure:
-    evidence = episode["evidence"]
-    return Departure(evidence["observed"], evidence["expected"])
+def _is_worse_again(measure: Measure, name: Series, before: Row, found: Detection) -> bool:
+    """Tell whether a series that cools down is further out than its own last episode was at its worst."""
+    worst = before["evidence"].get("worst")
+    if worst is None or _name(before) != name:
+        return False
+    return is_worse(detecting.departure(measure, found), Departure(*worst), measure.bad)
 
 
 def _cooling_down(look: Look, name: Series) -> Row | None:
@@ -114,6 +116,8 @@ def _open(tx: Tx, measure: Measure, name: Series, found: Detection, windows: Seq
     tx = tx.in_lap(lap_id)
     start_us, end_us = windows[0]["window_start_us"], windows[-1]["window_end_us"]
     is_baseline = found.rule is Rule.BASELINE
+    usual = detecting.departure(measure, found)
+    newest = Departure(detecting.observed(measure, windows[-1:]), usual.expected)
     episode_id = sql.insert(
         tx,
         tables.episode,
@@ -135,6 +139,7 @@ def _open(tx: Tx, measure: Measure, name: Series, found: Detection, windows: Seq
             "expected": found.expected,
             "interval": list(found.interval),
             "unit": measure.unit,
+            "worst": list(_worse_of(measure, usual, newest)),
         },
         lap_id=lap_id,
         began_at_us=start_us,
@@ -146,6 +151,10 @@ def _open(tx: Tx, measure: Measure, name: Series, found: Detection, windows: Seq
     audit_log.append(tx, EntryType.ANOMALY, {**facts, **counts, "rule": str(found.rule)})
     publish(tx, Event(EventType.ANOMALY_DETECTED, f"episode:{episode_id}", facts))
     return episode_id
+
+
+def _worse_of(measure: Measure, one: Departure, other: Departure) -> Departure:
+    return other if is_worse(other, one, measure.bad, by=0.0) else one
 
 
 def _follow(look: Look, episode: Row) -> None:
@@ -183,15 +192,24 @@ def _name(episode: Row) -> Series:
 
 
 def _updated(look: Look, measure: Measure, episode: Row) -> Row:
-    """Keep the shape of an open episode once the windows since its alarm decide, and how far it went."""
+    """Keep how far an open episode went at its worst, and its shape once the windows since decide."""
     evidence = episode["evidence"]
-    if episode["shape"] is not None or "observed" not in evidence:
-        return episode
     since = detecting.windows_after(look.tx, measure, _name(episode), evidence["window_end_us"])
-    shape = shape_of(since, lambda pool: detecting.is_inside(look, measure, episode, pool))
-    if shape is None:
+    if not since or "worst" not in evidence:
         return episode
-    changes = {"shape": shape, "updated_at_us": look.tx.now_us}
+    shape = episode["shape"] or shape_of(
+        since, lambda pool: detecting.is_inside(look, measure, episode, pool)
+    )
+    before = Departure(*evidence["worst"])
+    newest = Departure(detecting.observed(measure, since[-1:]), before.expected)
+    worst = list(_worse_of(measure, before, newest))
+    if (shape, worst) == (episode["shape"], evidence["worst"]):
+        return episode
+    changes = {
+        "shape": shape,
+        "evidence": {**evidence, "worst": worst},
+        "updated_at_us": look.tx.now_us,
+    }
     sql.update(look.tx, tables.episode, {"id": episode["id"]}, **changes)
     return {**episode, **changes}
 

@@ -170,8 +170,8 @@ def _worst_cells(tx: Tx, episode: Row, tasks: Sequence[Row], settings: Sequence[
     return [
         EvidenceCell(
             dimensions=dict(suspect.dimensions),
-            attempts=suspect.attempts,
-            failures=suspect.failures,
+            attempts=int(suspect.attempts),
+            failures=int(suspect.failures),
             expected_failures=round(suspect.expected_failures, 3),
             coverage=round(suspect.coverage, 4),
             purity=round(suspect.purity, 4),
