@@ -12,6 +12,7 @@ from app.cli import (
     governance,
     market,
     money,
+    observatory,
     operations,
     patterns,
     record,
@@ -48,6 +49,7 @@ for commands in (
     *record.GROUPS,
     *operations.GROUPS,
     *failed.GROUPS,
+    *observatory.GROUPS,
     *webhooks.GROUPS,
     *patterns.GROUPS,
 ):
