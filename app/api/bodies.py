@@ -230,6 +230,13 @@ class Rollback(Body):
     reason: Reason
 
 
+class JobAct(Body):
+    """What an operator does with a cron job."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the snapshot is being looked at"}]})
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
 class Unfreezing(Body):
     """Why promotions may go on after placebos had won too often."""
 

@@ -7,12 +7,27 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import LIMIT_DEFAULT, AsJson, Cursor, Database, Id, Limit, Oldest, examples, group
+from app.cli.options import (
+    LIMIT_DEFAULT,
+    AsJson,
+    Cursor,
+    Database,
+    Id,
+    Limit,
+    Oldest,
+    Reason,
+    examples,
+    group,
+)
 from app.lazy import load
 
 READING = "app.cli.actions.reading"
 OPERATING = "app.cli.actions.operating"
 SCHEMA = "app.cli.actions.schema"
+CRON = "app.cli.actions.cron"
+RUN_REASON = "asked for on the command line"
+
+JobName = Annotated[str, typer.Argument(metavar="JOB", show_default=False)]
 
 cron = group("cron", "The jobs that run by the clock.")
 dead_letters = group("dead-letter", "Deliveries that failed as often as allowed.")
@@ -23,8 +38,38 @@ GROUPS = (cron, dead_letters, reviews, database_schema)
 
 @cron.command("list", **examples("nacre cron list"))
 def list_jobs(database: Database = None, as_json: AsJson = False) -> int:
-    """List the jobs of the table, each with its last tick."""
-    return int(load(f"{OPERATING}:show_jobs")(database, as_json=as_json))
+    """List the jobs of the table: next due, role, budget, policy, paused or not, the last tick."""
+    return int(load(f"{CRON}:show_jobs")(database, as_json=as_json))
+
+
+@cron.command(
+    "run",
+    **examples("nacre cron run books_audit", "nacre cron run books_audit --here --reason 'after the repair'"),
+)
+def run_job(
+    job: JobName,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept with the act.")] = RUN_REASON,
+    here: Annotated[
+        bool, typer.Option("--here", help="Run it in this process instead of the running platform.")
+    ] = False,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """Have a job run now, paused or not: by the running platform, within a second, or in this process."""
+    act = "run_job_here" if here else "ask_run"
+    return int(load(f"{CRON}:{act}")(database, job, reason=reason, as_json=as_json))
+
+
+@cron.command("pause", **examples("nacre cron pause history_pruning --reason 'a copy is being made'"))
+def pause_job(job: JobName, reason: Reason, database: Database = None, as_json: AsJson = False) -> int:
+    """Let no tick of a job run until it is resumed; each tick says that it was left out."""
+    return int(load(f"{CRON}:pause_job")(database, job, reason=reason, as_json=as_json))
+
+
+@cron.command("resume", **examples("nacre cron resume history_pruning --reason 'the copy is made'"))
+def resume_job(job: JobName, reason: Reason, database: Database = None, as_json: AsJson = False) -> int:
+    """Let a paused job run by its table again."""
+    return int(load(f"{CRON}:resume_job")(database, job, reason=reason, as_json=as_json))
 
 
 @cron.command("history", **examples("nacre cron history --job auto_accept_bids --limit 5"))

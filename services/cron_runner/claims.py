@@ -183,15 +183,15 @@ def _verdict(
         return TickState.MISSED, f"{late_us / 1e6:.0f} s late; what this job missed is skipped"
     if placed.is_held_back:
         return TickState.SKIPPED, placed.reason
-    return TickState.RUNNING, "; ".join(_remarks(job, cause, late_us, placed)) or None
+    return TickState.RUNNING, "; ".join(_remarks(cause, late_us, placed)) or None
 
 
-def _remarks(job: Job, cause: TickCause, late_us: int, placed: Placement) -> Iterator[str]:
+def _remarks(cause: TickCause, late_us: int, placed: Placement) -> Iterator[str]:
     """Yield what is out of the ordinary about a tick that runs."""
     if cause is TickCause.CATCH_UP:
         yield "it was missed and is caught up"
-    elif late_us > max(LATE_US, job.interval_us // 4):
-        yield f"it was missed and runs {late_us / 1e6:.0f} s late"
+    elif late_us > LATE_US:
+        yield f"it runs {late_us / 1e6:.0f} s late"
     if placed.reason is not None:
         yield placed.reason
 

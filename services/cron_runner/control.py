@@ -33,6 +33,7 @@ def job_named(jobs: Sequence[Job], name: str) -> Job:
 
 def pause(tx: Tx, job: Job, reason: str) -> dict[str, object]:
     """Let no tick of a job run until it is resumed; raise ConflictError when it is paused already."""
+    reason = checked(reason)
     if is_paused(tx, job):
         msg = f"job {job.name} is paused already"
         raise ConflictError(msg, field="job", code="job_paused")
@@ -41,6 +42,7 @@ def pause(tx: Tx, job: Job, reason: str) -> dict[str, object]:
 
 def resume(tx: Tx, job: Job, reason: str) -> dict[str, object]:
     """Let a paused job run by its table again; raise ConflictError when it is not paused."""
+    reason = checked(reason)
     if not is_paused(tx, job):
         msg = f"job {job.name} is not paused"
         raise ConflictError(msg, field="job", code="job_not_paused")
@@ -127,7 +129,6 @@ def _shown(
 
 
 def _change(tx: Tx, job: Job, reason: str, *, is_paused: bool) -> dict[str, object]:
-    reason = checked(reason)
     _said(tx, job)
     record(tx, "pause_job" if is_paused else "resume_job", job, reason)
     values = {"is_paused": is_paused, "reason": reason, "changed_by": tx.actor, "changed_at_us": tx.now_us}

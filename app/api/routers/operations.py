@@ -3,23 +3,33 @@
 Stands over the bus (L2), the cron runner (L3) and the review queue. It never repairs anything by itself.
 """
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.api import examples
 from app.api.answers import Id, JsonObject, PageAsked, Word, answer, described, page_of
-from app.api.bodies import NewReviewItem, Nothing
-from app.api.idempotency import Gate
+from app.api.bodies import JobAct, NewReviewItem, Nothing
+from app.api.idempotency import Gate, WriteGate
 from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
-from services.cron_runner import CronJob
+from services.cron_runner import CronJob, control
 from services.loop import LoopContext
 from services.operations import dead_letters, review_queue
 from services.store import views
 from services.store.tx import Tx
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
+
+JobName = Annotated[str, Path(max_length=64, examples=[examples.JOB["job"]])]
+JobVerb = Callable[[Tx, CronJob[LoopContext], str], Mapping[str, object]]
+WHY = "the snapshot is being looked at"
+
+
+def _changed(*, is_paused: bool) -> dict[str, Any]:
+    """Describe the answer of a job that was paused or resumed."""
+    return described({"job": examples.JOB["job"], "is_paused": is_paused, "reason": WHY}, 400, 403, 404, 409)
 
 
 @router.get("/dead-letters", summary="List dead letters", **described(page_of(examples.DEAD_LETTER)))
@@ -47,25 +57,40 @@ def replay(delivery_id: Id, gate: Gate, body: Nothing | None = None) -> Response
 
 @router.get("/cron", summary="Show the cron jobs and their history", **described(examples.CRON))
 def show_cron(request: Request, page: PageAsked, job: Word | None = None) -> Response:
-    """Return every job of the table with its last tick, and a page of the history."""
+    """Return every job of the table with its next and last tick, and a page of the history."""
     platform = platform_of(request)
     with platform.store.read() as tx:
+        shown = control.show(tx, platform.jobs)
         history = views.cron_history(tx, job=job, **page.arguments())
-        latest = {tick["job"]: tick for tick in views.latest_ticks(tx)}
-    jobs = [_job(declared, latest.get(declared.name)) for declared in platform.jobs]
-    return answer({"jobs": jobs, "history": history})
+    return answer({**shown, "history": history})
 
 
-def _job(declared: CronJob[LoopContext], last_tick: JsonObject | None) -> JsonObject:
-    return {
-        "job": declared.name,
-        "summary": declared.summary,
-        "every_seconds": declared.every_seconds,
-        "daily_at": declared.daily_at,
-        "budget_seconds": declared.budget_seconds,
-        "priority": declared.priority,
-        "last_tick": last_tick,
-    }
+@router.post(
+    "/cron/{job}/run",
+    summary="Have a cron job run now",
+    **described({"job": examples.JOB["job"], "run_asked_at": examples.AT, "reason": WHY}, 400, 403, 404, 409),
+)
+def run_job(request: Request, job: JobName, body: JobAct, gate: Gate) -> Response:
+    """Ask the running platform to run a job, paused or not, within a second. Only the operator can."""
+    return _act_on(request, job, body, gate, control.ask_run)
+
+
+@router.post("/cron/{job}/pause", summary="Pause a cron job", **_changed(is_paused=True))
+def pause_job(request: Request, job: JobName, body: JobAct, gate: Gate) -> Response:
+    """Let no tick of a job run until it is resumed; each says so. Only the operator can."""
+    return _act_on(request, job, body, gate, control.pause)
+
+
+@router.post("/cron/{job}/resume", summary="Resume a cron job", **_changed(is_paused=False))
+def resume_job(request: Request, job: JobName, body: JobAct, gate: Gate) -> Response:
+    """Let a paused job run by its table again. Only the operator can."""
+    return _act_on(request, job, body, gate, control.resume)
+
+
+def _act_on(request: Request, job: str, body: JobAct, gate: WriteGate, act: JobVerb) -> Response:
+    gate.caller.require_operator()
+    named = control.job_named(platform_of(request).jobs, job)
+    return gate.run(lambda tx: dict(act(tx, named, body.reason)))
 
 
 @router.get(

@@ -7,26 +7,20 @@ transaction of a service in the operator's name. It never goes around a service.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
 
 from pydantic import ValidationError
 
 from app.bootstrap import Platform, open_platform
 from app.cli.actions.opening import existing, opened_store
-from app.cli.actions.screen import say_item, say_json, say_line, say_note, say_page
+from app.cli.actions.screen import say_item, say_json, say_line, say_note
 from app.keys import new_agent_key
 from services import evolution_ledger
 from services.domain.errors import ConflictError, InvalidValueError
 from services.domain.states import DeliveryState, Scope, Standing
 from services.operations import agent_registry, dead_letters, review_queue, standing
-from services.store import migrate, views
+from services.store import migrate
 
 OPERATOR = "operator"
-JOB_COLUMNS = (
-    "job", "every_seconds", "daily_at", "budget_seconds", "priority", "last_tick.state", "last_tick.due_at",
-    "summary",
-)  # fmt: skip
-
 LINE_LENGTH_HIGHEST = 80
 
 
@@ -127,25 +121,3 @@ def close_review_item(database: str | None, item_id: int, *, as_json: bool) -> i
     with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
         review_queue.close_item(tx, item_id)
     return say_item({"item_id": item_id, "state": "closed"}, {}, as_json=as_json)
-
-
-def show_jobs(database: str | None, *, as_json: bool) -> int:
-    """Print every job of the table with its last tick."""
-    with opened_platform(database) as platform:
-        with platform.store.read() as tx:
-            latest = {tick["job"]: tick for tick in views.latest_ticks(tx)}
-        jobs: list[dict[str, Any]] = [
-            {
-                "job": job.name,
-                "summary": job.summary,
-                "every_seconds": job.every_seconds,
-                "daily_at": job.daily_at,
-                "budget_seconds": job.budget_seconds,
-                "priority": job.priority,
-                "last_tick": latest.get(job.name),
-            }
-            for job in platform.jobs
-        ]
-    if as_json:
-        return say_json({"jobs": jobs})
-    return say_page({"items": jobs, "next_cursor": None}, JOB_COLUMNS, as_json=False)

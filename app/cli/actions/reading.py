@@ -153,7 +153,10 @@ KINDS: Mapping[str, Kind] = {
     ),
     "tick": Kind(
         views.cron_history,
-        ("tick_id", "job", "due_at", "state", "started_at", "ended_at", "claimed_by", "error"),
+        (
+            "tick_id", "job", "due_at", "trigger", "state", "priority", "late_seconds", "ended_at",
+            "claimed_by", "reason", "error",
+        ),
     ),
 }  # fmt: skip
 

@@ -28,6 +28,9 @@ OPERATORS_ONLY = [
     ("/agents", {"name": "n", "owner": "o", "scopes": []}),
     ("/parameters/market.cooling/rollback", {"reason": "x"}),
     ("/dead-letters/1/replay", {}),
+    ("/cron/books_audit/run", {"reason": "x"}),
+    ("/cron/books_audit/pause", {"reason": "x"}),
+    ("/cron/books_audit/resume", {"reason": "x"}),
     ("/review-items", {"kind": "k", "subject": "s"}),
     ("/review-items/1/close", {}),
 ]
