@@ -17,6 +17,7 @@ from app.api.routers import (
     agents,
     batch,
     budgets,
+    dead_letters,
     directory,
     evidence,
     failed_work,
@@ -89,6 +90,7 @@ ROUTED = (
     parameters,
     ledger,
     operations,
+    dead_letters,
     failed_work,
     webhooks,
 )

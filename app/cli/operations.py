@@ -1,6 +1,6 @@
-"""`nacre cron`, `nacre dead-letter`, `nacre review`, `nacre db`: what an operator looks after.
+"""`nacre cron`, `nacre review`, `nacre db`: what an operator looks after.
 
-Stands at the edge, over the cron runner (L3), the bus (L2) and the schema. It repairs nothing by itself.
+Stands at the edge, over the cron runner (L3) and the schema. It repairs nothing by itself.
 """
 
 from typing import Annotated
@@ -30,10 +30,9 @@ RUN_REASON = "asked for on the command line"
 JobName = Annotated[str, typer.Argument(metavar="JOB", show_default=False)]
 
 cron = group("cron", "The jobs that run by the clock.")
-dead_letters = group("dead-letter", "Deliveries that failed as often as allowed.")
 reviews = group("review", "What waits for a person.")
 database_schema = group("db", "The schema of the database.")
-GROUPS = (cron, dead_letters, reviews, database_schema)
+GROUPS = (cron, reviews, database_schema)
 
 
 @cron.command("list", **examples("nacre cron list"))
@@ -84,25 +83,6 @@ def show_history(
     """List ticks: when each was due, who ran it, how it ended."""
     asked = {"job": job, "limit": limit, "cursor": cursor, "oldest_first": oldest}
     return int(load(f"{READING}:show_page")("tick", database, asked, as_json=as_json))
-
-
-@dead_letters.command("list", **examples("nacre dead-letter list"))
-def list_dead_letters(
-    limit: Limit = LIMIT_DEFAULT,
-    cursor: Cursor = None,
-    oldest: Oldest = False,
-    database: Database = None,
-    as_json: AsJson = False,
-) -> int:
-    """List dead letters with their last error."""
-    asked = {"limit": limit, "cursor": cursor, "oldest_first": oldest}
-    return int(load(f"{READING}:show_page")("dead letter", database, asked, as_json=as_json))
-
-
-@dead_letters.command("replay", **examples("nacre dead-letter replay 8"))
-def replay(delivery_id: Id, database: Database = None, as_json: AsJson = False) -> int:
-    """Put a dead letter back in line; the running platform delivers it again."""
-    return int(load(f"{OPERATING}:replay_dead_letter")(database, delivery_id, as_json=as_json))
 
 
 @reviews.command("list", **examples("nacre review list --open"))

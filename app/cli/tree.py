@@ -8,6 +8,7 @@ import typer
 
 from app.cli import (
     certificates,
+    dead_letters,
     failed,
     governance,
     market,
@@ -48,6 +49,7 @@ for commands in (
     *sandbox.GROUPS,
     *record.GROUPS,
     *operations.GROUPS,
+    *dead_letters.GROUPS,
     *failed.GROUPS,
     *observatory.GROUPS,
     *webhooks.GROUPS,

@@ -1,6 +1,6 @@
-"""What operators look after: dead letters, the cron history, and what waits for a person.
+"""What operators look after: the cron history, and what waits for a person.
 
-Stands over the bus (L2), the cron runner (L3) and the review queue. It never repairs anything by itself.
+Stands over the cron runner (L3) and the review queue. It never repairs anything by itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
 from services.cron_runner import CronJob, control
 from services.loop import LoopContext
-from services.operations import dead_letters, review_queue
+from services.operations import review_queue
 from services.store import views
 from services.store.tx import Tx
 
@@ -30,29 +30,6 @@ WHY = "the snapshot is being looked at"
 def _changed(*, is_paused: bool) -> dict[str, Any]:
     """Describe the answer of a job that was paused or resumed."""
     return described({"job": examples.JOB["job"], "is_paused": is_paused, "reason": WHY}, 400, 403, 404, 409)
-
-
-@router.get("/dead-letters", summary="List dead letters", **described(page_of(examples.DEAD_LETTER)))
-def list_dead_letters(request: Request, page: PageAsked) -> Response:
-    """Return the deliveries that failed as often as allowed, with their last error."""
-    with platform_of(request).store.read() as tx:
-        return answer(views.list_dead_letters(tx, **page.arguments()))
-
-
-@router.post(
-    "/dead-letters/{delivery_id}/replay",
-    summary="Deliver a dead letter again",
-    **described({"delivery_id": 8, "state": "pending"}, 400, 403, 409),
-)
-def replay(delivery_id: Id, gate: Gate, body: Nothing | None = None) -> Response:  # noqa: ARG001  documents the body
-    """Put a dead letter back in line. Only the operator can."""
-    gate.caller.require_operator()
-
-    def act(tx: Tx) -> JsonObject:
-        dead_letters.replay_one(tx, delivery_id)
-        return {"delivery_id": delivery_id, "state": "pending"}
-
-    return gate.run(act)
 
 
 @router.get("/cron", summary="Show the cron jobs and their history", **described(examples.CRON))

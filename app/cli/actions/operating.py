@@ -1,4 +1,4 @@
-"""The operator's acts: register an agent, roll back, replay a dead letter, look at the jobs.
+"""The operator's acts: register an agent, roll back, look at the jobs.
 
 Stands over the whole platform, opened by the composition root without starting anything. Every act is one
 transaction of a service in the operator's name. It never goes around a service.
@@ -16,8 +16,8 @@ from app.cli.actions.screen import say_item, say_json, say_line, say_note
 from app.keys import new_agent_key
 from services import evolution_ledger
 from services.domain.errors import ConflictError, InvalidValueError
-from services.domain.states import DeliveryState, Scope, Standing
-from services.operations import agent_registry, dead_letters, review_queue, standing
+from services.domain.states import Scope, Standing
+from services.operations import agent_registry, review_queue, standing
 from services.store import migrate
 
 OPERATOR = "operator"
@@ -106,14 +106,6 @@ def rollback_parameter(database: str | None, *, name: str, reason: str, as_json:
     with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
         done = evolution_ledger.rollback(tx, platform.registry, parameter=name, reason=reason)
     return say_item(asdict(done), {}, as_json=as_json)
-
-
-def replay_dead_letter(database: str | None, delivery_id: int, *, as_json: bool) -> int:
-    """Put a dead letter back in line."""
-    with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
-        dead_letters.replay_one(tx, delivery_id)
-    answer = {"delivery_id": delivery_id, "state": str(DeliveryState.PENDING)}
-    return say_item(answer, {}, as_json=as_json)
 
 
 def close_review_item(database: str | None, item_id: int, *, as_json: bool) -> int:

@@ -112,6 +112,7 @@ KINDS: Mapping[str, Kind] = {
         (
             "delivery_id", "event_type", "subscriber", "aggregate", "attempts", "last_error", "published_at",
         ),
+        views.get_dead_letter,
     ),
     "bid": Kind(
         views.list_bids,

@@ -6,6 +6,7 @@ API; lists come as keyset pages, and what does not exist is None. They never wri
 
 from services.store.views.agents import get_agent, list_agents
 from services.store.views.bids import list_bids
+from services.store.views.dead_letters import get_dead_letter, list_dead_letters
 from services.store.views.directory import leaderboard, list_directory
 from services.store.views.experiments import get_experiment, list_experiments
 from services.store.views.failed_work import list_failed_work
@@ -16,7 +17,6 @@ from services.store.views.observations import get_episode, list_episodes, list_s
 from services.store.views.operations import (
     cron_history,
     latest_ticks,
-    list_dead_letters,
     list_review_items,
 )
 from services.store.views.paging import LIMIT_DEFAULT, LIMIT_HIGHEST, Page
@@ -46,6 +46,7 @@ __all__ = [
     "StageState",
     "cron_history",
     "get_agent",
+    "get_dead_letter",
     "get_entry",
     "get_episode",
     "get_experiment",

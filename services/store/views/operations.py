@@ -1,14 +1,12 @@
-"""Read models for operators: dead letters, the cron history, and what waits for a person.
+"""Read models for operators: the cron history, and what waits for a person.
 
-Stands in the store beside the bus (L2), the cron runner (L3) and the brakes. It never replays or closes
-anything.
+Stands in the store beside the cron runner (L3) and the brakes. It never closes anything.
 """
 
 from sqlalchemy import func, select
 
-from services.domain.states import DeliveryState
 from services.store.sql import Row, rows
-from services.store.tables import cron_tick, delivery, event, review_item
+from services.store.tables import cron_tick, review_item
 from services.store.tx import Tx
 from services.store.views.paging import (
     LIMIT_DEFAULT,
@@ -18,33 +16,6 @@ from services.store.views.paging import (
     fetch_page,
     seconds_of,
 )
-
-
-def list_dead_letters(
-    tx: Tx, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None, oldest_first: bool = False
-) -> Page:
-    """Return a page of deliveries that were tried as often as allowed, with the events they carry."""
-    statement = (
-        select(
-            delivery.c.id,
-            delivery.c.event_id,
-            delivery.c.subscriber,
-            delivery.c.state,
-            delivery.c.attempts,
-            delivery.c.last_error,
-            event.c.type.label("event_type"),
-            event.c.aggregate,
-            event.c.payload,
-            event.c.lap_id,
-            event.c.published_at_us,
-        )
-        .join(event, event.c.id == delivery.c.event_id)
-        .where(delivery.c.state == DeliveryState.DEAD)
-    )
-    found, following = fetch_page(
-        tx, statement, delivery.c.id, limit=limit, cursor=cursor, oldest_first=oldest_first
-    )
-    return {"items": [_dead_letter(row) for row in found], "next_cursor": following}
 
 
 def cron_history(
@@ -89,21 +60,6 @@ def list_review_items(
         tx, statement, review_item.c.id, limit=limit, cursor=cursor, oldest_first=oldest_first
     )
     return {"items": [_review_item(row) for row in found], "next_cursor": following}
-
-
-def _dead_letter(row: Row) -> JsonObject:
-    return {
-        "delivery_id": row["id"],
-        "event_id": row["event_id"],
-        "event_type": row["event_type"],
-        "aggregate": row["aggregate"],
-        "payload": row["payload"],
-        "lap_id": row["lap_id"],
-        "subscriber": row["subscriber"],
-        "attempts": row["attempts"],
-        "last_error": row["last_error"],
-        "published_at": at(row["published_at_us"]),
-    }
 
 
 def _tick(row: Row) -> JsonObject:
