@@ -56,12 +56,12 @@ def discard(tx: Tx, delivery_ids: Collection[int], *, reason: str) -> Acted:
 
 
 def replay_one(tx: Tx, delivery_id: int, *, reason: str = TRIED_AGAIN) -> Acted:
-    """Put one back in line; NotFoundError or ConflictError (`not_dead`) when it is no dead letter."""
+    """Put one back in line; NotFoundError or ConflictError when it is no dead letter."""
     return _only(tx, delivery_id, replay(tx, [delivery_id], reason=reason))
 
 
 def discard_one(tx: Tx, delivery_id: int, *, reason: str) -> Acted:
-    """Give one up; NotFoundError or ConflictError (`not_dead`) when it is no dead letter."""
+    """Give one up; NotFoundError or ConflictError when it is no dead letter."""
     return _only(tx, delivery_id, discard(tx, [delivery_id], reason=reason))
 
 
@@ -101,4 +101,4 @@ def _only(tx: Tx, delivery_id: int, acted: Acted) -> Acted:
         raise NotFoundError(msg, field="delivery_id")
     state = DeliveryState(found["state"])
     msg = f"delivery {delivery_id} is {state}, not a dead letter"
-    raise ConflictError(msg, field="delivery_id", code="not_dead", state=str(state))
+    raise ConflictError(msg, field="delivery_id", state=str(state))
