@@ -102,11 +102,15 @@ def serving(settings: Settings, *, fleet: Sequence[AgentSpec]) -> Iterator[Servi
     app = build_app(platform)
     server = uvicorn.Server(server_config(app, settings))
     thread = threading.Thread(target=server.run, name="http", daemon=True)
+    app.state.readiness.is_warm = False
     supervised: Supervised | None = None
     try:
         thread.start()
         _await_start(server, thread, settings)
+        before = set(threading.enumerate())
         runtime.start()
+        app.state.liveness.watch(set(threading.enumerate()) - before)
+        app.state.readiness.is_warm = True
         url = f"http://{settings.host}:{settings.port}"
         if fleet:
             supervised = Supervised(settings, url, fleet)
@@ -116,6 +120,7 @@ def serving(settings: Settings, *, fleet: Sequence[AgentSpec]) -> Iterator[Servi
     finally:
         if supervised is not None:
             supervised.stop()
+        app.state.liveness.watch(())
         runtime.stop()
         app.state.waiting_room.close()
         server.should_exit = True

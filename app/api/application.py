@@ -11,8 +11,10 @@ from app.api.admission import Admission, RateLimit
 from app.api.agent_cycle import AgentCycle
 from app.api.authentication import Credentials, authenticated
 from app.api.errors import ErrorBoundary
+from app.api.liveness import Liveness
 from app.api.middleware import BodyLimit, RequestFrame
 from app.api.platform import ApiPlatform
+from app.api.readiness import Readiness
 from app.api.routers import (
     agents,
     batch,
@@ -113,6 +115,8 @@ def build_api(platform: ApiPlatform) -> FastAPI:
     app.state.credentials = Credentials(platform.store, platform.operator_key_hash)
     app.state.verbs = MarketVerbs(platform)
     app.state.waiting_room = WaitingRoom(platform.store)
+    app.state.liveness = Liveness()
+    app.state.readiness = Readiness(platform)
     app.state.cycle = AgentCycle(app.state.verbs, app.state.waiting_room)
     errors.install(app)
     settings = platform.settings
@@ -124,6 +128,7 @@ def build_api(platform: ApiPlatform) -> FastAPI:
     api = APIRouter(prefix=PREFIX, dependencies=[Depends(authenticated)])
     for module in ROUTED:
         api.include_router(module.router)
+    api.include_router(health.tree_router)
     app.include_router(api)
     app.include_router(health.router)
     hot_routes.install(app, platform, PREFIX)

@@ -112,6 +112,11 @@ class GroupWriter:
         """
         return self._queue(_Act(actor, verb, item))
 
+    @property
+    def queued_share(self) -> float:
+        """Return how full the queue is: 0 for empty, 1 when the next act is refused."""
+        return len(self._waiting) / self._queue_limit
+
     def close(self) -> None:
         """Write what is queued, and end; nothing can be submitted any more."""
         with self._changed:

@@ -1,82 +1,133 @@
-"""Health: is the process up, and can it do its work?
+"""Health in three layers: is the process up, can it do its work, and is what it says right?
 
-Stands outside /api/v1 and needs no key. Live looks at nothing but the process; ready asks the database, the
-schema's revision and the ledger's head. It never says more about a failure than its kind.
+The three probes stand outside /api/v1 and need no key: they say of a failure its kind, never more. Operators
+and agents get the whole tree under /api/v1/health. Only `live` is for whoever restarts the process, only
+`ready` for whoever routes to it; `correct` opens investigations and holds promotions by itself. Nothing here
+mends anything.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
-from app.api.errors import failure_of
+from app.api.answers import refusals
+from app.api.liveness import Liveness
 from app.api.platform import ApiPlatform, platform_of
-from services import evolution_ledger
-from services.domain.errors import LedgerBrokenError
-from services.store import migrate
+from app.api.readiness import Readiness
+from app.api.strict_json import StrictRoute
+from app.health_json import MEDIA_TYPE, STATUS_CODES, Asked, JsonObject, document, tree
+from services.domain.checks import Check, Layer, Status
 
 router = APIRouter(tags=["health"])
+tree_router = APIRouter(tags=["health"], route_class=StrictRoute)
 
-NOT_READY = 503
-HEALTH_JSON = "application/health+json"
-_PASS = {"status": "pass"}
-_READY = {"status": "pass", "checks": {"database": [_PASS], "migrations": [_PASS], "ledger": [_PASS]}}
+Component = Annotated[
+    str | None,
+    Query(max_length=120, pattern=r"^[A-Za-z0-9_./:\-]+$", description="like `job/lease_expiry`, `agent/7`"),
+]
+
+_CHECK = {
+    "componentId": "database",
+    "componentType": "datastore",
+    "status": "pass",
+    "time": "2026-11-21T11:42:00.000000Z",
+    "observedValue": 0.0004,
+    "observedUnit": "seconds",
+}
+_DOCUMENT = {
+    "status": "pass",
+    "description": "health of the Nacre platform",
+    "checks": {"database:answer_time": [_CHECK]},
+}
+_TREE = {
+    **_DOCUMENT,
+    "at": "2026-11-21T11:42:00.000000Z",
+    "score": {"points": 99, "lost": {"bus": 1.0}, "most": {"bus": 15.0}},
+    "promotion_hold": None,
+    "held_promotions": [],
+    "checks": {"database:answer_time": [{"layer": "ready", **_CHECK}]},
+}
 
 
 def _described(example: object, *statuses: int) -> dict[int | str, dict[str, object]]:
-    content = {HEALTH_JSON: {"schema": {"type": "object"}, "example": example}}
+    content = {MEDIA_TYPE: {"schema": {"type": "object"}, "example": example}}
     return {status: {"description": "the state of health", "content": content} for status in statuses}
 
 
 @router.get(
-    "/health/live", summary="Is the process up?", response_class=Response, responses=_described(_PASS, 200)
+    "/health/live",
+    summary="Is the process up?",
+    response_class=Response,
+    responses=_described(_DOCUMENT, 200, 503),
 )
-async def live() -> Response:
-    """Answer without looking at anything."""
-    return _health(_PASS, 200)
+async def live(request: Request) -> Response:
+    """Look at this process only: what a restart would mend."""
+    watched: Liveness = request.app.state.liveness
+    return _answer(watched.checks(platform_of(request).store.clock.now_us()))
 
 
 @router.get(
     "/health/ready",
     summary="Can it do its work?",
     response_class=Response,
-    responses=_described(_READY, 200, NOT_READY),
+    responses=_described(_DOCUMENT, 200, 503),
 )
-def ready(request: Request) -> Response:
-    """Check that the database answers, its schema is the newest, and the ledger has its head."""
+async def ready(request: Request) -> Response:
+    """Look at database, schema, ledger, queues and disk; whatever hangs fails within two seconds."""
+    looked: Readiness = request.app.state.readiness
+    return _answer(await looked.checks())
+
+
+@router.get(
+    "/health/correct",
+    summary="Is what it says right?",
+    response_class=Response,
+    responses=_described(_DOCUMENT, 200, 503),
+)
+async def correct(request: Request) -> Response:
+    """Return the kept answers of the checks of correctness; `Age` is that of the oldest, in seconds."""
+    looked: Readiness = request.app.state.readiness
+    found = await looked.correctness()
+    now_us = platform_of(request).store.clock.now_us()
+    oldest_us = min(check.at_us for check in found)
+    age = {"Age": str(max(0, now_us - oldest_us) // 1_000_000)}
+    return _answer(found, age)
+
+
+@tree_router.get(
+    "/health",
+    summary="Show the whole tree of health",
+    response_class=Response,
+    responses={**_described(_TREE, 200, 503), **refusals(401, 422, 429)},
+)
+async def show_tree(request: Request, layer: Layer | None = None, component: Component = None) -> Response:
+    """Return the score with its parts, what is held, and every job, agent and task type in three layers.
+
+    The hundred agents that acted last are shown. A failure is a 503, as for the probes.
+    """
     platform = platform_of(request)
-    checks: dict[str, Callable[[], object]] = {
-        "database": lambda: _reach(platform),
-        "migrations": lambda: _compare_revisions(platform),
-        "ledger": lambda: _find_head(platform),
-    }
-    failures = {name: failure_of(check) for name, check in checks.items()}
-    told = {
-        name: [_PASS if failure is None else {"status": "fail", "output": failure}]
-        for name, failure in failures.items()
-    }
-    is_ready = not any(failures.values())
-    return _health({"status": "pass" if is_ready else "fail", "checks": told}, 200 if is_ready else NOT_READY)
+    looked: Readiness = request.app.state.readiness
+    checks = await looked.checks()
+    content = await run_in_threadpool(_tree, platform, checks, Asked(layer, component))
+    return _document(content, {})
 
 
-def _reach(platform: ApiPlatform) -> None:
-    with platform.store.read():
-        pass
-
-
-def _compare_revisions(platform: ApiPlatform) -> None:
+def _tree(platform: ApiPlatform, checks: list[Check], asked: Asked) -> JsonObject:
     with platform.store.read() as tx:
-        current, newest = migrate.revision_of(tx.connection), migrate.newest_revision()
-    if current != newest:
-        raise LedgerBrokenError(f"the schema is at {current}, not at {newest}; run `nacre db upgrade`")
+        return tree(tx, checks, platform.jobs, platform.task_types, asked)
 
 
-def _find_head(platform: ApiPlatform) -> None:
-    with platform.store.read() as tx:
-        evolution_ledger.head(tx)
+def _answer(checks: Iterable[Check], headers: Mapping[str, str] | None = None) -> Response:
+    return _document(document(checks), headers or {})
 
 
-def _health(content: object, status: int) -> Response:
+def _document(content: JsonObject, headers: Mapping[str, str]) -> Response:
     return Response(
-        json.dumps(content).encode(), status, media_type=HEALTH_JSON, headers={"Cache-Control": "no-store"}
+        json.dumps(content).encode(),
+        STATUS_CODES[Status(content["status"])],
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **headers},
     )

@@ -1,18 +1,12 @@
 """Pages that miss nothing and repeat nothing, the ledger over HTTP, operators' lists, health."""
 
 import json
-from dataclasses import replace
 
-from starlette.testclient import TestClient
-
-from app.api.application import build_api
 from app.keys import is_signed_by
 from services import evolution_ledger
-from services.domain.clock import VirtualClock
 from services.domain.hash_chain import from_hex, verify_inclusion
 from services.domain.states import DeliveryState
 from services.store import sql, tables
-from services.store.tx import Store
 
 
 def walk(caller, path, **query):
@@ -135,28 +129,3 @@ def test_cron_shows_every_job_with_its_last_tick(world):
     assert last["auto_accept_bids"]["result"] == {"awarded": 4}
     assert last["autodream_consolidation"] is None
     assert [tick["job"] for tick in shown["history"]["items"]] == ["auto_accept_bids"]
-
-
-def test_health_needs_no_key(world):
-    live, ready = world.client.get("/health/live"), world.client.get("/health/ready")
-    assert (live.status_code, live.json()) == (200, {"status": "pass"})
-    assert ready.status_code == 200, ready.text
-    assert ready.headers["content-type"] == "application/health+json"
-    assert set(ready.json()["checks"]) == {"database", "migrations", "ledger"}
-
-
-def test_a_platform_without_its_database_is_live_and_not_ready(broken_platform):
-    client = TestClient(build_api(broken_platform), raise_server_exceptions=False)
-    assert client.get("/health/live").status_code == 200
-    ready = client.get("/health/ready")
-    assert ready.status_code == 503
-    assert ready.json()["checks"]["database"] == [{"status": "fail", "output": "UnavailableError"}]
-    assert "nowhere" not in ready.text
-
-
-def test_an_empty_database_is_not_ready(world, database_url):
-    empty = replace(world.platform, store=Store(database_url, VirtualClock()))
-    ready = TestClient(build_api(empty), raise_server_exceptions=False).get("/health/ready")
-    empty.store.close()
-    assert ready.status_code == 503
-    assert ready.json()["checks"]["migrations"][0]["status"] == "fail"
