@@ -14,7 +14,7 @@ from scipy.special import stdtr
 
 from services.domain.clock import DAY_US, HOUR_US, MINUTE_US
 from services.domain.measures import Bad
-from services.domain.robust import Moving, Trailing
+from services.domain.robust import Moving, Trailing, z_of
 
 WEEK_US: Final = 7 * DAY_US
 WARM_UP_US: Final = 12 * HOUR_US
@@ -82,9 +82,8 @@ class GaugeDetector:
         self._day = Trailing(DAY_US)
         self._week = Trailing(WEEK_US)
         self._level = Moving(2 * HOUR_US, 1, 3 * HOUR_US)
-        self._spreads = (Moving(HOUR_US, 2, 3 * HOUR_US), Moving(4 * HOUR_US, 4, 9 * HOUR_US))
+        self._spreads = (_Spread(HOUR_US, 2, 3 * HOUR_US), _Spread(4 * HOUR_US, 4, 9 * HOUR_US))
         self._levels = Trailing(WEEK_US)
-        self._usual_spreads = (Trailing(WEEK_US), Trailing(WEEK_US))
         self._newest_us: int | None = None
         self._kept_us: int | None = None
 
@@ -98,26 +97,24 @@ class GaugeDetector:
         if self._newest_us is not None:
             at_us = max(at_us, self._newest_us)
         self._newest_us = at_us
-        is_kept = self._kept_us is None or at_us - self._kept_us >= KEEP_EVERY_US
+        for trailing in (self._day, self._week, self._levels):
+            trailing.forget(at_us)
         usual = self._season.usual(at_us, self._week)
         if usual is None:
             usual = self._day.median() if len(self._day) else x
         self._level.add(at_us, x - usual)
         level = self._level.mean()
-        spreads = []
-        for moving in self._spreads:
-            moving.add(at_us, x)
-            spreads.append(moving.deviation())
-        score = self._score(at_us, level, spreads)
-        if is_kept:
+        for spread in self._spreads:
+            spread.add(at_us, x, x - usual)
+        score = self._score(at_us, level)
+        if self._kept_us is None or at_us - self._kept_us >= KEEP_EVERY_US:
             self._kept_us = at_us
             self._season.add(x)
             self._day.add(at_us, x)
             self._week.add(at_us, x)
             self._levels.add(at_us, level)
-            for usual_spread, spread in zip(self._usual_spreads, spreads, strict=True):
-                if spread is not None:
-                    usual_spread.add(at_us, spread)
+            for spread in self._spreads:
+                spread.keep(at_us)
         return score
 
     def _checked(self, value: float) -> float:
@@ -129,7 +126,7 @@ class GaugeDetector:
             raise ValueError(f"value must be over 0 where logarithms are judged, got {value!r}")
         return math.log(value)
 
-    def _score(self, at_us: int, level: float, spreads: list[float | None]) -> Score:
+    def _score(self, at_us: int, level: float) -> Score:
         """Hold the point against what was usual before it."""
         since_us = self._week.since_us
         if since_us is None or at_us - since_us < WARM_UP_US or len(self._levels) < LEAST_POINTS:
@@ -137,13 +134,12 @@ class GaugeDetector:
         size = 1.0 if self._is_log else abs(self._week.median())
         signed = self._levels.z(level, FLOOR_SHARE * size)
         z = self._in_bad_direction(signed)
-        for usual, spread in zip(self._usual_spreads, spreads, strict=True):
-            if spread is not None and len(usual) >= LEAST_POINTS:
-                wider = usual.z(spread, SPREAD_FLOOR_SHARE * size)
-                if self._bad is Bad.EITHER:
-                    z = max(z, abs(wider))
-                elif self._in_bad_direction(signed) > 0.0:
-                    z = max(z, wider)
+        for spread in self._spreads:
+            wider, narrower = spread.z(SPREAD_FLOOR_SHARE * size)
+            if self._bad is Bad.EITHER:
+                z = max(z, wider, narrower)
+            elif self._in_bad_direction(signed) > 0.0:
+                z = max(z, wider)
         is_low = at_us - since_us < CONFIDENT_AFTER_US
         if self._silent_until_us is not None and at_us < self._silent_until_us:
             return Score(0.0, alert=False, z=z, is_low_confidence=is_low)
@@ -156,6 +152,42 @@ class GaugeDetector:
         if self._bad is Bad.EITHER:
             return abs(z)
         return max(0.0, z if self._bad is Bad.RISE else -z)
+
+
+class _Spread:
+    """The spread of the newest values, as they are and less the season, and what it usually is.
+
+    A step that the season explains (a Monday morning) widens only the first, so the smaller is judged for
+    being wide; only the first, for which there is history from the start, for being narrow.
+    """
+
+    __slots__ = ("_left", "_now", "_raw", "_usual")
+
+    def __init__(self, width_us: int, least: int, reach_us: int) -> None:
+        self._raw = Moving(width_us, least, reach_us)
+        self._left = Moving(width_us, least, reach_us)
+        self._usual = Trailing(WEEK_US)
+        self._now: float | None = None
+
+    def add(self, at_us: int, value: float, left: float) -> None:
+        """Take the next value in, and what the season leaves of it."""
+        self._usual.forget(at_us)
+        self._raw.add(at_us, value)
+        self._left.add(at_us, left)
+        self._now = self._raw.deviation()
+
+    def keep(self, at_us: int) -> None:
+        """Count the present spread among the usual ones."""
+        if self._now is not None:
+            self._usual.add(at_us, self._now)
+
+    def z(self, floor: float) -> tuple[float, float]:
+        """Return how far the spread is wider and how far narrower than usual, 0 where it cannot be judged."""
+        left = self._left.deviation()
+        if self._now is None or left is None or len(self._usual) < LEAST_POINTS:
+            return 0.0, 0.0
+        median, scale = self._usual.median(), self._usual.scale(floor)
+        return z_of(min(self._now, left), median, scale), -z_of(self._now, median, scale)
 
 
 class _Season:
