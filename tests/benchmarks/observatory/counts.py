@@ -23,7 +23,7 @@ SETTINGS = (
 
 def run(seed: int, quick: bool) -> list[Row]:
     """Return one row per setting."""
-    stretches = 2 if quick else 40
+    stretches = 2 if quick else 60
     rows = []
     for number, (mean, dispersion, swing) in enumerate(SETTINGS):
         rng = np.random.default_rng([seed, 2, number])

@@ -17,16 +17,19 @@ TITLE = "Planted drops: hours to the alarm, share found in a day"
 WEEKLY = 0.2 * 7 / 30  # one metric: a chance of one in five per 30 days
 DAY = 24
 METRICS = 60
+HELD = (40, 0.93, 0.80)
+"""The drop that is held to lines: at most 6 h in the median, every one within a day."""
+HELD_HOURS = 6.0
 SHARE_DROPS = (
-    (8, 0.93, 0.65, 6, 100),
-    (8, 0.93, 0.80, 11, 85),
-    (40, 0.93, 0.80, 6, 100),
-    (40, 0.93, 0.87, 24, 50),
-    (300, 0.93, 0.87, 9, 97),
-    (40, 0.80, 0.65, 6, 100),
-    (40, 0.93, 0.65, 2, 100),
+    HELD,
+    (8, 0.93, 0.65),
+    (8, 0.93, 0.80),
+    (40, 0.93, 0.87),
+    (300, 0.93, 0.87),
+    (40, 0.80, 0.65),
+    (40, 0.93, 0.65),
 )
-COUNT_DROPS = ((50, 0.0, 0.4, 3, 100), (50, 0.1, 0.4, 8, 95), (4, 0.0, 0.4, 18, 70))
+COUNT_DROPS = ((50, 0.0, 0.4), (50, 0.1, 0.4), (4, 0.0, 0.4))
 Window = TypeVar("Window")
 
 
@@ -34,7 +37,7 @@ def run(seed: int, quick: bool) -> list[Row]:
     """Return two rows per drop: median delay and share found within a day."""
     draws = 10 if quick else 200
     rows = []
-    for number, (volume, before, after, hours, percent) in enumerate(SHARE_DROPS):
+    for number, (volume, before, after) in enumerate(SHARE_DROPS):
         rng = np.random.default_rng([seed, 3, number])
         cases = [
             (shares(rng, HISTORY, volume, before), shares(rng, DAY, volume, after)) for _ in range(draws)
@@ -42,30 +45,33 @@ def run(seed: int, quick: bool) -> list[Row]:
         name = f"{volume} an hour, {before:g} → {after:g}"
         lines = (peers.is_under_line, peers.is_rare_binomial)
         others = dict(zip(("line 70 %", "plain binomial"), (delays(cases, r) for r in lines), strict=True))
-        rows += two_rows(name, delays(cases, is_fall), hours, percent, others)
-        if (volume, before, after) == (40, 0.93, 0.80):
+        is_held = (volume, before, after) == HELD
+        rows += two_rows(name, delays(cases, is_fall), others, is_held=is_held)
+        if is_held:
             shared = delays(cases, is_fall_of_many)
-            rows += two_rows(f"{name}, one of {METRICS} metrics on one budget", shared, hours, percent, {})
-    for number, (mean, dispersion, left, hours, percent) in enumerate(COUNT_DROPS):
+            rows += two_rows(f"{name}, one of {METRICS} metrics on one budget", shared, {}, is_held=True)
+    for number, (mean, dispersion, left) in enumerate(COUNT_DROPS):
         rng = np.random.default_rng([seed, 4, number])
         fallen = [
             (counts(rng, HISTORY, mean, dispersion), counts(rng, DAY, left * mean, dispersion))
             for _ in range(draws)
         ]
         name = f"count {mean} an hour, overdispersion {dispersion:g}, falls by {1 - left:.0%}"
-        rows += two_rows(name, delays(fallen, is_fewer), hours, percent, {})
+        rows += two_rows(name, delays(fallen, is_fewer), {})
     return rows
 
 
 def two_rows(
-    name: str, ours: np.ndarray, hours: float, percent: float, others: dict[str, np.ndarray]
+    name: str, ours: np.ndarray, others: dict[str, np.ndarray], *, is_held: bool = False
 ) -> list[Row]:
-    """Return the median and the share found of one drop, ours and the peers'."""
+    """Return the median and the share found of one drop, ours and the peers'; only one drop has lines."""
     medians = tuple((rule, float(np.median(found))) for rule, found in others.items())
     caught = tuple((rule, found_percent(found)) for rule, found in others.items())
+    senses = (AT_MOST, AT_LEAST) if is_held else ("", "")
+    median, share = float(np.median(ours)), found_percent(ours)
     return [
-        Row(f"{name}: median", float(np.median(ours)), "h", AT_MOST, hours, len(ours), medians),
-        Row(f"{name}: found", found_percent(ours), "%", AT_LEAST, percent, len(ours), caught),
+        Row(f"{name}: median", median, "h", senses[0], HELD_HOURS, len(ours), medians),
+        Row(f"{name}: found", share, "%", senses[1], 100.0, len(ours), caught),
     ]
 
 
