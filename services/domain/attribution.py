@@ -222,8 +222,9 @@ def _grouped(names: tuple[str, ...], codes: Mapping[str, Codes]) -> _Grouping:
     present = np.flatnonzero(np.all([column >= 0 for column in values], axis=0))
     keys = np.zeros(len(present), dtype=np.int64)
     for column in values:
-        keys = np.unique(keys * (column.max() + 1) + column[present], return_inverse=True)[1]
-    return _Grouping(names, present, keys, present[np.unique(keys, return_index=True)[1]])
+        keys = keys * (column.max() + 1) + column[present]
+    _, first, numbers = np.unique(keys, return_index=True, return_inverse=True)
+    return _Grouping(names, present, numbers, present[first])
 
 
 def _numbered(values: Sequence[str | None]) -> Codes:

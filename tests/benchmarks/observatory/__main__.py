@@ -14,7 +14,16 @@ from types import ModuleType
 
 from rich.console import Console
 
-from tests.benchmarks.observatory import costs, counts, dreaming, drops, gauges, many_metrics, shares
+from tests.benchmarks.observatory import (
+    attribution,
+    costs,
+    counts,
+    dreaming,
+    drops,
+    gauges,
+    many_metrics,
+    shares,
+)
 from tests.benchmarks.observatory.report import (
     Report,
     Section,
@@ -31,6 +40,7 @@ SECTIONS: dict[str, ModuleType] = {
     "drops": drops,
     "many_metrics": many_metrics,
     "gauges": gauges,
+    "attribution": attribution,
     "dreaming": dreaming,
     "costs": costs,
 }
