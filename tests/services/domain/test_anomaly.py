@@ -18,7 +18,10 @@ from services.domain.anomaly import (
     fit_baseline,
     is_recovered,
     lower_tail,
+    proportion_band,
+    threshold_of,
 )
+from services.domain.measures import Bad
 
 NOMINAL = 0.168  # budget per week of one metric that means p < 1e-3 an hour
 
@@ -240,3 +243,145 @@ def test_recovery_needs_attempts_and_both_rates() -> None:
     assert not is_recovered(back, line=0.70, minimum=60, required_rate=0.91)
     assert not is_recovered(back, line=0.95, minimum=60, required_rate=0.50)
     assert not is_recovered([Sample(0, 0)], line=0.0, minimum=0, required_rate=0.0)
+
+
+# --- rises, exclusion, bands -------------------------------------------------------------------------------
+
+
+def flipped(samples: list[Sample]) -> list[Sample]:
+    return [Sample(s.denominator - s.numerator, s.denominator, s.is_excluded) for s in samples]
+
+
+@pytest.mark.parametrize("line", [None, 0.70])
+def test_a_rise_is_the_fall_of_the_complement(line: float | None) -> None:
+    for seed in range(6):
+        history = [*hours(seed, 190, 40, 0.93, 0.02), *hours(100 + seed, 6, 40, 0.70)]
+        fall = detect_proportion(history, metrics=60, line=line)
+        over = None if line is None else 1 - line
+        rise = detect_proportion(flipped(history), metrics=60, line=over, bad=Bad.RISE)
+        assert fall is not None
+        assert rise is not None
+        assert (rise.p_value, rise.window, rise.rule) == (fall.p_value, fall.window, fall.rule)
+        assert rise.numerator == fall.denominator - fall.numerator
+        assert rise.observed == pytest.approx(1 - fall.observed)
+        assert rise.expected == pytest.approx(1 - fall.expected)
+        assert rise.interval == pytest.approx((1 - fall.interval[1], 1 - fall.interval[0]))
+        assert detect_proportion(flipped(history), metrics=60, line=None) is None, "and it is no fall"
+
+
+def test_rises_stay_quiet_when_nothing_happens() -> None:
+    series = flipped(hours(21, 192 + 1_000, 40, 0.93, 0.03))
+    alarms = sum(
+        detect_proportion(
+            series[end - 192 : end], metrics=1, budget_per_week=NOMINAL, line=None, bad=Bad.RISE
+        )
+        is not None
+        for end in range(193, len(series) + 1)
+    )
+    assert alarms <= 2
+
+
+def test_either_side_costs_twice_the_p_value() -> None:
+    history = [*hours(3, 168, 40, 0.80), Sample(12, 40)]
+    one = detect_proportion(history, metrics=60, line=None)
+    both = detect_proportion(history, metrics=60, line=None, bad=Bad.EITHER)
+    assert one is not None
+    assert both is not None
+    assert both.p_value == pytest.approx(2 * one.p_value)
+    assert both.observed == one.observed
+    up = detect_proportion([*hours(3, 168, 200, 0.50), Sample(190, 200)], metrics=60, bad=Bad.EITHER)
+    assert up is not None
+    assert up.observed == pytest.approx(0.95)
+
+
+def test_without_a_line_a_cold_start_says_nothing() -> None:
+    bad = [Sample(0, 40)] * 5
+    assert detect_proportion(bad, metrics=1) is not None
+    assert detect_proportion(bad, metrics=1, line=None) is None
+    assert detect_proportion(bad, metrics=1, bad=Bad.EITHER) is None
+
+
+def test_excluded_samples_are_neither_history_nor_news() -> None:
+    usual = hours(8, 168, 40, 0.93)
+    out = [Sample(5, 40, is_excluded=True)] * 30
+    assert fit_baseline([*usual[:50], *out, *usual[50:]]) == fit_baseline(usual)
+    assert detect_proportion([*usual, *out], metrics=1) is None, "the newest is excluded"
+    assert detect_proportion([*usual, *out[:5], *hours(9, 1, 40, 0.93)], metrics=1) is None
+    hit = detect_proportion([*usual, *out[:5], Sample(10, 40)], metrics=60)
+    assert hit is not None
+    assert (hit.numerator, hit.denominator) == (10, 40)
+    assert detect_proportion([*out, *out], metrics=1) is None
+    cold = detect_proportion([Sample(0, 40, is_excluded=True), Sample(39, 40)], metrics=1)
+    assert cold is None, "a cold start does not pool what is excluded"
+
+
+def test_a_detection_says_what_was_expected() -> None:
+    hit = detect_proportion([*hours(3, 168, 40, 0.93), Sample(26, 40)], metrics=60)
+    assert hit is not None
+    assert hit.observed == pytest.approx(0.65)
+    assert hit.expected == hit.baseline_rate
+    low, high = hit.interval
+    assert hit.observed < low < hit.expected < high <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("volume", "rate", "correlation"), [(8, 0.93, 0.0), (40, 0.8, 0.05), (300, 0.93, 0.02)]
+)
+def test_the_band_holds_what_usually_happens(volume: float, rate: float, correlation: float) -> None:
+    inside = 0
+    for seed in range(200):
+        history = hours(seed % 10, 168, volume, rate, correlation)
+        pool = hours(3_000 + seed, 3, volume, rate, correlation)
+        low, high = proportion_band(history, pool)
+        inside += low <= sum(s.numerator for s in pool) / sum(s.denominator for s in pool) <= high
+    assert inside >= 194
+
+
+def test_the_band_narrows_as_the_pool_grows_and_knows_nothing_of_nothing() -> None:
+    history = hours(1, 168, 40, 0.9, 0.02)
+    widths = [high - low for low, high in (proportion_band(history, history[:n]) for n in (1, 3, 6, 24))]
+    assert widths == sorted(widths, reverse=True)
+    assert proportion_band(history, [Sample(0, 0), Sample(3, 9, is_excluded=True)]) == (0.0, 1.0)
+    with pytest.raises(ValueError, match="at least one sample"):
+        proportion_band([], history)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10**6)), min_size=1, max_size=60),
+    st.sampled_from(list(Bad)),
+    st.sampled_from([None, 0.0, 0.7, 1.0]),
+)
+def test_any_history_is_judged_without_a_fault(
+    rows: list[tuple[float, int]], bad: Bad, line: float | None
+) -> None:
+    history = [Sample(int(share * n), n) for share, n in rows]
+    hit = detect_proportion(history, metrics=1, bad=bad, line=line)
+    if hit is not None:
+        assert 0.0 <= hit.p_value <= 1.0
+        assert 0.0 <= hit.interval[0] <= hit.interval[1] <= 1.0
+        assert hit.observed == pytest.approx(hit.numerator / hit.denominator)
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_a_deeper_fall_is_never_less_of_an_alarm(one: int, other: int) -> None:
+    usual = hours(5, 168, 40, 0.93)
+    deep, shallow = sorted((one, other))
+    hits = [detect_proportion([*usual, Sample(x, 40)], metrics=60) for x in (deep, shallow)]
+    if hits[1] is not None:
+        assert hits[0] is not None
+        assert hits[0].p_value <= hits[1].p_value * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("sample", [Sample(-1, 3), Sample(4, 3)])
+def test_more_successes_than_attempts_are_refused(sample: Sample) -> None:
+    with pytest.raises(ValueError, match="successes of attempts"):
+        detect_proportion([sample], metrics=1)
+
+
+def test_one_budget_is_shared_by_all() -> None:
+    assert threshold_of(1.0, 60) == pytest.approx(1 / (60 * 168 * 4))
+    for budget in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="budget_per_week"):
+            threshold_of(budget, 1)
+    with pytest.raises(ValueError, match="metrics"):
+        threshold_of(1.0, 0)
