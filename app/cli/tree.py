@@ -11,6 +11,7 @@ from app.cli import (
     dead_letters,
     failed,
     governance,
+    health,
     market,
     money,
     observatory,
@@ -19,6 +20,7 @@ from app.cli import (
     record,
     running,
     sandbox,
+    series,
     simulate,
     standing,
     webhooks,
@@ -40,8 +42,10 @@ app = typer.Typer(
 )
 running.add_to(app)
 simulate.add_to(app)
+health.add_to(app)
 certificates.add_to(experiments)
 standing.add_to(market.agents)
+series.add_to(observatory.observatory)
 for commands in (
     *market.GROUPS,
     *money.GROUPS,
