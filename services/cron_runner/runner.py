@@ -52,6 +52,7 @@ class CronRunner(Generic[ContextT]):
     _waiting: set[int] = field(default_factory=set)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _queued: int = 0
+    _looks: int = 0
     _trouble: str | None = None
     _timetable: Timetable = field(init=False)
     _health: Health = field(init=False)
@@ -138,16 +139,16 @@ class CronRunner(Generic[ContextT]):
 
     def _attend(self) -> None:
         """Look after the rest until the end; while the database is away that is said once."""
-        is_started, looks = False, 0
+        is_started = False
         while not self._is_stopping.wait(ATTENDED_SECONDS if is_started else 0):
             try:
                 if not is_started:
                     self._queue_late()
                 is_started = True
                 self._queue_asked()
-                if looks % LOST_EVERY == 0:
+                if self._looks % LOST_EVERY == 0:
                     self._queue_lost()
-                looks += 1
+                self._looks += 1
                 self._say(None)
             except Exception as error:  # noqa: BLE001 (named edge: cron run)
                 self._say(failure_text(error))

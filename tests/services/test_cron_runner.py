@@ -3,16 +3,18 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.cron_runner import CronJob, CronRunner, run_tick
+from services.cron_runner import CronJob, CronRunner, attempts, control, run_tick
 from services.domain.clock import DAY_US, EPOCH, SECOND_US, VirtualClock, WallClock, seconds, to_datetime
-from services.domain.states import TickState
-from services.operations import review_queue
+from services.domain.errors import UnavailableError
+from services.domain.states import TickCause, TickState
+from services.operations import audit_log, review_queue
 from services.store import sql, tables
 from services.store.tx import Store
 from tests.services.store.test_tx import run_long
@@ -274,3 +276,110 @@ def until(condition, at_most_seconds=10):
     ends = time.monotonic() + at_most_seconds
     while not condition() and time.monotonic() < ends:
         time.sleep(0.01)
+
+
+def looked_after(store, jobs, **terms):
+    runner = CronRunner(store, None, jobs, "p1", **terms)
+    runner.start()
+    return runner
+
+
+def test_what_an_operator_asks_for_runs_within_a_second(real_store):
+    with real_store.write(actor="operator") as tx:
+        audit_log.create_head(tx)
+    what = job(name="hourly", every_seconds=3600)
+    runner = looked_after(real_store, [what])
+    with real_store.write(actor="operator") as tx:
+        control.ask_run(tx, what, "look now")
+    until(lambda: effects(real_store) == ["ran"])
+    runner.stop()
+    [row] = history(real_store)
+    assert (row["trigger"], row["reason"]) == (TickCause.OPERATOR, "operator: look now")
+
+
+def test_a_daily_job_missed_while_nothing_ran_runs_at_the_start_and_a_new_one_does_not(real_store):
+    now_us = real_store.clock.now_us()
+    daily, new = (job(name=name, every_seconds=None, daily_at="03:00") for name in ("daily", "new"))
+    with real_store.write(actor="test") as tx:
+        sql.insert(
+            tx, tables.cron_tick, job="daily", due_at_us=daily.due_at_us(now_us - 2 * DAY_US),
+            claimed_by="p0", state=TickState.DONE, priority=5, budget_us=1, started_at_us=now_us, ended_at_us=now_us,
+        )  # fmt: skip
+    runner = looked_after(real_store, [daily, new])
+    until(lambda: effects(real_store) == ["ran"])
+    runner.stop()
+    states = [(row["job"], row["state"]) for row in history(real_store)]
+    assert states == [("daily", TickState.DONE), ("daily", TickState.MISSED), ("daily", TickState.DONE)]
+
+
+def test_a_tick_whose_process_died_is_closed_and_run_once_more(real_store):
+    with real_store.write(actor="test") as tx:
+        sql.insert(
+            tx, tables.cron_tick, job="demo", due_at_us=tx.now_us, claimed_by="dead",
+            state=TickState.RUNNING, priority=5, budget_us=0, started_at_us=tx.now_us - 120 * SECOND_US,
+        )  # fmt: skip
+        sql.insert(
+            tx, tables.cron_tick, job="gone", due_at_us=tx.now_us, claimed_by="dead",
+            state=TickState.RUNNING, priority=5, budget_us=0, started_at_us=tx.now_us - 120 * SECOND_US,
+        )  # fmt: skip
+    runner = looked_after(real_store, [job(every_seconds=3600)])
+    until(lambda: effects(real_store) == ["ran"])
+    runner.stop()
+    found = {(row["job"], row["trigger"]): row["state"] for row in history(real_store)}
+    assert found == {
+        ("demo", TickCause.CLOCK): TickState.FAILED,
+        ("gone", TickCause.CLOCK): TickState.FAILED,
+        ("demo", TickCause.RETRY): TickState.DONE,
+    }
+
+
+def test_a_thread_that_is_left_alone_is_replaced(real_store, monkeypatch):
+    monkeypatch.setattr(attempts, "GRACE_SECONDS", 0.1)
+    wake = threading.Event()
+
+    def sleep(tx, _context):
+        write(tx, "asleep")
+        wake.wait(timeout=20)
+        return {}
+
+    jobs = [job(sleep, name="sleeper", every_seconds=0.5, budget_seconds=0.2), job(every_seconds=0.25)]
+    runner = looked_after(real_store, jobs, threads=1)
+    until(lambda: [row["state"] for row in history(real_store)].count(TickState.OVERRUN) >= 2, 20)
+    until(lambda: len(effects(real_store)) >= 3, 20)
+    runner.stop()
+    wake.set()
+    until(lambda: not [thread for thread in threading.enumerate() if "sleeper" in thread.name])
+    assert set(effects(real_store)) == {"ran"}
+
+
+def test_nothing_is_written_while_nothing_is_due(real_store, monkeypatch):
+    writes = []
+    monkeypatch.setattr(real_store, "write", lambda **terms: writes.append(terms))
+    runner = looked_after(real_store, [job(every_seconds=None, daily_at="03:00")])
+    until(lambda: runner._looks > 2)
+    runner.stop()
+    assert runner._looks > 2
+    assert writes == []
+
+
+def test_a_database_that_is_away_is_one_line_not_a_traceback(real_store, monkeypatch, caplog):
+    jobs = [job(name="quick", every_seconds=0.25)]
+    runner = CronRunner(real_store, None, jobs, "p1")
+
+    @contextmanager
+    def away(**_terms):
+        msg = "the database cannot be reached"
+        raise UnavailableError(msg)
+        yield
+
+    monkeypatch.setattr(real_store, "write", away)
+    monkeypatch.setattr(real_store, "read", away)
+    runner.start()
+    until(lambda: len(caplog.records) >= 3)
+    monkeypatch.undo()
+    until(lambda: "jobs are looked after again" in caplog.text)
+    runner.stop()
+    assert not [record for record in caplog.records if record.exc_info or "\n" in record.getMessage()]
+    told = [record.getMessage() for record in caplog.records]
+    assert len([line for line in told if line.startswith("nobody can look after the jobs")]) == 1
+    assert any(line.startswith("a tick of quick could not be recorded: Unavailable") for line in told)

@@ -1,0 +1,14 @@
+"""A month of ticks in three processes on each engine; `DAYS=3 make prove` takes fewer days."""
+
+import os
+
+from tests.proofs.cron_month import Month
+
+DAYS = float(os.environ.get("DAYS", "30"))
+KILLS_A_DAY = 10
+
+
+def test_a_month_of_ticks_fires_each_once(migrated_database_url):
+    report = Month(migrated_database_url, days=DAYS, kills=round(DAYS * KILLS_A_DAY)).run()
+    print(report)
+    assert report["duplicates"] == 0
