@@ -14,6 +14,7 @@ from pathlib import Path
 from services.domain.errors import InvalidValueError
 
 COUNT_DIGITS = 7
+MOST_AGENTS_SHOWN = 100
 
 
 class Profile(StrEnum):
@@ -45,6 +46,10 @@ class Settings:
     """How many requests of one key may be under way at the same time, waiting calls included."""
     connections: int = 4_096
     """How many connections the server holds at the same time."""
+    metrics_agents: int = 0
+    """How many agents `/metrics` shows by name, those with the most work first; at most 100."""
+    is_metrics_key_needed: bool = False
+    """Whether `/metrics` asks for the operator's key; else it needs none, like the pages."""
     webhook_hosts: tuple[str, ...] = ()
     """Hosts that webhooks may lead to (`*.example.org`: all below it); empty means every public one."""
     webhook_private_hosts: tuple[str, ...] = ()
@@ -85,6 +90,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         requests_at_once=_count(environment, "NACRE_REQUESTS_AT_ONCE", base.requests_at_once, lowest=1),
         requests_under_way=_count(environment, "NACRE_REQUESTS_UNDER_WAY", base.requests_under_way, lowest=1),
         connections=_count(environment, "NACRE_CONNECTIONS", base.connections, lowest=1),
+        metrics_agents=min(
+            MOST_AGENTS_SHOWN, _count(environment, "NACRE_METRICS_AGENTS", base.metrics_agents)
+        ),
+        is_metrics_key_needed=_yes(environment, "NACRE_METRICS_NEED_KEY"),
         webhook_hosts=_names(environment, "NACRE_WEBHOOK_HOSTS"),
         webhook_private_hosts=_names(environment, "NACRE_WEBHOOK_PRIVATE_HOSTS"),
         webhook_ports=_ports(environment, "NACRE_WEBHOOK_PORTS", base.webhook_ports),

@@ -25,6 +25,7 @@ from app.api.routers import (
     failed_work,
     health,
     ledger,
+    metrics,
     money,
     operations,
     parameters,
@@ -32,6 +33,7 @@ from app.api.routers import (
     proposals,
     replays,
     sandbox,
+    series,
     standing,
     tasks,
     webhooks,
@@ -87,6 +89,7 @@ ROUTED = (
     budgets,
     proposals,
     evidence,
+    series,
     patterns,
     sandbox,
     parameters,
@@ -131,5 +134,6 @@ def build_api(platform: ApiPlatform) -> FastAPI:
     api.include_router(health.tree_router)
     app.include_router(api)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     hot_routes.install(app, platform, PREFIX)
     return app

@@ -28,7 +28,7 @@ from services.domain.metric_identities import (
     check_possible,
 )
 from services.domain.metric_recount import GAUGES, Identity, Primary, Window, compare, recount
-from services.operations import breaches, health, metric_plants
+from services.operations import breaches, health, metric_plants, metric_totals
 from services.store import invariants, recounts
 from services.store.sql import Row
 from services.store.tx import Tx
@@ -119,6 +119,7 @@ def watch_metrics(tx: Tx) -> dict[str, object]:
         "opened": told,
         "late": len(marks.late),
         "planted": planted,
+        "rolled": metric_totals.roll(tx),
         "marks": {name: getattr(marks, name) for name in Marks.__slots__},
     }
 

@@ -1,4 +1,4 @@
-"""The metric watchdog: a planted drift of one is found by its class; late notes are none; all is told once."""
+"""The metric watchdog: planted drifts of one are found, late notes are none, all is told once."""
 
 import ast
 from pathlib import Path
