@@ -237,6 +237,15 @@ class JobAct(Body):
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
+class ShiftAcceptance(Body):
+    """Why a lasting change of a metric is normal from now on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reason": "half of the fleet was retired on purpose"}]}
+    )
+    reason: Reason
+
+
 class Unfreezing(Body):
     """Why promotions may go on after placebos had won too often."""
 

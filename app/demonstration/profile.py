@@ -1,8 +1,8 @@
 """The demonstration's starting values and intervals: the seed's loop scaled 1:100 and faster.
 
 Stands beside `app.bootstrap`, which applies it when the profile is `demonstration`. It changes no rule: the
-threshold, alpha, the line and the caps are the standard ones. Counts, gauges and durations are only published:
-windows of seconds have no hours of the day. It never names the value that should win.
+threshold, alpha, the line and the caps are the standard ones. Counts, gauges and durations are only
+published: windows of seconds have no hours of the day. It never names the value that should win.
 """
 
 STARTING_VALUES: dict[str, str] = {

@@ -26,6 +26,15 @@ class MetricKind(StrEnum):
     """Sum of microcredits and how many; read like a duration."""
 
 
+class Grain(StrEnum):
+    """How long the windows of a series are."""
+
+    WINDOW = "window"
+    """As they were counted, about an hour each."""
+    DAY = "day"
+    """The windows of an old day, merged."""
+
+
 class Dimension(StrEnum):
     """What a series is of."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from services.domain.clock import DAY_US
-from services.domain.measures import BY_NAME, MetricKind
+from services.domain.measures import BY_NAME, Grain, MetricKind
 from services.domain.tallies import Series, Tally
 from services.operations import production_config
 from services.store import series, sql, tables
@@ -24,26 +24,26 @@ def prune_series(tx: Tx) -> dict[str, int]:
     kept_us = int(production_config.number(tx, "observatory.windows_kept_days")) * DAY_US
     days_us = int(production_config.number(tx, "observatory.days_kept")) * DAY_US
     merged = _merge_oldest(tx, tx.now_us - kept_us)
-    oldest_us = series.oldest_end(tx, series.DAY)
+    oldest_us = series.oldest_end(tx, Grain.DAY)
     deleted = 0
     if oldest_us is not None and oldest_us <= tx.now_us - days_us:
         until_us = min(tx.now_us - days_us, oldest_us + DAYS_AT_ONCE * DAY_US)
-        deleted = series.delete_between(tx, series.DAY, 0, until_us)
+        deleted = series.delete_between(tx, Grain.DAY, 0, until_us)
     return {"windows_merged": merged, "days_deleted": deleted}
 
 
 def _merge_oldest(tx: Tx, before_us: int) -> int:
     """Merge the windows that ended on the oldest day, when all of it is old enough; return how many rows."""
-    oldest_us = series.oldest_end(tx, series.WINDOW)
+    oldest_us = series.oldest_end(tx, Grain.WINDOW)
     if oldest_us is None:
         return 0
     start_us = (oldest_us - 1) // DAY_US * DAY_US
     until_us = start_us + DAY_US
     if until_us > before_us:
         return 0
-    rows = merged_days(series.between(tx, series.WINDOW, start_us, until_us))
+    rows = merged_days(series.between(tx, Grain.WINDOW, start_us, until_us))
     sql.insert_many(tx, tables.snapshot, rows)
-    return series.delete_between(tx, series.WINDOW, start_us, until_us)
+    return series.delete_between(tx, Grain.WINDOW, start_us, until_us)
 
 
 def merged_days(windows: Iterable[Row]) -> list[dict[str, object]]:
@@ -65,7 +65,7 @@ def merged_days(windows: Iterable[Row]) -> list[dict[str, object]]:
         {
             **series.row_of(
                 name,
-                series.DAY,
+                Grain.DAY,
                 min(starts),
                 max(ends),
                 tally,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from services.domain.clock import MINUTE_US, seconds
 from services.domain.events import Event, EventType
-from services.domain.measures import ALL, BY_NAME, Dimension, MetricKind
+from services.domain.measures import ALL, BY_NAME, Dimension, Grain, MetricKind
 from services.domain.tallies import (
     Ended,
     Series,
@@ -57,14 +57,14 @@ def take_snapshot(tx: Tx) -> dict[str, int]:
     while notes := series.drain(tx, tx.now_us):
         by_window = _by_window(notes, start_us, tx)
         dropped += len(by_window.pop(NOBODY_COUNTED, ()))
-        for name, tally in tally_notes(by_window.pop((series.WINDOW, tx.now_us), ())).items():
+        for name, tally in tally_notes(by_window.pop((Grain.WINDOW, tx.now_us), ())).items():
             fresh.setdefault(name, Tally()).merge(tally)
         corrections += sum(_correct(tx, *window, late) for window, late in sorted(by_window.items()))
         tasks += sum(note[0] == Noted.ENDED for note in notes)
         if len(notes) < series.DRAINED_AT_ONCE:
             break
     rows = [
-        series.row_of(name, series.WINDOW, start_us, tx.now_us, tally, _windows(name, 1))
+        series.row_of(name, Grain.WINDOW, start_us, tx.now_us, tally, _windows(name, 1))
         for name, tally in sorted(_with_gauges(tx, with_whole(fresh)).items())
     ]
     sql.insert_many(tx, tables.snapshot, rows)
@@ -88,7 +88,7 @@ def _by_window(notes: Sequence[Note], start_us: int, tx: Tx) -> dict[tuple[str, 
     found: dict[tuple[str, int], list[Note]] = defaultdict(list)
     late = [note for note in notes if note[1] <= start_us]
     if len(late) < len(notes):
-        found[series.WINDOW, tx.now_us] = [note for note in notes if note[1] > start_us]
+        found[Grain.WINDOW, tx.now_us] = [note for note in notes if note[1] > start_us]
     if late:
         windows = series.windows_since(tx, min(note[1] for note in late))
         for note in late:

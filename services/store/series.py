@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import BindParameter, bindparam, delete, func, select
 
+from services.domain.measures import Grain
 from services.domain.states import DeliveryState, TaskKind
 from services.domain.tallies import Series, Tally
 from services.store import sql
@@ -15,8 +16,6 @@ from services.store.sql import Row
 from services.store.tables import agent, delivery, event, observation, snapshot, task
 from services.store.tx import Tx
 
-WINDOW: Final = "window"
-DAY: Final = "day"
 DRAINED_AT_ONCE: Final = 200_000
 """Notes that are held in memory at a time."""
 
@@ -45,7 +44,7 @@ SERIES = (
         snapshot.c.metric == bindparam("metric_name"),
         snapshot.c.dimension == bindparam("series_dimension"),
         snapshot.c.key == bindparam("series_key"),
-        snapshot.c.grain == WINDOW,
+        snapshot.c.grain == Grain.WINDOW,
         snapshot.c.window_end_us >= SINCE,
         snapshot.c.window_end_us <= UNTIL,
     )
@@ -55,7 +54,7 @@ SERIES = (
 SERIES_NAMES = (
     select(snapshot.c.metric, snapshot.c.dimension, snapshot.c.key)
     .where(
-        snapshot.c.grain == WINDOW,
+        snapshot.c.grain == Grain.WINDOW,
         snapshot.c.window_end_us >= SINCE,
         snapshot.c.metric.in_(bindparam("metrics", expanding=True)),
     )

@@ -149,6 +149,21 @@ KINDS: Mapping[str, Kind] = {
         views.get_pattern,
         lambda pattern: {**{name: pattern[name] for name in pattern if name != "facts"}, **pattern["facts"]},
     ),
+    "episode": Kind(
+        views.list_episodes,
+        (
+            "episode_id", "metric", "dimension", "key", "state", "shape", "rule", "observed", "expected",
+            "opened_at", "closed_at", "lap_id",
+        ),
+        views.get_episode,
+    ),
+    "correction": Kind(
+        views.list_corrections,
+        (
+            "correction_id", "metric", "dimension", "key", "window_end", "numerator", "denominator",
+            "corrected_at",
+        ),
+    ),
     "review item": Kind(
         views.list_review_items, ("item_id", "kind", "subject", "opened_at", "closed_at", "context")
     ),

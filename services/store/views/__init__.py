@@ -26,6 +26,7 @@ from services.store.views.proposals import get_proposal, list_proposals
 from services.store.views.pulse import pulse
 from services.store.views.replays import replay_task
 from services.store.views.sandbox import sandbox_state
+from services.store.views.series import list_corrections, list_keys, list_metrics, list_series
 from services.store.views.stages import StageName, StageState
 from services.store.views.standing import get_standing, ladder
 from services.store.views.tasks import get_new_tasks, get_task, list_tasks
@@ -63,6 +64,7 @@ __all__ = [
     "leaderboard",
     "list_agents",
     "list_bids",
+    "list_corrections",
     "list_dead_letters",
     "list_directory",
     "list_entries",
@@ -70,11 +72,14 @@ __all__ = [
     "list_events",
     "list_experiments",
     "list_failed_work",
+    "list_keys",
     "list_laps",
+    "list_metrics",
     "list_parameters",
     "list_patterns",
     "list_proposals",
     "list_review_items",
+    "list_series",
     "list_snapshots",
     "list_tasks",
     "list_webhook_deliveries",

@@ -5,6 +5,7 @@ Stands in the store beside the observatory's queries (L1). It never judges a met
 
 from sqlalchemy import select
 
+from services.domain.measures import Grain
 from services.store.sql import Row, find
 from services.store.tables import episode, snapshot
 from services.store.tx import Tx
@@ -14,7 +15,7 @@ from services.store.views.paging import LIMIT_DEFAULT, JsonObject, Page, at, fet
 def list_snapshots(
     tx: Tx,
     *,
-    metric: str | None = None,
+    metric: str = "task_success",
     dimension: str | None = None,
     key: str | None = None,
     limit: int = LIMIT_DEFAULT,
@@ -22,9 +23,8 @@ def list_snapshots(
     oldest_first: bool = False,
 ) -> Page:
     """Return a page of snapshots of one dimension (`platform`, `task_type` or `agent`) and key."""
-    statement = select(snapshot)
+    statement = select(snapshot).where(snapshot.c.metric == metric, snapshot.c.grain == Grain.WINDOW)
     for column, value in (
-        (snapshot.c.metric, metric),
         (snapshot.c.dimension, dimension),
         (snapshot.c.key, key),
     ):
@@ -65,9 +65,15 @@ def episode_of(row: Row) -> JsonObject:
     return {
         "episode_id": row["id"],
         "metric": row["metric"],
+        "kind": row["kind"],
         "dimension": row["dimension"],
         "key": row["key"],
         "state": row["state"],
+        "shape": row["shape"],
+        "observed": row["evidence"].get("observed"),
+        "expected": row["evidence"].get("expected"),
+        "interval": row["evidence"].get("interval"),
+        "unit": row["evidence"].get("unit"),
         "rule": row["rule"],
         "numerator": row["numerator"],
         "denominator": row["denominator"],
@@ -76,7 +82,10 @@ def episode_of(row: Row) -> JsonObject:
         "evidence": row["evidence"],
         "lap_id": row["lap_id"],
         "meta_task_id": row["meta_task_id"],
+        "began_at": at(row["began_at_us"]),
         "opened_at": at(row["opened_at_us"]),
+        "updated_at": at(row["updated_at_us"]),
+        "accepted_ledger_index": row["accepted_ledger_index"],
         "closed_at": at(row["closed_at_us"]),
     }
 

@@ -1,0 +1,72 @@
+"""What `nacre observatory metrics`, `series` and `accept` do.
+
+Stands behind the command line's declarations, over the read models and the observatory (L1).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.cli.actions.opening import reading
+from app.cli.actions.operating import OPERATOR, opened_platform
+from app.cli.actions.screen import say_item, say_json, say_page
+from app.periods import instant_of
+from services import observatory
+from services.store.views import series as views
+
+JsonObject = dict[str, Any]
+METRIC_COLUMNS = ("metric", "kind", "unit", "bad", "cut_by", "watched", "newest_value", "newest_window_end")
+POINT_COLUMNS = ("window_end", "value", "numerator", "denominator", "sd", "p50", "p95", "corrections")
+ROUNDED = ("value", "sd", "p50", "p95")
+SIGNIFICANT = 6
+
+
+def show_metrics(database: str | None, *, as_json: bool) -> int:
+    """Print every metric with its newest window."""
+    with reading(database) as tx:
+        page = views.list_metrics(tx)
+    if as_json:
+        return say_json(page)
+    return say_page(
+        {**page, "items": [_metric_row(one) for one in page["items"]]}, METRIC_COLUMNS, as_json=False
+    )
+
+
+def _metric_row(item: JsonObject) -> JsonObject:
+    newest = item["newest"] or {}
+    return {
+        **item,
+        "cut_by": ", ".join(item["dimensions"]),
+        "watched": ", ".join(item["watched"]) or "-",
+        "newest_value": rounded(newest.get("value")),
+        "newest_window_end": newest.get("window_end"),
+    }
+
+
+def show_series(
+    database: str | None,
+    asked: Mapping[str, Any],
+    page: Mapping[str, Any],
+    *,
+    as_json: bool,
+) -> int:
+    """Print a page of one series."""
+    span = instant_of(asked["start"], "--from"), instant_of(asked["end"], "--to")
+    series = views.SeriesAsked(asked["metric"], asked["dimension"], asked["key"], asked["grain"], *span)
+    with reading(database) as tx:
+        found = views.list_series(tx, series, **page)
+    if as_json:
+        return say_json(found)
+    rows = [{**row, **{name: rounded(row[name]) for name in ROUNDED}} for row in found["items"]]
+    return say_page({**found, "items": rows}, POINT_COLUMNS, as_json=False)
+
+
+def rounded(value: float | None) -> float | None:
+    """Return a figure with six significant digits, for reading."""
+    return None if value is None else float(f"{value:.{SIGNIFICANT}g}")
+
+
+def accept_shift(database: str | None, episode_id: int, *, reason: str, as_json: bool) -> int:
+    """Accept a shift and print the entry that says so."""
+    with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
+        index = observatory.accept_shift(tx, episode_id, reason=reason)
+    return say_item({"ledger_index": index}, {}, as_json=as_json)
