@@ -1,11 +1,8 @@
 """The bus: at least once, handled once per subscriber, failures back off alone, kills lose nothing."""
 
-import subprocess
-import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -18,10 +15,10 @@ from services.operations import review_queue
 from services.store import deliveries, sql, tables
 from services.store.tx import Store
 from tests.services import killed_dispatchers
+from tests.services.killing import killed_dispatchers_of
 
 ENDED = EventType.TASK_ENDED
-ROOT = Path(__file__).resolve().parents[2]
-KILLS, EVENTS = 10, 60
+KILLS = 20
 
 
 class Handlers:
@@ -399,16 +396,18 @@ def test_a_dispatcher_in_its_thread_hears_of_what_is_published(migrated_database
     store.close()
 
 
-def test_processes_killed_in_the_middle_of_delivering_lose_nothing(migrated_database_url):
-    counting = killed_dispatchers.counting()
-    store = Store(migrated_database_url, WallClock(), routes_of(counting))
-    events = publish(store, EVENTS)
-    script = [sys.executable, killed_dispatchers.__file__, store.url, str(KILLS), "5"]
-    subprocess.run(script, check=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, timeout=120)
-    delivered = written(store).total()
-    assert delivered < 2 * EVENTS, "the kills came too late to prove anything"
-    event_bus.drain(store, counting)
-    assert written(store) == Counter(
-        {(f"system:{name}", number): 1 for name in counting for number in events}
-    )
-    store.close()
+@pytest.mark.slow
+def test_dispatchers_killed_at_random_instants_lose_nothing_and_handle_nothing_twice(migrated_database_url):
+    report = killed_dispatchers_of(migrated_database_url, kills=KILLS, seed=5)
+    assert report["kills"] > KILLS
+    figures, wrong = killed_dispatchers.what_is_wrong(migrated_database_url)
+    assert wrong == []
+    assert figures["handled"] == 3 * figures["events"] > 0
+
+
+def test_what_was_lost_handled_twice_or_out_of_order_is_seen():
+    events = {1: "a", 2: "a", 3: "b"}
+    right = [("x", 1), ("x", 3), ("x", 2)]
+    assert killed_dispatchers._breaches(events, right, ["x"]) == []
+    for handled in (right[:2], [*right, ("x", 2)], [("x", 2), ("x", 1), ("x", 3)], [*right, ("x", 4)]):
+        assert killed_dispatchers._breaches(events, handled, ["x"])
