@@ -64,10 +64,10 @@ def score_file(file: str, asked: Mapping[str, Any], out: str | None, *, as_json:
             writer.writerow(HEADER)
             for scored in _scored(table, places, detector, kinds, spacing, summary):
                 writer.writerow(scored)
+            if summary.points == summary.without_value:
+                said = f"column {table.columns[places[1]]} of {table.name} has no value in any row"
+                raise InvalidValueError(said, field="value", code="file_empty")
     spacing.settle()
-    if summary.points == summary.without_value:
-        said = f"column {table.columns[places[1]]} of {table.name} has no value in any row"
-        raise InvalidValueError(said, field="value", code="file_empty")
     if as_json:
         return say_json(_as_object(summary, spacing))
     for note in _notes(summary, spacing, kinds):
