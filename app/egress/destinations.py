@@ -30,7 +30,17 @@ _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _FORBIDDEN = frozenset('\\<>"`{}|^#@')
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
-_LOCAL_NAMES = ("localhost", "local", "localdomain", "internal", "intranet", "lan", "home.arpa", "corp", "svc")
+_LOCAL_NAMES = (
+    "localhost",
+    "local",
+    "localdomain",
+    "internal",
+    "intranet",
+    "lan",
+    "home.arpa",
+    "corp",
+    "svc",
+)
 
 NEVER = tuple(
     (ip_network(text), what)

@@ -6,7 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app import keys
-from app.keys import CheckpointSigner, is_signed_by, new_agent_key, new_operator_key, operator_key
+from app.keys import (
+    WEBHOOK_KEY_FILE,
+    CheckpointSigner,
+    is_signed_by,
+    new_agent_key,
+    new_operator_key,
+    operator_key,
+    webhook_key,
+)
 from services.domain.hash_chain import checkpoint_body, parse_checkpoint
 
 BODY = checkpoint_body("nacre/test", 7, bytes(range(32)))
@@ -30,6 +38,13 @@ def test_operator_key_is_made_once_and_private(tmp_path):
     assert operator_key(folder) == first
     assert [path.name for path in folder.iterdir()] == [keys.OPERATOR_KEY_FILE]
     assert stat.S_IMODE((folder / keys.OPERATOR_KEY_FILE).stat().st_mode) == 0o600
+
+
+def test_the_key_of_webhooks_is_made_once_and_private(tmp_path):
+    key = webhook_key(tmp_path)
+    assert len(key) == 32
+    assert webhook_key(tmp_path) == key
+    assert (tmp_path / WEBHOOK_KEY_FILE).stat().st_mode & 0o777 == 0o600
 
 
 def test_operator_key_may_be_written_by_hand(tmp_path):

@@ -31,6 +31,10 @@ def test_every_variable_is_read():
             "NACRE_REQUESTS_AT_ONCE": "7",
             "NACRE_REQUESTS_UNDER_WAY": "8",
             "NACRE_CONNECTIONS": "9",
+            "NACRE_WEBHOOK_HOSTS": "Hooks.Example.org, *.example.net,",
+            "NACRE_WEBHOOK_PRIVATE_HOSTS": "hooks.internal",
+            "NACRE_WEBHOOK_PORTS": "443, 9443",
+            "NACRE_WEBHOOK_LOOPBACK": "yes",
         }
     )
     assert found.database_url == "postgresql://nacre@localhost/nacre"
@@ -39,6 +43,26 @@ def test_every_variable_is_read():
     assert found.document_origins == ("http://127.0.0.1:1", "http://127.0.0.1:2")
     rates = (found.requests_per_second, found.requests_at_once, found.requests_under_way, found.connections)
     assert rates == (0, 7, 8, 9)
+    assert found.webhook_hosts == ("hooks.example.org", "*.example.net")
+    assert found.webhook_private_hosts == ("hooks.internal",)
+    assert (found.webhook_ports, found.is_webhook_loopback_allowed) == ((443, 9_443), True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("NACRE_WEBHOOK_PORTS", "443;80"),
+        ("NACRE_WEBHOOK_PORTS", "0"),
+        ("NACRE_WEBHOOK_PORTS", "65536"),
+        ("NACRE_WEBHOOK_PORTS", "https"),
+        ("NACRE_WEBHOOK_LOOPBACK", "maybe"),
+        ("NACRE_WEBHOOK_LOOPBACK", "1"),
+    ],
+)
+def test_what_webhooks_are_allowed_is_said_plainly(name, text):
+    with pytest.raises(InvalidValueError) as refused:
+        read_settings({name: text})
+    assert refused.value.field == name
 
 
 def test_empty_operator_key_is_none():

@@ -52,6 +52,7 @@ READABLE = [
     "/ledger/export",
     "/laps",
     "/dead-letters",
+    "/events",
     "/cron",
     "/review-items",
 ]
