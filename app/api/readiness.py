@@ -16,8 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
-from sqlalchemy import make_url
-
 from app.api.errors import failure_of
 from app.api.platform import ApiPlatform
 from services import evolution_ledger
@@ -191,10 +189,10 @@ def _pending(platform: ApiPlatform) -> Found:
 
 def _disk_room(platform: ApiPlatform) -> Found:
     """Look at the space beside an SQLite file; another database's disk is its own server's affair."""
-    url = make_url(platform.settings.database_url)
-    if url.get_backend_name() != "sqlite" or not url.database:
+    engine = platform.store.engine
+    if engine.dialect.name != "sqlite" or not engine.url.database:
         return Found()
-    free = shutil.disk_usage(Path(url.database).absolute().parent).free
+    free = shutil.disk_usage(Path(engine.url.database).absolute().parent).free
     status = Status.PASS if free > DISK_WARN_BYTES else Status.WARN
     return Found(Status.FAIL if free < DISK_FAIL_BYTES else status, float(free), "bytes")
 

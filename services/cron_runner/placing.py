@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from services.cron_runner.jobs import CronJob
 from services.domain.clock import SECOND_US
+from services.domain.health_score import steadied
 from services.domain.priority import effective, is_well
 from services.operations import health
 from services.store.tx import Store
@@ -30,11 +31,11 @@ class Health:
     _read_at_us: int | None = None
 
     def points(self) -> int:
-        """Return the newest score; raise what the database raises."""
+        """Return the newest score, steadied against flapping; raise what the database raises."""
         now_us = self.store.clock.now_us()
         if self._points is None or self._read_at_us is None or now_us - self._read_at_us >= self.kept_us:
             with self.store.read() as tx:
-                self._points = health.score_now(tx).points
+                self._points = steadied(health.score_now(tx).points, self._points)
             self._read_at_us = now_us
         return self._points
 

@@ -39,10 +39,10 @@ BROKEN_INVARIANT: Final = 5.0
 EXHAUSTED_BUDGET: Final = 5.0
 OVERDUE_REVIEW: Final = 1.0
 
-LOW_BELOW: Final = 70
+LOW_BELOW: Final = 80
 """A score under this is low..."""
-WELL_FROM: Final = 80
-"""...and stays low until it has come back to this: no flapping at one line."""
+WELL_FROM: Final = 85
+"""...and counts as low until it has come back to this: no flapping at one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,10 @@ def score(facts: HealthFacts) -> HealthScore:
     return HealthScore(max(0, round(FULL - sum(parts.values()))), MappingProxyType(parts))
 
 
-def is_low(points: int, *, was_low: bool) -> bool:
-    """Tell whether a score is low; one that was low stays so until it is back at `WELL_FROM`."""
-    return points < (WELL_FROM if was_low else LOW_BELOW)
+def steadied(points: int, before: int | None) -> int:
+    """Return the score that drives the cron runner: one that was low counts as low until `WELL_FROM`.
+
+    `before` is what this gave for the reading before, None for the first.
+    """
+    is_coming_back = before is not None and before < LOW_BELOW <= points < WELL_FROM
+    return LOW_BELOW - 1 if is_coming_back else points

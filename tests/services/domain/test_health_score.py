@@ -12,9 +12,10 @@ from services.domain.health_score import (
     MOST,
     WELL_FROM,
     HealthFacts,
-    is_low,
     score,
+    steadied,
 )
+from services.domain.priority import HEALTHY_FROM
 
 EVERYTHING = HealthFacts(*[10**12] * len(dataclasses.fields(HealthFacts)))
 
@@ -64,12 +65,23 @@ def test_more_trouble_never_raises_the_score(fact):
     assert points[-1] < 100
 
 
-def test_a_low_score_stays_low_until_it_is_well_back():
-    assert not is_low(LOW_BELOW, was_low=False)
-    assert is_low(LOW_BELOW - 1, was_low=False)
-    between = range(LOW_BELOW, WELL_FROM)
-    assert all(is_low(points, was_low=True) and not is_low(points, was_low=False) for points in between)
-    assert not is_low(WELL_FROM, was_low=True)
+def driven(*readings):
+    """Return what each reading counts as, one after the other."""
+    found, before = [], None
+    for points in readings:
+        before = steadied(points, before)
+        found.append(before)
+    return found
+
+
+def test_a_score_that_swings_around_the_line_counts_as_low_once():
+    assert driven(90, 81, 79, 80, 79, 81, 84, 80) == [90, 81, 79, 79, 79, 79, 79, 79]
+    assert driven(79, 84, 85, 84, 80, 79) == [79, 79, 85, 84, 80, 79]
+    assert driven(82) == [82]
+
+
+def test_low_is_what_the_cron_runner_takes_for_low():
+    assert LOW_BELOW == HEALTHY_FROM < WELL_FROM
 
 
 @pytest.mark.parametrize(
