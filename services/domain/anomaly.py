@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy.special import bdtrc, betaincinv, betaln, gammaln
@@ -27,6 +27,8 @@ LOW_CONFIDENCE_BEFORE: Final = 72  # three days of hours
 HOURS_PER_WEEK: Final = 168
 DISPERSION_MARGIN: Final = 1.0  # standard errors added to the fitted dispersion: short histories stay quiet
 SCREEN: Final = 2.0  # drops under two standard deviations are not worth an exact tail
+Band: TypeAlias = tuple[float, float]
+"""Low and high, in the unit of what lies between them."""
 BAND_OUTSIDE: Final = 0.01  # how often a quiet metric lies outside its band
 
 
@@ -70,7 +72,7 @@ class Detection:
     window: int
     observed: float
     expected: float
-    interval: tuple[float, float]
+    interval: Band
     is_low_confidence: bool = False
 
 
@@ -181,7 +183,7 @@ def detect_proportion(
     return found and replace(found, p_value=min(1.0, 2.0 * found.p_value))
 
 
-def proportion_band(history: Iterable[Sample], pool: Iterable[Sample]) -> tuple[float, float]:
+def proportion_band(history: Iterable[Sample], pool: Iterable[Sample]) -> Band:
     """Return the rates (low, high) between which pooled samples lie in 99 of 100 cases if nothing changed.
 
     history: what was normal, oldest first, excluded samples are left out; pool: the samples to be judged,
@@ -248,7 +250,7 @@ def _flipped(found: Detection | None) -> Detection | None:
     )
 
 
-def _band(n: int, rate: float, correlation: float) -> tuple[float, float]:
+def _band(n: int, rate: float, correlation: float) -> Band:
     """Return the 99 % band of a beta-binomial rate by the beta distribution of the same mean and variance.
 
     Var(X/n) = rate(1 − rate)(1 + (n − 1)ρ)/n, so a + b = 1/ρ' − 1 with ρ' = (1 + (n − 1)ρ)/n. The beta of
