@@ -1,8 +1,9 @@
 """The night's consolidation (autoDream): what ended since its last mark becomes durable patterns.
 
-Stands beside the layers, run by the cron registry, one step per transaction: at most one hour of ended tasks
-and at most 20,000 of them. The mark moves with the counts, so that nothing is counted twice and a missed
-night is caught up. Diagnosticians read the patterns over the API; nothing here decides or changes a setting.
+Stands beside the layers, run by the cron registry, one step per transaction: at most six hours of ended
+tasks and at most 25,000 of them. The mark moves with the counts, so that nothing is counted twice and a
+missed night is caught up. Diagnosticians read the patterns over the API; nothing here decides or changes a
+setting.
 """
 
 from collections import Counter, defaultdict
@@ -33,9 +34,11 @@ from services.store import patterns
 from services.store.sql import Row
 from services.store.tx import Tx
 
-ROWS_PER_STEP: Final = 20_000
+ROWS_PER_STEP: Final = 25_000
+SPAN_US: Final = 6 * HOUR_US
+"""What one step looks at; a day is four of them, and at three in the morning the last day is whole."""
 SETTLED_US: Final = MINUTE_US
-"""An hour is consolidated when it has been over for this long: what commits late still falls into it."""
+"""A span is consolidated when it has been over for this long: what commits late still falls into it."""
 LIMITS: Final = {
     PatternKind.AGENT: 5_000,
     PatternKind.SETTING: 2_000,
@@ -52,12 +55,12 @@ Draft = dict[str, Any]
 
 
 def consolidate(tx: Tx, registry: ParameterRegistry) -> dict[str, int]:
-    """Take one step: the next hour that has anything in it; return counts, all zero when nothing is left.
+    """Take one step: the next span that has anything in it; return counts, all zero when nothing is left.
 
     The first night, and one after a long silence, begin 28 days back. The step that reaches the present also
     looks for what went stale, ranks the candidates and lets old patterns fade.
     """
-    through_us = (tx.now_us - SETTLED_US) // HOUR_US * HOUR_US
+    through_us = (tx.now_us - SETTLED_US) // SPAN_US * SPAN_US
     oldest_us = (day_of(through_us) - KEPT_DAYS + 1) * DAY_US
     known = patterns.mark(tx)
     after_us, after_id = known or (oldest_us, 0)
@@ -80,15 +83,15 @@ def _counts(**found: int) -> dict[str, int]:
 
 
 def _next_rows(tx: Tx, after_us: int, after_id: int, through_us: int) -> list[Row]:
-    """Return what ended in the rest of the hour of the mark, else in the next hour that has anything."""
-    until_us = min(through_us, (after_us // HOUR_US + 1) * HOUR_US - 1)
+    """Return what ended in the rest of the span of the mark, else in the next that has anything."""
+    until_us = (after_us // SPAN_US + 1) * SPAN_US - 1
     rows = patterns.ended(tx, after_us, after_id, until_us, ROWS_PER_STEP)
     if rows:
         return rows
     next_us = patterns.next_ended(tx, until_us)
     if next_us is None or next_us >= through_us:
         return []
-    until_us = min(through_us, (next_us // HOUR_US + 1) * HOUR_US) - 1
+    until_us = (next_us // SPAN_US + 1) * SPAN_US - 1
     return patterns.ended(tx, next_us - 1, 0, until_us, ROWS_PER_STEP)
 
 

@@ -119,14 +119,14 @@ def test_a_long_silence_is_caught_up_over_the_days_that_are_kept_and_no_more(mar
     assert total["tasks"] == 5
 
 
-def test_what_ended_in_the_last_hour_waits_for_the_next_night(market, plant, worker):
+def test_what_ended_in_the_last_hours_waits_for_the_next_night(market, plant, worker):
     plant.tasks(4, agent=worker)
     assert dream(market)[0].get("tasks", 0) == 0
-    market.pass_seconds(2 * 3600)
+    market.pass_seconds(6 * 3600 + 60)
     assert dream(market)[0]["tasks"] == 4
 
 
-def test_a_large_hour_is_taken_in_steps_and_no_task_twice(market, plant, worker, monkeypatch):
+def test_a_large_span_is_taken_in_steps_and_no_task_twice(market, plant, worker, monkeypatch):
     monkeypatch.setattr(dreaming, "ROWS_PER_STEP", 7)
     plant.tasks(30, agent=worker)
     market.pass_seconds(NIGHT_SECONDS)
