@@ -15,6 +15,7 @@ from services.domain.clock import MINUTE_US, seconds, to_rfc3339
 from services.domain.errors import ConflictError
 from services.domain.priority import Misfire, Placement, Role, effective, is_well
 from services.domain.states import TickCause, TickState
+from services.operations.measuring import note_tick
 from services.store import housekeeping, sql, tables
 from services.store.tx import Store, Tx
 
@@ -54,7 +55,8 @@ def claim(
         with store.write(actor=actor_of(job)) as tx:
             if job.misfire is not Misfire.CATCH_UP:  # whose lost ticks are run again one by one
                 given_up_us = tx.now_us - seconds(job.budget_seconds) - GIVEN_UP_US
-                housekeeping.close_abandoned_ticks(tx, job.name, given_up_us)
+                for _ in range(housekeeping.close_abandoned_ticks(tx, job.name, given_up_us)):
+                    note_tick(tx, job.name, is_on_time=False)
             placed = _placed(tx, job, health_points)
             _note_missed(tx, job, due_at_us, process)
             state, reason = _verdict(tx, job, due_at_us, cause, placed)
@@ -109,6 +111,7 @@ def take_over(store: Store, job: Job | None, tick: sql.Row, process: str) -> Cla
         values = {"state": TickState.FAILED, "ended_at_us": tx.now_us, "error": housekeeping.ABANDONED}
         if not sql.update(tx, tables.cron_tick, where, **values):
             return None
+        note_tick(tx, tick["job"], is_on_time=False)
         if job is None or job.misfire is Misfire.SKIP or tick["trigger"] == TickCause.RETRY:
             return None
         if job.misfire is Misfire.RUN_ONCE and housekeeping.was_run_since(tx, job.name, tick["id"]):
@@ -145,7 +148,7 @@ def insert(
 ) -> int:
     """Insert a tick and return its id; raise ConflictError when it is there."""
     is_missed = state is TickState.MISSED
-    return sql.insert_unique(
+    tick_id = sql.insert_unique(
         tx,
         tables.cron_tick,
         ConflictError("claimed"),
@@ -161,6 +164,9 @@ def insert(
         ended_at_us=None if state is TickState.RUNNING else tx.now_us,
         error=reason if is_missed else None,
     )
+    if is_missed:
+        note_tick(tx, job.name, is_on_time=False)
+    return tick_id
 
 
 def _placed(tx: Tx, job: Job, health_points: int | None) -> Placement:

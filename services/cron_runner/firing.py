@@ -19,6 +19,7 @@ from services.domain.errors import BudgetExceededError, ConflictError
 from services.domain.priority import Misfire
 from services.domain.states import TickCause, TickState
 from services.event_bus import failure_text
+from services.operations.measuring import note_tick
 from services.store import sql, tables
 from services.store.tx import Store, Tx
 
@@ -122,7 +123,7 @@ def _run(
             is_last = not job.is_repeated or not any(result.values())
             is_last = is_last or ends_us - store.clock.now_us() < budget_us // 2
             ended = dict(total if job.is_repeated else result)
-            _keep(tx, store, claim, ended if is_last else None)
+            _keep(tx, store, job, claim, ended if is_last else None)
         if is_last:
             return ended
 
@@ -131,14 +132,16 @@ def _called(attempt: Attempt, job: CronJob[Any], tx: Tx, context: object) -> Res
     return attempt.call(lambda: job.does(tx, context))
 
 
-def _keep(tx: Tx, store: Store, claim: Claim, ended: dict[str, object] | None) -> None:
+def _keep(tx: Tx, store: Store, job: CronJob[Any], claim: Claim, ended: dict[str, object] | None) -> None:
     """End the tick with the result, in the job's own transaction; raise ConflictError if it was closed."""
     where = {"id": claim.tick_id, "state": TickState.RUNNING}
     if ended is None:
         is_ours = sql.find(tx, tables.cron_tick, lock=True, **where) is not None
     else:
-        values = {"state": TickState.DONE, "ended_at_us": store.clock.now_us(), "result": ended}
+        ended_us = store.clock.now_us()
+        values = {"state": TickState.DONE, "ended_at_us": ended_us, "result": ended}
         is_ours = sql.update(tx, tables.cron_tick, where, **values) == 1
+        note_tick(tx, job.name, is_on_time=True, at_us=ended_us)
     if not is_ours:
         msg = "this tick was closed while it ran; nothing of it is kept"
         raise ConflictError(msg)
@@ -151,6 +154,7 @@ def _close(store: Store, job: CronJob[Any], claim: Claim, state: TickState, erro
         where = {"id": claim.tick_id, "state": TickState.RUNNING}
         values = {"state": state, "ended_at_us": tx.now_us, "error": error_text}
         if sql.update(tx, tables.cron_tick, where, **values):
+            note_tick(tx, job.name, is_on_time=False)
             return state
         found = sql.find(tx, tables.cron_tick, id=claim.tick_id)
         return state if found is None else TickState(found["state"])

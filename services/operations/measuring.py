@@ -42,9 +42,10 @@ def note_posted(tx: Tx, task_ids: Sequence[object]) -> None:
         observations.note_posted(tx, task_ids, Noted.POSTED)
 
 
-def note_tick(tx: Tx, job: str, *, is_on_time: bool) -> None:
-    """Note that a tick of a job ended, and whether it did so well and within its budget."""
-    values = {"kind": Noted.TICK, "at_us": tx.now_us, "task_type": job, "is_success": is_on_time}
+def note_tick(tx: Tx, job: str, *, is_on_time: bool, at_us: int | None = None) -> None:
+    """Note that a tick of a job ended (now, or `at_us`), and whether it did so well and within its budget."""
+    ended_us = tx.now_us if at_us is None else at_us
+    values = {"kind": Noted.TICK, "at_us": ended_us, "task_type": job, "is_success": is_on_time}
     sql.insert(tx, tables.observation, **values)
 
 

@@ -125,7 +125,11 @@ POSTED = (
 )
 TICKS = select(
     cron_tick.c.job, case((cron_tick.c.state == TickState.DONE, 1), else_=0).label("is_on_time")
-).where(cron_tick.c.ended_at_us > START, cron_tick.c.ended_at_us <= END)
+).where(
+    cron_tick.c.ended_at_us > START,
+    cron_tick.c.ended_at_us <= END,
+    cron_tick.c.state.in_((TickState.DONE, TickState.FAILED, TickState.OVERRUN, TickState.MISSED)),
+)
 OLDEST_TICK = select(cron_tick.c.id, cron_tick.c.due_at_us).order_by(cron_tick.c.id).limit(1)
 
 BEGAN = func.coalesce(episode.c.began_at_us, episode.c.opened_at_us)
