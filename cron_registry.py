@@ -67,7 +67,7 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
             role=Role.DIAGNOSTIC, jitter_seconds=15, misfire=Misfire.RUN_ONCE,
             summary="Recounts published metrics from primary rows; plants a drift of one and must find it."),
     CronJob("history_pruning", lambda tx, _: maintenance.prune(tx),
-            every_seconds=HOUR, budget_seconds=30, priority=60,
+            every_seconds=HOUR, budget_seconds=30, priority=60, is_repeated=True,
             role=Role.HOUSEKEEPING, jitter_seconds=300, misfire=Misfire.SKIP,
             summary="Deletes ticks and delivered events after 14 days, idempotency keys after 7."),
 )  # fmt: skip

@@ -5,13 +5,15 @@ decision goes to the review queue.
 """
 
 from services.domain.clock import DAY_US, MINUTE_US
-from services.store import housekeeping
+from services.store import housekeeping, pruning
 from services.store.tx import Tx
 
 ACTIVE_WITHIN_US = 15 * MINUTE_US
 TICKS_KEPT_US = 14 * DAY_US
 KEYS_KEPT_US = 7 * DAY_US
 EVENTS_KEPT_US = 14 * DAY_US
+PRUNED_AT_ONCE = 5_000
+"""Rows of a kind that one transaction deletes; the job repeats it while there is more."""
 
 
 def scan_agents(tx: Tx) -> dict[str, int]:
@@ -21,9 +23,10 @@ def scan_agents(tx: Tx) -> dict[str, int]:
 
 def prune(tx: Tx) -> dict[str, int]:
     """Delete ticks and delivered events older than 14 days, and idempotency keys older than 7 days."""
-    return housekeeping.prune(
+    return pruning.prune(
         tx,
         ticks_before_us=tx.now_us - TICKS_KEPT_US,
         keys_before_us=tx.now_us - KEYS_KEPT_US,
         events_before_us=tx.now_us - EVENTS_KEPT_US,
+        limit=PRUNED_AT_ONCE,
     )

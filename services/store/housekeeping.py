@@ -1,14 +1,14 @@
-"""Queries of the platform's own jobs: silent agents, old rows that may go.
+"""Queries of the platform's own jobs: silent agents, when jobs were due.
 
 Stands under the cron jobs. It never touches tasks, money or the ledger.
 """
 
-from sqlalchemy import ScalarSelect, Table, and_, bindparam, delete, exists, func, select
+from sqlalchemy import bindparam, func, select
 
-from services.domain.states import DeliveryState, Standing, TickCause, TickState
+from services.domain.states import Standing, TickCause, TickState
 from services.store import sql
 from services.store.sql import Row, rows
-from services.store.tables import agent, cron_job, cron_tick, delivery, event, idempotency
+from services.store.tables import agent, cron_job, cron_tick
 from services.store.tx import Tx
 
 ABANDONED = "the process that had claimed this tick ended before the job did"
@@ -109,34 +109,3 @@ def close_abandoned_ticks(tx: Tx, job: str, started_before_us: int) -> int:
     return sql.change(
         tx, CLOSE_ABANDONED, job_name=job, started_before_us=started_before_us, now_us=tx.now_us
     )
-
-
-def prune(tx: Tx, *, ticks_before_us: int, keys_before_us: int, events_before_us: int) -> dict[str, int]:
-    """Delete old ended ticks, idempotency keys, and events that were delivered to all; return how many.
-
-    The newest tick, delivery and event stay, so that no id is ever given twice (see `sql.reserve_ids`).
-    """
-    ticks = delete(cron_tick).where(
-        cron_tick.c.due_at_us < ticks_before_us,
-        cron_tick.c.state != TickState.RUNNING,
-        cron_tick.c.id < _newest(cron_tick),
-    )
-    keys = delete(idempotency).where(idempotency.c.created_at_us < keys_before_us)
-    deliveries = delete(delivery).where(
-        delivery.c.state == DeliveryState.DELIVERED,
-        delivery.c.delivered_at_us < events_before_us,
-        delivery.c.id < _newest(delivery),
-    )
-    is_wanted = exists().where(delivery.c.event_id == event.c.id)
-    is_old = and_(event.c.published_at_us < events_before_us, event.c.id < _newest(event))
-    events = delete(event).where(is_old, ~is_wanted)
-    return {
-        "ticks": tx.connection.execute(ticks).rowcount,
-        "idempotency_keys": tx.connection.execute(keys).rowcount,
-        "deliveries": tx.connection.execute(deliveries).rowcount,
-        "events": tx.connection.execute(events).rowcount,
-    }
-
-
-def _newest(table: Table) -> ScalarSelect[int]:
-    return select(func.max(table.c.id)).scalar_subquery()

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, StatementError
 from services.domain.clock import VirtualClock
 from services.domain.errors import NotFoundError
 from services.operations import production_config
-from services.store import housekeeping, sql, tables
+from services.store import pruning, sql, tables
 from services.store.tables.columns import Identity64
 from services.store.tx import Store
 
@@ -187,7 +187,7 @@ def test_ids_of_pruned_rows_are_not_given_again(migrated_database_url):
         ids = sql.reserve_ids(tx, tables.event, 3)
         sql.insert_many(tx, tables.event, [{"id": number, "type": "t", **shared} for number in ids])
     with store.write(actor="test") as tx:
-        pruned = housekeeping.prune(tx, ticks_before_us=2, keys_before_us=2, events_before_us=2)
+        pruned = pruning.prune(tx, ticks_before_us=2, keys_before_us=2, events_before_us=2, limit=10)
         assert pruned["events"] == 2
         assert min(sql.reserve_ids(tx, tables.event, 1)) > max(ids)
         assert sql.insert(tx, tables.event, type="t", **shared) > max(ids)
