@@ -77,6 +77,36 @@ def score(
     return int(load("app.cli.actions.scoring:score_file")(file, asked, out, as_json=as_json))
 
 
+Failures = Annotated[
+    str, typer.Option("--failures", metavar="COL", help="Column of the failures.", show_default=False)
+]
+Attempts = Annotated[
+    str,
+    typer.Option(
+        "--attempts", metavar="COL", help="Column of the attempts, failures included.", show_default=False
+    ),
+]
+Dimensions = Annotated[
+    str,
+    typer.Option(
+        "--dimensions", metavar="A,B,C", help="Columns to look for the cause in.", show_default=False
+    ),
+]
+BaselineFailures = Annotated[
+    str | None,
+    typer.Option("--baseline-failures", metavar="COL", help="Column of each row's failures before."),
+]
+BaselineAttempts = Annotated[
+    str | None,
+    typer.Option("--baseline-attempts", metavar="COL", help="Column of each row's attempts before."),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option("--baseline", metavar="FILE", help="The same columns, of a time when all was well."),
+]
+Top = Annotated[int, typer.Option("--top", min=1, max=100, help="Combinations to name.")]
+
+
 @observatory.command(
     "explain",
     **examples(
@@ -89,34 +119,13 @@ def score(
 def explain(
     file: File,
     *,
-    failures: Annotated[
-        str, typer.Option("--failures", metavar="COL", help="Column of the failures.", show_default=False)
-    ],
-    attempts: Annotated[
-        str,
-        typer.Option(
-            "--attempts", metavar="COL", help="Column of the attempts, failures included.", show_default=False
-        ),
-    ],
-    dimensions: Annotated[
-        str,
-        typer.Option(
-            "--dimensions", metavar="A,B,C", help="Columns to look for the cause in.", show_default=False
-        ),
-    ],
-    baseline_failures: Annotated[
-        str | None,
-        typer.Option("--baseline-failures", metavar="COL", help="Column of each row's failures before."),
-    ] = None,
-    baseline_attempts: Annotated[
-        str | None,
-        typer.Option("--baseline-attempts", metavar="COL", help="Column of each row's attempts before."),
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option("--baseline", metavar="FILE", help="The same columns, of a time when all was well."),
-    ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, max=100, help="Combinations to name.")] = 3,
+    failures: Failures,
+    attempts: Attempts,
+    dimensions: Dimensions,
+    baseline_failures: BaselineFailures = None,
+    baseline_attempts: BaselineAttempts = None,
+    baseline: Baseline = None,
+    top: Top = 3,
     as_json: AsJson = False,
 ) -> int:
     """Say which combination of one to three dimensions the failures sit in. Needs no database.
