@@ -23,10 +23,10 @@ from services.store import sql, tables
 from services.store.tx import Store
 
 DISPATCHERS = 2
-AT_ONCE = 6
+AT_ONCE = 2
 AGGREGATES = 3
 FAILING = 0.01
-UP_SECONDS = 0.06
+UP_SECONDS = 0.1
 """A dispatcher is killed within this time after it began, and sometimes before."""
 DRAINED_SECONDS = 60.0
 
