@@ -19,6 +19,7 @@ POINT: JsonObject = {
     "p99": None,
     "corrections": 0,
 }
+SUMMARY: JsonObject = {**POINT, "windows": 24}
 METRIC: JsonObject = {
     "metric": "task_success",
     "kind": "proportion",

@@ -58,6 +58,21 @@ def list_series(
         return answer(views.list_series(tx, asked, **page.arguments()))
 
 
+@router.get("/metrics/{metric}/summary", summary="Sum a series up", **described(examples.SUMMARY, 404))
+def summarise(
+    request: Request,
+    metric: Metric,
+    dimension: Cut = Dimension.PLATFORM,
+    key: Key = "all",
+    start: Annotated[str | None, Query(alias="from", max_length=40)] = None,
+    end: Annotated[str | None, Query(alias="to", max_length=40)] = None,
+) -> Response:
+    """Return all windows of a span as one: rate or mean, spread and percentiles."""
+    span = instant_of(start, "from"), instant_of(end, "to")
+    with platform_of(request).store.read() as tx:
+        return answer(views.summarise(tx, views.SeriesAsked(metric, dimension, key, Grain.WINDOW, *span)))
+
+
 @router.get(
     "/metrics/{metric}/keys", summary="List the series of a metric", **described(page_of(examples.KEY), 404)
 )

@@ -5,8 +5,9 @@ only within a window, over the index of end times. Dead letters are sought among
 pruned yet. It never judges.
 """
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
+from services.domain.checks import FAIL_AFTER_US, Layer, Status
 from services.domain.clock import DAY_US, HOUR_US
 from services.domain.states import (
     TASK_ENDS,
@@ -26,6 +27,7 @@ from services.store.tables import (
     episode,
     experiment,
     freeze,
+    health_check,
     lap,
     ledger_head,
     proposal,
@@ -59,11 +61,18 @@ def pulse(tx: Tx, *, recent_us: int = HOUR_US, ended_us: int = DAY_US) -> JsonOb
         "running_experiments": _experiments(tx, ExperimentState.RUNNING),
         "probations": _experiments(tx, ExperimentState.PROBATION),
         "is_frozen": _count(tx, freeze.c.lifted_at_us.is_(None)) > 0,
+        "failing_checks": _count(tx, _is_failing(tx)),
         "dead_letters": _count(tx, delivery.c.state == DeliveryState.DEAD),
         "review_items": _count(tx, review_item.c.closed_at_us.is_(None)),
         "ledger_size": head["size"] if head else 0,
         "ledger_root": head["root"] if head else None,
     }
+
+
+def _is_failing(tx: Tx) -> ColumnElement[bool]:
+    """Return the condition of checks of correctness that hold promotions: failing, or too old."""
+    too_old = health_check.c.checked_at_us < tx.now_us - FAIL_AFTER_US
+    return and_(health_check.c.layer == Layer.CORRECT, or_(health_check.c.status == Status.FAIL, too_old))
 
 
 def _count(tx: Tx, condition: object) -> int:

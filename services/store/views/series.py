@@ -5,13 +5,14 @@ Stands in the store beside the observatory's queries (L1). It never judges a met
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import Select, and_, func, select
 
 from services.domain.errors import InvalidValueError, NotFoundError
 from services.domain.measures import BY_NAME, MEASURES, Grain, Measure, MetricKind
-from services.domain.tallies import quantile
+from services.domain.tallies import Series, Tally, quantile
+from services.store.series import row_of, tally_of
 from services.store.sql import Row, rows
 from services.store.tables import snapshot, snapshot_correction
 from services.store.tx import Tx
@@ -65,6 +66,14 @@ def list_series(
     Raises NotFoundError for a metric that is not published, InvalidValueError for a dimension that it is not
     cut by.
     """
+    statement = _asked(asked).where(snapshot.c.grain == asked.grain)
+    found, following = fetch_page(
+        tx, statement, snapshot.c.window_end_us, limit=limit, cursor=cursor, oldest_first=oldest_first
+    )
+    return {"items": [point_of(row) for row in found], "next_cursor": following}
+
+
+def _asked(asked: SeriesAsked) -> Select[*tuple[Any, ...]]:
     measure = measure_of(asked.metric)
     if asked.dimension not in measure.dimensions:
         cuts = ", ".join(measure.dimensions)
@@ -74,16 +83,32 @@ def list_series(
         snapshot.c.metric == asked.metric,
         snapshot.c.dimension == asked.dimension,
         snapshot.c.key == asked.key,
-        snapshot.c.grain == asked.grain,
     )
     if asked.from_us is not None:
         statement = statement.where(snapshot.c.window_end_us > asked.from_us)
     if asked.to_us is not None:
         statement = statement.where(snapshot.c.window_end_us <= asked.to_us)
-    found, following = fetch_page(
-        tx, statement, snapshot.c.window_end_us, limit=limit, cursor=cursor, oldest_first=oldest_first
-    )
-    return {"items": [point_of(row) for row in found], "next_cursor": following}
+    return statement
+
+
+def summarise(tx: Tx, asked: SeriesAsked) -> JsonObject:
+    """Return all windows of a span together, merged days included, as one point.
+
+    Raises as `list_series` does. The grain that is asked for does not matter.
+    """
+    statement = _asked(asked).order_by(snapshot.c.window_end_us)
+    found = rows(tx, statement)
+    total = Tally()
+    for row in found:
+        total.merge(tally_of(row))
+    name = Series(asked.metric, asked.dimension, asked.key)
+    start_us = found[0]["window_start_us"] if found else asked.from_us
+    end_us = found[-1]["window_end_us"] if found else asked.to_us
+    row = row_of(name, Grain.WINDOW, start_us or 0, end_us or 0, total, 0)
+    return {
+        **point_of({**row, "corrections": sum(one["corrections"] for one in found)}),
+        "windows": len(found),
+    }
 
 
 def list_keys(tx: Tx, *, metric: str, dimension: str) -> Page:

@@ -23,6 +23,7 @@ from tests.benchmarks.observatory import (
     gauges,
     many_metrics,
     shares,
+    snapshots,
 )
 from tests.benchmarks.observatory.report import (
     Report,
@@ -43,6 +44,7 @@ SECTIONS: dict[str, ModuleType] = {
     "attribution": attribution,
     "dreaming": dreaming,
     "costs": costs,
+    "snapshots": snapshots,
 }
 
 
