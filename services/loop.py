@@ -253,15 +253,16 @@ def close_for_check(tx: Tx, event: DeliveredEvent, _prepared: object, _context: 
     observatory.report_healthy(tx, str(event.payload["component"]))
 
 
-def note_proposed(tx: Tx, _event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+def note_proposed(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
     """Note how long after its episode a lap came to its first proposal."""
-    if tx.lap is not None and len(sql.find_all(tx, tables.proposal, lap_id=tx.lap, limit=2)) == 1:
-        observatory.note_step(tx, Noted.PROPOSED)
+    first = [] if tx.lap is None else sql.find_all(tx, tables.proposal, lap_id=tx.lap, limit=1)
+    if first and first[0]["opened_at_us"] == event.published_at_us:
+        observatory.note_step(tx, Noted.PROPOSED, event.published_at_us)
 
 
-def note_promoted(tx: Tx, _event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
+def note_promoted(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
     """Note how long after its episode the change of a lap was promoted."""
-    observatory.note_step(tx, Noted.PROMOTED)
+    observatory.note_step(tx, Noted.PROMOTED, event.published_at_us)
 
 
 def _close_investigation(tx: Tx, proposal_id: int, *, is_supported: bool, reason: str) -> None:

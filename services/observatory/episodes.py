@@ -283,11 +283,12 @@ def get_episode(tx: Tx, episode_id: int) -> Row:
     return row
 
 
-def note_step(tx: Tx, step: Noted) -> None:
+def note_step(tx: Tx, step: Noted, at_us: int | None = None) -> None:
     """Note how long after its episode the lap of this transaction came to a step, the first time."""
     episode = None if tx.lap is None else sql.find(tx, tables.episode, lap_id=tx.lap)
     if episode is not None:
-        measuring.note_lap(tx, step, tx.now_us - episode["opened_at_us"])
+        taken_us = tx.now_us if at_us is None else at_us
+        measuring.note_lap(tx, step, taken_us - episode["opened_at_us"], at_us=taken_us)
 
 
 def give_up(tx: Tx, lap_id: int, outcome: str) -> None:

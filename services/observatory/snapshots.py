@@ -139,7 +139,7 @@ def _with_gauges(tx: Tx, tallies: Tallies) -> Tallies:
         "open_tasks": series.open_tasks(tx),
         "active_agents": series.active_agents(tx, tx.now_us - ACTIVE_WITHIN_US),
         "pending_deliveries": pending,
-        "bus_lag": 0 if oldest_us is None else tx.now_us - oldest_us,
+        "bus_lag": 0 if oldest_us is None else max(0, tx.now_us - oldest_us),
         "health_score": health.score_now(tx).points,
     }
     whole = {Series(metric, Dimension.PLATFORM, ALL): Tally(value, 1) for metric, value in gauges.items()}

@@ -49,6 +49,7 @@ def note_tick(tx: Tx, job: str, *, is_on_time: bool, at_us: int | None = None) -
     sql.insert(tx, tables.observation, **values)
 
 
-def note_lap(tx: Tx, kind: Noted, duration_us: int) -> None:
-    """Note a step of a lap with how long it took."""
-    sql.insert(tx, tables.observation, kind=kind, at_us=tx.now_us, duration_us=max(0, duration_us))
+def note_lap(tx: Tx, kind: Noted, duration_us: int, *, at_us: int | None = None) -> None:
+    """Note a step of a lap, taken now or `at_us`, with how long it took."""
+    taken_us = tx.now_us if at_us is None else at_us
+    sql.insert(tx, tables.observation, kind=kind, at_us=taken_us, duration_us=max(0, duration_us))

@@ -213,13 +213,11 @@ def _primary(look: Look, start_us: int, end_us: int) -> Primary:
 def _slack(look: Look, at_us: int) -> int:
     """Return how many tasks near an instant may have been seen otherwise than they stand in the rows.
 
-    Those that were committed late (corrections know them); those taken back just then, of which no note is
-    made; and, where clocks are apart, those that a clock ahead had stamped already.
+    Those that were committed late, which corrections know; and those taken back just then, of which no note
+    is made.
     """
     late = recounts.committed_late(look.tx, at_us - LATE_WITHIN_US, at_us)
-    taken_back = recounts.cancelled_between(look.tx, at_us - look.apart_us, at_us)
-    ahead = recounts.changed_between(look.tx, at_us, at_us + look.apart_us) if look.apart_us else 0
-    return late + taken_back + ahead
+    return late + recounts.cancelled_between(look.tx, at_us - look.apart_us, at_us)
 
 
 def _bounds(look: Look, window: Window) -> Mapping[str, Bounds]:

@@ -8,7 +8,7 @@ wait is asked for the verdict alone. It never writes.
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import BindParameter, and_, bindparam, case, func, or_, select
+from sqlalchemy import BindParameter, and_, bindparam, case, func, select
 
 from services.domain.clock import DAY_US
 from services.domain.states import (
@@ -179,13 +179,6 @@ OPEN_NOW = select(func.count()).where(task.c.ended_at_us.is_(None), task.c.poste
 ENDED_LATER = select(func.count()).where(task.c.ended_at_us > END, task.c.posted_at_us <= END, IS_USERS)
 POSTED_COUNT = select(func.count()).where(IS_USERS, task.c.posted_at_us > START, task.c.posted_at_us <= END)
 ENDED_COUNT = select(func.count()).where(IS_USERS, task.c.ended_at_us > START, task.c.ended_at_us <= END)
-BETWEEN_TWO = select(func.count()).where(
-    IS_USERS,
-    or_(
-        and_(task.c.posted_at_us > START, task.c.posted_at_us <= END),
-        and_(task.c.ended_at_us > START, task.c.ended_at_us <= END),
-    ),
-)
 CANCELLED = select(func.count()).where(
     IS_USERS,
     task.c.state == TaskState.CANCELLED,
@@ -315,11 +308,6 @@ def flow(tx: Tx, start_us: int, end_us: int) -> tuple[int, int]:
     """Return how many users' tasks were posted, and how many ended in any way, in (start, end]."""
     bounds = {"start_us": start_us, "end_us": end_us}
     return int(sql.value(tx, POSTED_COUNT, **bounds)), int(sql.value(tx, ENDED_COUNT, **bounds))
-
-
-def changed_between(tx: Tx, start_us: int, end_us: int) -> int:
-    """Return how many users' tasks were posted or ended in (start, end]."""
-    return int(sql.value(tx, BETWEEN_TWO, start_us=start_us, end_us=end_us))
 
 
 def cancelled_between(tx: Tx, start_us: int, end_us: int) -> int:

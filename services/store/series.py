@@ -30,7 +30,9 @@ WINDOWS = (
     .order_by(snapshot.c.window_end_us)
 )
 ROWS_OF_WINDOW = select(snapshot).where(snapshot.c.grain == GRAIN, snapshot.c.window_end_us == END)
-OPEN_TASKS = select(func.count()).where(task.c.ended_at_us.is_(None), task.c.kind == TaskKind.USER)
+POSTED_BY = (task.c.kind == TaskKind.USER, task.c.posted_at_us <= UNTIL)
+OPEN_TASKS = select(func.count()).where(task.c.ended_at_us.is_(None), *POSTED_BY)
+ENDING_TASKS = select(func.count()).where(task.c.ended_at_us > UNTIL, *POSTED_BY)
 ACTIVE_AGENTS = select(func.count()).where(agent.c.last_active_at_us >= SINCE)
 PENDING = (
     select(func.count().label("pending"), func.min(event.c.published_at_us).label("oldest_us"))
@@ -144,8 +146,9 @@ def _kept(histogram: Mapping[int, int]) -> dict[str, int]:
 
 
 def open_tasks(tx: Tx) -> int:
-    """Return how many users' tasks have not ended."""
-    return int(sql.value(tx, OPEN_TASKS))
+    """Return how many users' tasks are open at this instant, by their times: clocks may be apart."""
+    until = {"until_us": tx.now_us}
+    return int(sql.value(tx, OPEN_TASKS, **until)) + int(sql.value(tx, ENDING_TASKS, **until))
 
 
 def active_agents(tx: Tx, since_us: int) -> int:
