@@ -41,6 +41,13 @@ from services.store.tx import Tx
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
+
+class EventBatch(Response):
+    """An answer whose body is a batch of CloudEvents."""
+
+    media_type = cloud_events.BATCH_MEDIA_TYPE
+
+
 _BATCH = {"schema": schema_of([examples.EVENT]), "example": [examples.EVENT]}
 _FEED = {
     200: {"description": "the answer", "content": {cloud_events.BATCH_MEDIA_TYPE: _BATCH}},
@@ -48,7 +55,7 @@ _FEED = {
 }
 
 
-@router.get("/events", summary="Read events", response_model=None, responses=_FEED)
+@router.get("/events", summary="Read events", response_class=EventBatch, responses=_FEED)
 def list_events(
     request: Request,
     caller: CallerNow,
@@ -73,7 +80,7 @@ def list_events(
         following = request.url.include_query_params(cursor=batch["next_cursor"])
         headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
     content = cloud_events.encoded(batch["items"])
-    return Response(content, headers=headers, media_type=cloud_events.BATCH_MEDIA_TYPE)
+    return EventBatch(content, headers=headers)
 
 
 def _event_type(name: str | None) -> EventType | None:
