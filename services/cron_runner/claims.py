@@ -185,11 +185,16 @@ def _verdict(
     if said is not None and said["is_paused"]:
         return TickState.SKIPPED, f"paused by {said['changed_by']}: {said['reason']}"
     late_us = tx.now_us - job.ready_at_us(due_at_us)
-    if job.misfire is Misfire.SKIP and late_us > LATE_US:
+    if job.misfire is Misfire.SKIP and late_us > LATE_US and _has_fired(tx, job):
         return TickState.MISSED, f"{late_us / 1e6:.0f} s late; what this job missed is skipped"
     if placed.is_held_back:
         return TickState.SKIPPED, placed.reason
     return TickState.RUNNING, "; ".join(_remarks(cause, late_us, placed)) or None
+
+
+def _has_fired(tx: Tx, job: Job) -> bool:
+    """Tell whether a job ever had a tick; one that had none has missed none."""
+    return housekeeping.last_due(tx, job.name) is not None
 
 
 def _remarks(cause: TickCause, late_us: int, placed: Placement) -> Iterator[str]:

@@ -194,7 +194,12 @@ def test_every_job_stands_there_with_its_rhythm_and_budget(pages):
     assert found["platform_metrics_snapshot"][:3] == ["every 1 h", "every 3 s", "30 s"]
     assert found["autodream_consolidation"][:3] == ["daily at 03:00 UTC", docs.NOTHING, "2 min"]
     for job in CRON_JOBS:
-        assert found[job.name][3:] == [str(job.priority), job.summary]
+        assert found[job.name][3:5] == [str(job.priority), str(job.role)]
+        assert found[job.name][7:] == [str(job.misfire).replace("_", " "), job.summary]
+    assert found["books_audit"][5:7] == ["every 15 min", "2 min"]
+    assert found["history_pruning"][5:7] == ["waits", "5 min"]
+    assert found["vote_tally"][5:7] == [docs.NOTHING, docs.NOTHING]
+    assert found["autodream_consolidation"][5] == "first"
 
 
 def test_every_command_stands_there_once(pages):

@@ -125,6 +125,11 @@ def test_a_job_that_skips_waits_for_its_next_tick(store):
     assert len(RUNS) == 2
 
 
+def test_a_job_that_never_ran_has_missed_nothing(store):
+    store.clock.advance(30 * MINUTE_US)
+    assert tick(store, job(misfire=Misfire.SKIP)) is TickState.DONE
+
+
 def test_a_job_that_catches_up_runs_each_missed_tick_oldest_first(store):
     what = job(misfire=Misfire.CATCH_UP)
     tick(store, what)

@@ -303,7 +303,8 @@ def test_a_daily_job_missed_while_nothing_ran_runs_at_the_start_and_a_new_one_do
     with real_store.write(actor="test") as tx:
         sql.insert(
             tx, tables.cron_tick, job="daily", due_at_us=daily.due_at_us(now_us - 2 * DAY_US),
-            claimed_by="p0", state=TickState.DONE, priority=5, budget_us=1, started_at_us=now_us, ended_at_us=now_us,
+            claimed_by="p0", state=TickState.DONE, priority=5, budget_us=1, started_at_us=now_us,
+            ended_at_us=now_us,
         )  # fmt: skip
     runner = looked_after(real_store, [daily, new])
     until(lambda: effects(real_store) == ["ran"])
