@@ -145,6 +145,7 @@ def _counts(tasks: int, successes: int) -> JsonObject:
 SANDBOX: JsonObject = {
     "at": AT,
     "alpha": 0.05,
+    "hold": None,
     "stream": {
         "rule": "lord",
         "started": 12,

@@ -13,6 +13,7 @@ from app.api.idempotency import Gate
 from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
 from services import evolution_ledger
+from services.operations import health
 from services.store import views
 from services.store.tx import Tx
 
@@ -21,10 +22,14 @@ router = APIRouter(tags=["sandbox"], route_class=StrictRoute)
 
 @router.get("/sandbox", summary="Show the state of the sandbox", **described(experiment_examples.SANDBOX))
 def show_sandbox(request: Request) -> Response:
-    """Return the stream, the placebos, the freeze, the holdout, and what is on trial in which layer."""
+    """Return the stream, the placebos, the freeze, the holdout, and what is on trial in which layer.
+
+    `hold` is why promotions wait for a check of correctness, null while none fails.
+    """
     platform = platform_of(request)
     with platform.store.read() as tx:
-        return answer(views.sandbox_state(tx, platform.registry))
+        state = views.sandbox_state(tx, platform.registry)
+        return answer({**state, "hold": health.promotion_hold(tx)})
 
 
 @router.post(

@@ -8,6 +8,7 @@ from typing import Any
 from app.cli.actions.operating import OPERATOR, opened_platform
 from app.cli.actions.screen import say_item, say_json
 from services import evolution_ledger
+from services.operations import health
 from services.store import views
 
 JsonObject = dict[str, Any]
@@ -17,7 +18,7 @@ PERCENT = 100.0
 def show_status(database: str | None, *, as_json: bool) -> int:
     """Print the state of the sandbox."""
     with opened_platform(database) as platform, platform.store.read() as tx:
-        state = views.sandbox_state(tx, platform.registry)
+        state = {**views.sandbox_state(tx, platform.registry), "hold": health.promotion_hold(tx)}
     if as_json:
         return say_json(state)
     return say_item(in_words(state), {}, as_json=False)
@@ -44,7 +45,7 @@ def in_words(state: JsonObject) -> JsonObject:
         {"layer": layer["layer"], **item} for layer in state["layers"] for item in layer["experiments"]
     ]
     return {
-        "promotion": _promotion(state["freeze"]),
+        "promotion": _promotion(state["freeze"], state["hold"]),
         "stream": (
             f"{stream['started']} started, {stream['confirmed']} confirmed; number "
             f"{stream['next_position']} would be confirmed at E = {stream['next_threshold']:,.0f} "
@@ -56,9 +57,9 @@ def in_words(state: JsonObject) -> JsonObject:
     }
 
 
-def _promotion(freeze: JsonObject | None) -> str:
+def _promotion(freeze: JsonObject | None, hold: str | None) -> str:
     if freeze is None:
-        return "goes on"
+        return "goes on" if hold is None else f"HELD: {hold}"
     return f"FROZEN since {freeze['frozen_at']}: {freeze['reason']} (entry {freeze['ledger_index']})"
 
 

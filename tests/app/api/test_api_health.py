@@ -16,7 +16,7 @@ from services.domain.clock import VirtualClock
 from services.domain.known_answers import KnownAnswer
 from services.domain.states import DeliveryState
 from services.operations import health
-from services.store import sql, tables
+from services.store import sql, tables, views
 from services.store.group_commit import GroupWriter
 from services.store.tx import Store
 
@@ -283,9 +283,15 @@ def test_a_part_of_the_tree_can_be_asked_for(world):
     assert world.operator.get("/health", component="<script>").status_code == 422
 
 
-def test_the_tree_shows_what_is_held(world):
+def test_a_hold_is_shown_until_it_is_lifted(world):
     tell(world.platform, Status.FAIL)
     assert world.operator.get("/health").json()["held_promotions"] == []
+    assert "entry 7" in world.operator.get("/sandbox").json()["hold"]
+    with world.platform.store.read() as tx:
+        assert views.pulse(tx)["failing_checks"] == 1
     tell(world.platform, Status.PASS)
     shown = world.operator.get("/health").json()
     assert (shown["promotion_hold"], shown["score"]["lost"]["checks"]) == (None, 0.0)
+    assert world.operator.get("/sandbox").json()["hold"] is None
+    with world.platform.store.read() as tx:
+        assert views.pulse(tx)["failing_checks"] == 0

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from services.domain.clock import WallClock
+from services.operations import health
 from services.store import sql, tables
 from services.store.tx import Store
 
@@ -31,6 +32,16 @@ def test_status_says_each_part_in_a_sentence(in_history, history):
     assert facts["holdout"].startswith("3 % of tasks since 2026-01-01 (epoch 1)")
     layers = in_history("sandbox", "status").out.split("experiments\n")[1].splitlines()
     assert [line.split("\t")[0] for line in layers[1:]] == ["placebo"] + ["research_synthesis"] * 2
+
+
+def test_a_hold_is_shown_while_a_check_fails(in_history, history):
+    store = Store(history.url, WallClock())
+    with store.write(actor="system:probes") as tx:
+        health.report(tx, "correct", "ledger", "newest_entries", "fail", output="entry 7 is wrong")
+    store.close()
+    told = "check ledger:newest_entries fails: entry 7 is wrong"
+    assert f"HELD: {told}" in in_history("sandbox", "status").out
+    assert in_history("sandbox", "status", "--json").json["hold"] == told
 
 
 def test_a_freeze_is_shown_lifted_with_a_reason_and_written_down(in_history, history):
