@@ -214,10 +214,10 @@ def _slack(look: Look, at_us: int) -> int:
     """Return how many tasks near an instant may have been seen otherwise than they stand in the rows.
 
     Those that were committed late, which corrections know; and those taken back just then, of which no note
-    is made.
+    is made. Clocks are taken as twice as far apart as they are seen to be.
     """
     late = recounts.committed_late(look.tx, at_us - LATE_WITHIN_US, at_us)
-    return late + recounts.cancelled_between(look.tx, at_us - look.apart_us, at_us)
+    return late + recounts.cancelled_between(look.tx, at_us - 2 * look.apart_us, at_us)
 
 
 def _bounds(look: Look, window: Window) -> Mapping[str, Bounds]:
