@@ -289,6 +289,9 @@ def test_either_side_costs_twice_the_p_value() -> None:
     assert both is not None
     assert both.p_value == pytest.approx(2 * one.p_value)
     assert both.observed == one.observed
+    between = 1.5 * one.p_value * 60 * 168 * 4  # a budget that lets p through, and not 2p
+    assert detect_proportion(history, metrics=60, line=None, budget_per_week=between) is not None
+    assert detect_proportion(history, metrics=60, bad=Bad.EITHER, budget_per_week=between) is None
     up = detect_proportion([*hours(3, 168, 200, 0.50), Sample(190, 200)], metrics=60, bad=Bad.EITHER)
     assert up is not None
     assert up.observed == pytest.approx(0.95)
