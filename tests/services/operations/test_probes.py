@@ -253,3 +253,18 @@ def test_a_paused_watchdog_is_a_warning(market):
         )  # fmt: skip
     runs(market, 60)
     assert found(market)["job/market_watchdog:age"].status is Status.WARN
+
+
+def test_a_degraded_verifier_opens_one_investigation_that_closes_when_it_is_mended(market):
+    one_run(market, credulous)
+    market.pass_seconds(60)
+    one_run(market, credulous)
+    market.deliver()
+    [episode] = market.rows(tables.episode, metric="correctness")
+    assert (episode["state"], episode["key"]) == ("open", "task_type/a")
+    assert market.row(tables.task, id=episode["meta_task_id"])["kind"] == "meta"
+    for _ in range(20):
+        market.pass_seconds(60)
+        one_run(market, honest)
+    market.deliver()
+    assert market.row(tables.episode, id=episode["id"])["state"] == "closed"
