@@ -1,5 +1,6 @@
 """The sender against real receivers on loopback: polite, broken, slow, silent, huge and hostile ones."""
 
+import asyncio
 import itertools
 import threading
 import time
@@ -9,8 +10,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from app.bootstrap import Runtime
-from app.egress.destinations import Destinations, EgressPolicy
-from app.egress.posting import Limits
+from app.egress.destinations import Destination, Destinations, EgressPolicy
+from app.egress.posting import Limits, new_client, post
 from app.egress.sender import Pace, WebhookSender
 from app.keys import webhook_key
 from services.domain.clock import HOUR_US, SECOND_US
@@ -215,6 +216,17 @@ def test_the_name_is_said_but_the_judged_address_is_connected_to(bench):
         bench.publish(1)
         settled(bench, hook)
     assert receiver.requests[0].headers["host"] == f"localhost:{receiver.port}"
+
+
+def test_a_name_is_not_resolved_again_when_it_is_connected_to():
+    async def post_once(port):
+        async with new_client(Limits()) as client:
+            named = Destination("http", "hooks.example.invalid", port, "/x")
+            return await post(client, named, "127.0.0.1", b"{}", {}, total_seconds=10, now_us=0)
+
+    with receiving(receivers.OK) as receiver:
+        assert asyncio.run(post_once(receiver.port)).is_delivered
+    assert receiver.requests[0].headers["host"] == f"hooks.example.invalid:{receiver.port}"
 
 
 def test_several_senders_make_every_try_once(bench):
