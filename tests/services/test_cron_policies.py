@@ -176,6 +176,22 @@ def test_a_tick_whose_process_died_runs_once_more_if_its_policy_says_so(store, m
     assert all(row["trigger"] == TickCause.RETRY and row["state"] == TickState.DONE for row in again)
 
 
+@pytest.mark.parametrize(("misfire", "runs"), [(Misfire.RUN_ONCE, 1), (Misfire.CATCH_UP, 2)])
+def test_a_job_that_has_run_since_runs_once_more_only_if_each_tick_counts(store, misfire, runs):
+    with store.write(actor="test") as tx:
+        sql.insert(
+            tx, tables.cron_tick, job="demo", due_at_us=7, claimed_by="dead", state=TickState.RUNNING,
+            trigger=TickCause.OPERATOR, priority=5, budget_us=10 * SECOND_US, started_at_us=tx.now_us,
+        )  # fmt: skip
+    store.clock.advance(MINUTE_US)
+    what = job(misfire=misfire)
+    tick(store, what)
+    store.clock.advance(MINUTE_US)
+    for row in lost(store):
+        run_lost(store, None, what, row, "p2")
+    assert len(RUNS) == runs
+
+
 def test_what_was_run_once_more_and_died_again_is_left(store):
     what = job()
     with store.write(actor="test") as tx:
