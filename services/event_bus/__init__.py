@@ -13,10 +13,10 @@ PostgreSQL's transactions may commit in another order than they took their ids: 
 commits after a later one's was delivered comes after it.
 """
 
+from services.event_bus.backlog import BusLag, lag
 from services.event_bus.dead_letters import discard_dead, replay_dead
 from services.event_bus.delivering import BATCH, PREPARED_BATCH, deliver_due, drain
 from services.event_bus.dispatcher import Dispatcher
-from services.event_bus.lag import BusLag, lag
 from services.event_bus.outbox import publish, publish_all
 from services.event_bus.retries import MAXIMUM_ATTEMPTS, failure_text, retry_delay_us
 from services.event_bus.subscribers import Failure, Subscriber, each, routes_of
