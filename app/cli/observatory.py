@@ -139,7 +139,7 @@ def explain(
     itself. Evidence names lines of FILE: the rows that fail most beyond expectation.
 
     Rows are added up as they are read: memory grows with the different combinations, at most 200,000 (about
-    100 MB); more is refused with the dimension that has most values.
+    300 MB); more is refused with the dimension that has most values.
 
     It goes on: rows with 0 attempts, an empty value of a dimension (shown as "(empty)"), an empty baseline
     (the rate of the whole stands for it), fractions as counts, and a table without failures (it says so). It
