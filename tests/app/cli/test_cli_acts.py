@@ -123,7 +123,7 @@ def test_a_dead_letter_is_put_back_in_line_once(nacre, database, opened, tmp_pat
     (dead,) = nacre("dead-letter", "list", "--json", *database).json["items"]
     assert dead["delivery_id"] == delivery
     ran = nacre("dead-letter", "replay", delivery, "--json", *database)
-    assert ran.json == {"delivery_id": delivery, "state": "pending"}
+    assert (ran.json["delivery_ids"], ran.json["state"]) == ([delivery], "pending")
     with store.read() as tx:
         row = sql.find(tx, tables.delivery, id=delivery)
     assert (row["state"], row["attempts"]) == (DeliveryState.PENDING, 0)
