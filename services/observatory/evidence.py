@@ -58,7 +58,7 @@ class RunningExperiment(TypedDict):
 class Evidence(TypedDict):
     """The payload of an investigation. Instants are RFC 3339 in UTC; figures in the metric's own unit.
 
-    observed, expected, interval: what the newest windows hold together, what they would if nothing had
+    observed, expected, band: what the newest windows hold together, what they would if nothing had
     changed, and between what they then lie in 99 of 100 cases (shares for a proportion); null for a check.
     """
 
@@ -73,7 +73,7 @@ class Evidence(TypedDict):
     baseline_rate: float | None
     observed: float | None
     expected: float | None
-    interval: list[float] | None
+    band: list[float] | None
     low_confidence: bool
     rule: str
     opened_at: str
@@ -108,7 +108,7 @@ def gather_evidence(tx: Tx, episode_id: int) -> Evidence:
         baseline_rate=row["baseline_rate"],
         observed=found.get("observed"),
         expected=found.get("expected"),
-        interval=found.get("interval"),
+        band=found.get("interval"),
         low_confidence=bool(found["low_confidence"]),
         rule=row["rule"],
         opened_at=to_rfc3339(row["opened_at_us"]),

@@ -244,6 +244,6 @@ def test_evidence_keeps_its_schema_and_finds_the_model_and_the_setting(watch):
     assert found["cells"][0]["failures"] == 40
     assert set(found["cells"][0]["failing_task_ids"]) == set(found["failing_task_ids"])
     assert found["recent_changes"][0]["parameter"] == TIMEOUT
-    (low, high), observed = found["interval"], found["observed"]
+    (low, high), observed = found["band"], found["observed"]
     assert low <= found["expected"] <= high
     assert observed < low
