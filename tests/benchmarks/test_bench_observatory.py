@@ -59,6 +59,8 @@ def test_a_bar_is_judged_by_its_figure_alone():
     most = [report.Row("x", value, "", report.AT_MOST, 2.0).is_reached for value in (2.0, 2.01, math.nan)]
     least = [report.Row("x", value, "", report.AT_LEAST, 2.0).is_reached for value in (2.0, 1.99, math.nan)]
     assert most == least == [True, False, False]
+    counted = report.Row("x", np.float64(1.0), "", report.AT_MOST, np.float64(2.0))
+    assert json.loads(report.as_json(table(counted)))["rows"][0]["is_reached"] is True
     failing = report.Row("x", 3.0, "", report.AT_MOST, 2.0, 1, (("peer", math.inf),))
     told = report.Row("told", 1.0, "h")
     made = table(failing, told)

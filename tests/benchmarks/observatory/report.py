@@ -38,8 +38,8 @@ class Row:
     def is_reached(self) -> bool:
         """Whether the figure lies on the right side of its line (no number never does)."""
         if self.sense == AT_MOST:
-            return self.value <= self.line
-        return self.sense != AT_LEAST or self.value >= self.line
+            return bool(self.value <= self.line)
+        return self.sense != AT_LEAST or bool(self.value >= self.line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def number(value: float) -> str:
 
 def finite(value: float) -> float | None:
     """Return the value, None where it is no finite number: JSON has none."""
-    return value if math.isfinite(value) else None
+    return float(value) if math.isfinite(value) else None
 
 
 def columns(row: Row) -> tuple[str, str, str, str, str, str]:
