@@ -18,6 +18,7 @@ AGENT: JsonObject = {
     "agent_id": 3,
     "name": "worker-1",
     "owner": "acme",
+    "model": "small-2026",
     "scopes": ["bid", "vote"],
     "standing": "probation",
     "vouched": True,

@@ -21,6 +21,7 @@ PARTIAL = {
 PLAIN = {
     "ix_task_posted": ("task", "posted_at_us"),
     "ix_cron_tick_ended": ("cron_tick", "ended_at_us"),
+    "ix_snapshot_correction_window": ("snapshot_correction", "window_end_us"),
 }
 TABLES = (
     "health_check",

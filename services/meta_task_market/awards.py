@@ -185,7 +185,10 @@ class _Awarding:
 
     def _model_of(self, task: Row, agent_id: int) -> str | None:
         """Return the model that a bidder said it runs on when it was registered."""
-        return next(row["model"] for row in self._bids[task["id"]] if row["agent_id"] == agent_id)
+        found: str | None = next(
+            row["model"] for row in self._bids[task["id"]] if row["agent_id"] == agent_id
+        )
+        return found
 
     def _inputs(
         self,

@@ -27,7 +27,7 @@ from services.domain.tallies import (
 from services.event_bus import publish
 from services.operations import health, production_config, review_queue
 from services.operations.measuring import Noted
-from services.store import observations, series, sql, tables
+from services.store import deliveries, observations, series, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
 
@@ -134,11 +134,11 @@ def _windows(name: Series, windows: int) -> int:
 
 
 def _with_gauges(tx: Tx, tallies: Tallies) -> Tallies:
-    pending, oldest_us = series.pending_deliveries(tx)
+    oldest_us = deliveries.oldest_published_us(tx)
     gauges = {
         "open_tasks": series.open_tasks(tx),
         "active_agents": series.active_agents(tx, tx.now_us - ACTIVE_WITHIN_US),
-        "pending_deliveries": pending,
+        "pending_deliveries": series.pending_deliveries(tx),
         "bus_lag": 0 if oldest_us is None else max(0, tx.now_us - oldest_us),
         "health_score": health.score_now(tx).points,
     }

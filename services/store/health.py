@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, liter
 from services.domain.budget import DAY, Resource
 from services.domain.checks import Layer, Status
 from services.domain.states import DeliveryState, EpisodeState, TickState
-from services.store import budgets, sql
+from services.store import budgets, deliveries, sql
 from services.store.config import CONFIG_ENTRIES
 from services.store.sql import Row
 from services.store.tables import (
@@ -46,7 +46,6 @@ OPEN_EPISODES = (
     .group_by(episode.c.dimension)
 )
 DEAD_LETTERS = select(func.count()).select_from(delivery).where(delivery.c.state == _DEAD)
-OLDEST_DUE = select(func.min(delivery.c.next_attempt_at_us)).where(delivery.c.state == _PENDING)
 TICKS_SINCE = (
     select(
         cron_tick.c.job,
@@ -113,8 +112,8 @@ def dead_letters(tx: Tx) -> int:
 
 
 def overdue_us(tx: Tx) -> int:
-    """Return for how long the longest waiting delivery has been due; 0 when none is."""
-    oldest: int | None = sql.value(tx, OLDEST_DUE)
+    """Return for how long the oldest delivery that is still to be made has waited; 0 when none does."""
+    oldest = deliveries.oldest_published_us(tx)
     return 0 if oldest is None else max(0, tx.now_us - oldest)
 
 

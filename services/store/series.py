@@ -13,7 +13,7 @@ from services.domain.states import DeliveryState, TaskKind
 from services.domain.tallies import Series, Tally
 from services.store import sql
 from services.store.sql import Row
-from services.store.tables import agent, delivery, event, observation, snapshot, task
+from services.store.tables import agent, delivery, observation, snapshot, task
 from services.store.tx import Tx
 
 DRAINED_AT_ONCE: Final = 200_000
@@ -34,12 +34,7 @@ POSTED_BY = (task.c.kind == TaskKind.USER, task.c.posted_at_us <= UNTIL)
 OPEN_TASKS = select(func.count()).where(task.c.ended_at_us.is_(None), *POSTED_BY)
 ENDING_TASKS = select(func.count()).where(task.c.ended_at_us > UNTIL, *POSTED_BY)
 ACTIVE_AGENTS = select(func.count()).where(agent.c.last_active_at_us >= SINCE)
-PENDING = (
-    select(func.count().label("pending"), func.min(event.c.published_at_us).label("oldest_us"))
-    .select_from(delivery)
-    .join(event, event.c.id == delivery.c.event_id)
-    .where(delivery.c.state == DeliveryState.PENDING)
-)
+PENDING = select(func.count()).where(delivery.c.state == DeliveryState.PENDING)
 SERIES = (
     select(snapshot)
     .where(
@@ -156,11 +151,9 @@ def active_agents(tx: Tx, since_us: int) -> int:
     return int(sql.value(tx, ACTIVE_AGENTS, since_us=since_us))
 
 
-def pending_deliveries(tx: Tx) -> tuple[int, int | None]:
-    """Return how many deliveries are still to be made, and when the oldest one's event was published."""
-    row = sql.first(tx, PENDING)
-    assert row is not None  # noqa: S101 (an aggregate has a row)
-    return int(row["pending"]), row["oldest_us"]
+def pending_deliveries(tx: Tx) -> int:
+    """Return how many deliveries are still to be made."""
+    return int(sql.value(tx, PENDING))
 
 
 def newest(tx: Tx, name: Series, since_us: int, limit: int, until_us: int | None = None) -> list[Row]:

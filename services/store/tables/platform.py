@@ -207,6 +207,7 @@ snapshot_correction = Table(
     Column("numerator", BigInteger, nullable=False),
     Column("denominator", BigInteger, nullable=False),
     instant("corrected_at_us"),
+    Index("ix_snapshot_correction_window", "window_end_us"),
 )
 """What was added to a window after it was published, because its events were committed late."""
 

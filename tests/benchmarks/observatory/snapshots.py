@@ -48,15 +48,15 @@ INSERT INTO task (kind, type, state, public, private, reserve_price_microcredits
  'verified', 800000 + i % 1000, 900 FROM n
 """
 NOTES = """
-INSERT INTO observation (kind, at_us, task_type, agent_id, model, is_success, is_timeout, duration_us, wait_us,
- paid_microcredits)
+INSERT INTO observation (kind, at_us, task_type, agent_id, model, is_success, is_timeout, duration_us,
+ wait_us, paid_microcredits)
 {series} SELECT 'ended', :now - i, 'kind' || (i % 4), i % 40, 'model' || (i % 3), i % 10 <> 0,
  i % 20 = 0, 800000 + (i * 7919) % 900000, 100000 + i % 1000, 900 FROM n
 """
 
 
 def run(seed: int, quick: bool) -> list[Row]:
-    """Return cost per snapshot and per note by engine and size, the growth, and the cost of reading a week."""
+    """Return the cost of a snapshot and a note by engine and size, the growth, the cost of reading a week."""
     del seed  # nothing is drawn
     rows: list[Row] = []
     for engine, sizes in (QUICK_SIZES if quick else SIZES).items():
@@ -66,7 +66,7 @@ def run(seed: int, quick: bool) -> list[Row]:
                 cost, reading = measured(platform, QUICK_NEW if quick else NEW)
             costs.append(cost)
             new = QUICK_NEW if quick else NEW
-            what = f"{engine}, {size:,} tasks: one snapshot of {new:,} new"
+            what = f"{engine}, {size:,} tasks: a snapshot of {new:,}"
             rows.append(Row(what, cost / 1e3, "ms", runs=HOURS))
             line = Row(f"{engine}, {size:,} tasks: a note", cost / new, "µs", AT_MOST, A_NOTE, HOURS)
             rows.append(line)
