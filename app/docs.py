@@ -8,6 +8,7 @@ prints only what the code says: what is wrong on a page is mended in the code.
 import argparse
 import ast
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -15,6 +16,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 from rich.markup import render
 from typer import Context
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
@@ -27,9 +29,11 @@ from app.tasks.registry import load_registry
 from cron_registry import CRON_JOBS
 from services.domain import states
 from services.domain.events import EventType
+from services.domain.measures import MEASURES, Bad
 from services.domain.parameters import Parameter, Risk
 from services.domain.priority import Role
 from services.loop import BOOKKEEPING, STAGES
+from services.observatory.evidence import Evidence
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs"
@@ -39,6 +43,7 @@ LIFECYCLES = ("State", "Standing")
 SHARED_BY = 8
 """An option that this many commands take alike is described once, at the top of the page."""
 NOTHING = "–"
+BAD_WORDS = {Bad.FALL: "falls", Bad.RISE: "rises", Bad.EITHER: "does either"}
 
 
 # --- what every page is made of
@@ -316,6 +321,31 @@ def duration(seconds: float) -> str:
 Entry = tuple[str, str]
 
 
+def metrics_page() -> str:
+    """Every metric: what its windows hold, how it is cut, and where it opens episodes."""
+    return page(
+        "Metrics",
+        """
+        What the observatory publishes, window by window, with numerator and denominator. A metric opens
+        episodes in the dimensions where it is watched; elsewhere it is only published. How they are
+        counted and judged stands in [observatory.md](observatory.md).
+        """,
+        table(
+            ("metric", "kind", "unit", "bad when it", "cut by", "watched in", "what it counts"),
+            (
+                (code(one.name), one.kind, one.unit, BAD_WORDS[one.bad], ", ".join(one.dimensions),
+                 ", ".join(one.watched) or "–", one.summary)
+                for one in MEASURES
+            ),
+        ),
+    )  # fmt: skip
+
+
+def investigation_schema() -> str:
+    """Return the JSON Schema of what every investigator is given."""
+    return json.dumps(msgspec.json.schema(Evidence), indent=1, sort_keys=True) + "\n"
+
+
 def cli_page() -> str:
     """Every command of `nacre` with its arguments and options, from the objects that parse them."""
     contexts = list(_contexts(get_command(command_tree), "nacre", None))
@@ -393,6 +423,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "lifecycles.md": lifecycles_page,
     "cron.md": cron_page,
     "cli.md": cli_page,
+    "metrics.md": metrics_page,
+    "investigation.schema.json": investigation_schema,
 }
 
 
