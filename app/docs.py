@@ -25,6 +25,7 @@ from typer.main import get_command
 from app.bootstrap import build_registry
 from app.cli.tree import app as command_tree
 from app.demonstration import profile as demonstration
+from app.page_text import code, page, table
 from app.tasks.registry import load_registry
 from cron_registry import CRON_JOBS
 from services.domain import states
@@ -42,33 +43,10 @@ LIFECYCLES = ("State", "Standing")
 """How the names of those enumerations end whose members follow each other; the others are plain words."""
 SHARED_BY = 8
 """An option that this many commands take alike is described once, at the top of the page."""
-NOTHING = "–"
 BAD_WORDS = {Bad.FALL: "falls", Bad.RISE: "rises", Bad.EITHER: "does either"}
 
 
 # --- what every page is made of
-
-
-def page(title: str, introduction: str, *parts: str) -> str:
-    """Return a page: title, the note that it is generated, an introduction, the parts."""
-    note = "<!-- Generated from the code by `make docs`: change the code, not this page. -->"
-    paragraphs = [" ".join(text.split()) for text in introduction.strip().split("\n\n")]
-    return "\n\n".join([f"# {title}", note, *paragraphs, *parts]) + "\n"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of text cells; bars and line breaks in them stay inside their cell."""
-    lines = [header, ["---"] * len(header), *([_cell(text) for text in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", r"\|") or NOTHING
-
-
-def code(text: object) -> str:
-    """Return the text as code."""
-    return f"`{text}`"
 
 
 def _in_code(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
