@@ -10,7 +10,7 @@ from enum import StrEnum
 import pytest
 import typer
 
-from app import docs
+from app import docs, page_text
 from app.bootstrap import build_registry
 from app.cli.tree import app as command_tree
 from app.demonstration import profile as demonstration
@@ -144,7 +144,7 @@ def test_every_parameter_stands_there_with_its_bounds_and_starting_values(pages)
     for one in registry:
         default, demonstrated, low, high, step, unit, risk, summary = found[one.name]
         assert (default, low, high, step) == (one.default, one.low, one.high, f"× {one.step_max}")
-        assert demonstrated == demonstration.STARTING_VALUES.get(one.name, docs.NOTHING)
+        assert demonstrated == demonstration.STARTING_VALUES.get(one.name, page_text.NOTHING)
         assert (unit.removesuffix(", whole"), unit.endswith(", whole")) == (one.unit, one.is_whole)
         assert (risk, summary) == (str(one.risk), one.summary)
     assert len(found) == len(registry) + len(docs.Risk)
@@ -164,7 +164,7 @@ def test_every_event_stands_there_with_who_says_it_and_who_hears_it(pages):
         stages = {stage.name for stage in STAGES if stage.hears == event}
         keepers = {name for name, (hears, _) in BOOKKEEPING.items() if hears == event}
         assert set(re.findall(r"[*`](\w+)[*`]", heard)) == stages | keepers, event
-        assert (heard == docs.NOTHING) is not bool(stages | keepers), event
+        assert (heard == page_text.NOTHING) is not bool(stages | keepers), event
 
 
 def test_the_loop_stands_there_stage_by_stage(pages):
@@ -192,13 +192,13 @@ def test_every_job_stands_there_with_its_rhythm_and_budget(pages):
     found = rows(pages["cron.md"])
     assert list(found) == [job.name for job in CRON_JOBS]
     assert found["platform_metrics_snapshot"][:3] == ["every 1 h", "every 3 s", "30 s"]
-    assert found["autodream_consolidation"][:3] == ["daily at 03:00 UTC", docs.NOTHING, "2 min"]
+    assert found["autodream_consolidation"][:3] == ["daily at 03:00 UTC", page_text.NOTHING, "2 min"]
     for job in CRON_JOBS:
         assert found[job.name][3:5] == [str(job.priority), str(job.role)]
         assert found[job.name][7:] == [str(job.misfire).replace("_", " "), job.summary]
     assert found["books_audit"][5:7] == ["every 15 min", "2 min"]
     assert found["history_pruning"][5:7] == ["waits", "5 min"]
-    assert found["vote_tally"][5:7] == [docs.NOTHING, docs.NOTHING]
+    assert found["vote_tally"][5:7] == [page_text.NOTHING, page_text.NOTHING]
     assert found["autodream_consolidation"][5] == "first"
 
 
@@ -250,9 +250,9 @@ def test_help_texts_lose_their_colour_marks_and_keep_their_brackets():
 
 
 def test_a_cell_cannot_break_its_table():
-    assert docs.table(["a", "b"], [["x|y", "one\ntwo"], ["", "z"]]).splitlines()[2:] == [
+    assert page_text.table(["a", "b"], [["x|y", "one\ntwo"], ["", "z"]]).splitlines()[2:] == [
         r"| x\|y | one two |",
-        f"| {docs.NOTHING} | z |",
+        f"| {page_text.NOTHING} | z |",
     ]
 
 
