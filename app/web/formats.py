@@ -12,9 +12,11 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from services.domain.bet import Verdict
+from services.domain.checks import Status
 from services.domain.states import (
     AttemptState,
     BallotChoice,
+    DeliveryState,
     EpisodeState,
     ExperimentState,
     ProposalState,
@@ -25,6 +27,8 @@ from services.domain.states import (
 
 NOTHING = "–"
 MICROCREDITS_PER_CREDIT = 1_000_000
+MICROSECONDS_PER_SECOND = 1_000_000
+BYTES_PER_GIGABYTE = 1e9
 MINUTE_SECONDS = 60
 HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
@@ -50,7 +54,9 @@ TONES: dict[str, str] = {
             Verdict.WIN,
             BallotChoice.FOR,
             TickState.DONE,
-            "delivered",
+            Status.PASS,
+            DeliveryState.DELIVERED,
+            "active",
             "completed",
             "won",
         ),
@@ -69,7 +75,10 @@ TONES: dict[str, str] = {
             Verdict.INVALID,
             BallotChoice.AGAINST,
             TickState.OVERRUN,
-            "dead",
+            TickState.MISSED,
+            Status.FAIL,
+            DeliveryState.DEAD,
+            "failing",
         ),
         "bad",
     ),
@@ -84,12 +93,22 @@ TONES: dict[str, str] = {
             ExperimentState.RUNNING,
             ExperimentState.PROVISIONAL,
             Standing.PROBATION,
-            "pending",
+            DeliveryState.PENDING,
         ),
         "live",
     ),
     **dict.fromkeys(
-        (ProposalState.REFUSED, ProposalState.INQUORATE, Verdict.INCONCLUSIVE, ExperimentState.FUTILE), "warn"
+        (
+            ProposalState.REFUSED,
+            ProposalState.INQUORATE,
+            Verdict.INCONCLUSIVE,
+            ExperimentState.FUTILE,
+            EpisodeState.GIVEN_UP,
+            Status.WARN,
+            "paused",
+            "quiet",
+        ),
+        "warn",
     ),
 }
 """Which of the page's four tones a state has; every other state is plain."""
@@ -197,6 +216,26 @@ def significant(value: float | None, digits: int = 3) -> str:
     return text.replace("-", "−")
 
 
+def measured(value: float | None, unit: str | None, *, is_share: bool = False) -> str:
+    """Return a figure in its unit as people say it: 91.3 %, 3 min 20 s, 1.25 credits, 312 tasks."""
+    if value is None:
+        return NOTHING
+    if is_share:
+        return percent(value)
+    if unit == "microseconds":
+        return duration(value / MICROSECONDS_PER_SECOND)
+    if unit == "seconds":
+        return duration(value)
+    if unit == "share":
+        return percent(value)
+    if unit == "microcredits":
+        return f"{credits_text(round(value))} credits"
+    if unit == "bytes":
+        return f"{value / BYTES_PER_GIGABYTE:,.3g} GB"
+    figure = f"{value:,.0f}".replace("-", "−") if float(value).is_integer() else significant(value)
+    return f"{figure} {words(unit)}" if unit else figure
+
+
 def short_hash(digest: str | None) -> Markup:
     """Return the beginning of a hash, the whole of it in the title."""
     if not digest:
@@ -224,6 +263,7 @@ FILTERS = {
     "percent": percent,
     "points": points,
     "significant": significant,
+    "measured": measured,
     "short_hash": short_hash,
     "pretty": pretty,
     "said": said,

@@ -1,6 +1,6 @@
-"""Pages of the loop itself: the start page, the laps, one lap with all its hops, the anomalies.
+"""Pages of the loop itself: the start page, the laps, one lap with all its hops.
 
-Stand over the read models of laps, snapshots and episodes; the pure functions above the pages prepare what
+Stand over the read models of laps and snapshots; the pure functions above the pages prepare what
 the templates show. They never decide anything.
 """
 
@@ -9,12 +9,11 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup
 
 from app.web import charts
+from app.web.episodes import episode_words
 from app.web.evidence_pages import experiment_context
-from app.web.formats import between, percent, rate, seconds_of
+from app.web.formats import between, rate, seconds_of
 from app.web.visits import Row, Shown, Visit, next_link, reference, rows
 from app.web.vote_pages import proposal_context
-from services.domain.clock import to_rfc3339
-from services.domain.states import EpisodeState
 from services.store.views import StageName, StageState
 
 REFRESH_SECONDS = 5
@@ -22,7 +21,6 @@ LATEST_ENTRIES = 8
 SNAPSHOTS_READ = 240
 LAPS_SEARCHED = 10
 MARGIN_SECONDS = 60.0
-EPISODE_STATES = tuple(EpisodeState)
 NEVER_RUN = tuple(StageName)
 
 
@@ -109,15 +107,6 @@ def total_share(recent: Row) -> tuple[float | None, int, int]:
     return rate(won, ended), won, ended
 
 
-def episode_words(episode: Row) -> str:
-    """Return in one sentence what was seen."""
-    seen = f"{episode['numerator']} of {episode['denominator']}"
-    share = percent(rate(episode["numerator"], episode["denominator"]))
-    usual = f", usually {percent(episode['baseline_rate'])}" if episode["baseline_rate"] is not None else ""
-    metric = str(episode["metric"]).replace("_", " ")
-    return f"{metric} of {episode['key']} was {share} ({seen}){usual}"
-
-
 def recovery_chart(lap: Row, snapshots: Sequence[Row], line_share: float | None) -> Markup | None:
     """Return success around the lap with its turning points marked, or None without snapshots of that time.
 
@@ -148,14 +137,6 @@ def turning_points(lap: Row) -> list[tuple[float, str]]:
         (promoted[0] if promoted else None, "promoted"),
     )
     return [(seconds_of(at), name) for at, name in named if at]
-
-
-def observed_window(episode: Row) -> tuple[str | None, str | None]:
-    """Return from when until when the counts that opened an episode were taken."""
-    evidence = episode["evidence"] or {}
-    edges = (evidence.get("window_start_us"), evidence.get("window_end_us"))
-    start, end = (to_rfc3339(edge) if isinstance(edge, int) else None for edge in edges)
-    return start, end
 
 
 def running_lap(laps: Sequence[Row]) -> Row | None:
@@ -189,6 +170,7 @@ def loop(visit: Visit) -> Shown:
             "stages": stage_rows(lap),
             "pulse": pulse,
             "line": line,
+            "health": visit.workings.score(visit.tx),
             "share": share,
             "won": won,
             "ended": ended,
@@ -239,24 +221,4 @@ def lap(visit: Visit) -> Shown | None:
             "setting": found.get("parameter"),
             "names": names,
         },
-    )
-
-
-def anomalies(visit: Visit) -> Shown:
-    """Every episode the observatory opened, newest first."""
-    state = visit.chosen("state", EPISODE_STATES)
-    page = visit.views.list_episodes(visit.tx, state=state, **visit.window())
-    shown = [
-        {
-            **episode,
-            "seen": episode_words(episode),
-            "window": observed_window(episode),
-            "is_early": bool((episode["evidence"] or {}).get("low_confidence")),
-            "lasted": between(episode["opened_at"], episode["closed_at"]),
-        }
-        for episode in rows(page)
-    ]
-    return Shown(
-        "anomalies.html",
-        {"episodes": shown, "next": next_link(visit, page), "state": state, "states": EPISODE_STATES},
     )

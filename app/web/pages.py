@@ -13,9 +13,20 @@ from typing import NamedTuple
 from fastapi import APIRouter, Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from app.web import agent_pages, evidence_pages, loop_pages, market_pages, record_pages, vote_pages
+from app.web import (
+    agent_pages,
+    anomaly_pages,
+    evidence_pages,
+    health_pages,
+    loop_pages,
+    market_pages,
+    metric_pages,
+    operations_pages,
+    record_pages,
+    vote_pages,
+)
 from app.web.formats import FILTERS, shown
-from app.web.visits import ReadModels, Row, Shown, Visit
+from app.web.visits import ReadModels, Row, Shown, Visit, Workings
 from services.domain.clock import to_rfc3339
 from services.domain.errors import InvalidValueError
 from services.domain.parameters import ParameterRegistry
@@ -43,6 +54,15 @@ class Page(NamedTuple):
     prepare: Callable[[Visit], Shown | None]
 
 
+class Sources(NamedTuple):
+    """Where pages read from."""
+
+    read: Callable[[], AbstractContextManager[Tx]]
+    registry: ParameterRegistry
+    workings: Workings
+    views: ReadModels
+
+
 PAGES: tuple[Page, ...] = (
     Page("/", "Loop", loop_pages.loop),
     Page("/laps", "Laps", loop_pages.laps),
@@ -51,7 +71,9 @@ PAGES: tuple[Page, ...] = (
     Page("/tasks/{id:int}", "Market", market_pages.task),
     Page("/agents", "Agents", agent_pages.agents),
     Page("/agents/{id:int}", "Agents", agent_pages.agent),
-    Page("/anomalies", "Anomalies", loop_pages.anomalies),
+    Page("/metrics-board", "Metrics", metric_pages.board),
+    Page("/metrics-board/{name}", "Metrics", metric_pages.metric),
+    Page("/anomalies", "Anomalies", anomaly_pages.anomalies),
     Page("/proposals", "Proposals", vote_pages.proposals),
     Page("/proposals/{id:int}", "Proposals", vote_pages.proposal),
     Page("/experiments", "Experiments", evidence_pages.experiments),
@@ -61,7 +83,8 @@ PAGES: tuple[Page, ...] = (
     Page("/parameters/{name}", "Parameters", vote_pages.parameter),
     Page("/ledger", "Ledger", record_pages.ledger),
     Page("/ledger/{id:int}", "Ledger", record_pages.entry),
-    Page("/operations", "Operations", record_pages.operations),
+    Page("/platform-health", "Health", health_pages.health),
+    Page("/operations", "Operations", operations_pages.operations),
 )
 MENU: tuple[tuple[str, str], ...] = tuple((page.menu, page.path) for page in PAGES if "{" not in page.path)
 
@@ -69,18 +92,21 @@ MENU: tuple[tuple[str, str], ...] = tuple((page.menu, page.path) for page in PAG
 def build_pages(
     read: Callable[[], AbstractContextManager[Tx]],
     registry: ParameterRegistry,
+    workings: Workings,
     views: ReadModels = store_views,
 ) -> APIRouter:
     """Return the router of all operator pages and their two static files.
 
-    `read` opens a read transaction; `views` are the read models (another source in tests).
+    `read` opens a read transaction; `workings` tell of the running platform; `views` are the read models
+    (both from another source in tests).
     """
+    sources = Sources(read, registry, workings, views)
     router = APIRouter(include_in_schema=False)
     templates = build_templates()
     for page in PAGES:
         router.add_api_route(
             page.path,
-            _answer(page, read, registry, views, templates),
+            _answer(page, sources, templates),
             methods=["GET", "HEAD"],
             response_class=Response,
             name=f"page {page.path}",
@@ -108,19 +134,14 @@ def _fingerprint() -> str:
     return sha256((HERE / "static" / "nacre.css").read_bytes()).hexdigest()[:12]
 
 
-def _answer(
-    page: Page,
-    read: Callable[[], AbstractContextManager[Tx]],
-    registry: ParameterRegistry,
-    views: ReadModels,
-    templates: Environment,
-) -> Callable[[Request], Response]:
+def _answer(page: Page, sources: Sources, templates: Environment) -> Callable[[Request], Response]:
     """Return the endpoint of one page; FastAPI runs it in a thread, as it is synchronous."""
 
     def answer(request: Request) -> Response:
         here = request.url.path
-        with read() as tx:
-            visit = Visit(tx, views, registry, here, request.path_params, request.query_params)
+        with sources.read() as tx:
+            asked = (here, request.path_params, request.query_params)
+            visit = Visit(tx, sources.views, sources.registry, sources.workings, *asked)
             prepared, status = prepare_or_say_why(page, visit)
             read_at = to_rfc3339(tx.now_us)
         return html_response(templates, prepared, {"menu_entry": page.menu, "read_at": read_at}, status)

@@ -1,28 +1,16 @@
-"""Pages of the record: the evolution ledger, and the clockwork (cron, dead letters, reviews).
+"""Pages of the record: the evolution ledger and its entries.
 
-Stand over the read models of the ledger and of layers 2 and 3. They never verify the ledger themselves:
+Stand over the read models of the ledger. They never verify the ledger themselves:
 `nacre ledger verify` does, from an exported file.
 """
 
-from app.web.formats import between
-from app.web.visits import Row, Shown, Visit, next_link, rows
+from app.web.visits import Shown, Visit, next_link, rows
 from services.domain.ledger_schema import EntryType
 
 ENTRY_TYPES = tuple(EntryType)
-CRON_ROWS = 20
-FAILED_ROWS = 100
 
 
 # --- what the templates show -------------------------------------------------------------------------------
-
-
-def tick_row(tick: Row) -> Row:
-    """Return one run of a cron job with how long it took and how late it began."""
-    return {
-        **tick,
-        "took": between(tick.get("started_at"), tick.get("ended_at")),
-        "late": between(tick.get("due_at"), tick.get("started_at")),
-    }
 
 
 def lap_asked(text: str | None) -> int | None:
@@ -59,19 +47,3 @@ def entry(visit: Visit) -> Shown | None:
     number = visit.identity()
     found = visit.views.get_entry(visit.tx, number) if number is not None else None
     return Shown("entry.html", {"entry": found}) if found else None
-
-
-def operations(visit: Visit) -> Shown:
-    """What failed and waits for somebody, cron runs, deliveries that failed for good, reviews."""
-    ticks = [tick_row(tick) for tick in rows(visit.views.cron_history(visit.tx, limit=CRON_ROWS))]
-    jobs = [tick_row(tick) for tick in rows(visit.views.latest_ticks(visit.tx))]
-    return Shown(
-        "operations.html",
-        {
-            "failed": rows(visit.views.list_failed_work(visit.tx, limit=FAILED_ROWS)),
-            "jobs": jobs,
-            "ticks": ticks,
-            "dead": rows(visit.views.list_dead_letters(visit.tx)),
-            "reviews": rows(visit.views.list_review_items(visit.tx)),
-        },
-    )

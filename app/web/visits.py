@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
+from services.domain.clock import to_rfc3339
 from services.domain.parameters import ParameterRegistry
 from services.store.tx import Tx
 
@@ -84,6 +85,16 @@ class ReadModels(Protocol):
     @property
     def list_snapshots(self) -> Callable[..., Listing]: ...  # noqa: D102
     @property
+    def list_metrics(self) -> Callable[..., Listing]: ...  # noqa: D102
+    @property
+    def list_series(self) -> Callable[..., Listing]: ...  # noqa: D102
+    @property
+    def list_keys(self) -> Callable[..., Listing]: ...  # noqa: D102
+    @property
+    def list_corrections(self) -> Callable[..., Listing]: ...  # noqa: D102
+    @property
+    def list_webhooks(self) -> Callable[..., Listing]: ...  # noqa: D102
+    @property
     def list_dead_letters(self) -> Callable[..., Any]: ...  # noqa: D102
     @property
     def cron_history(self) -> Callable[..., Any]: ...  # noqa: D102
@@ -95,6 +106,22 @@ class ReadModels(Protocol):
     def sandbox_state(self) -> Callable[..., Listing]: ...  # noqa: D102
     @property
     def pulse(self) -> Callable[..., Listing]: ...  # noqa: D102
+
+
+class Workings(Protocol):
+    """What pages read of the running platform itself, beside its records."""
+
+    def score(self, tx: Tx) -> Row:
+        """Return the health score: `points`, and the points `lost` by part."""
+        ...
+
+    def health(self, tx: Tx) -> Row:
+        """Return the tree of health, with since when checks fail and when each watchdog last ended."""
+        ...
+
+    def cron(self, tx: Tx) -> Row:
+        """Return every job with its next and last tick, and the health they are placed by."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +139,14 @@ class Visit:
     tx: Tx
     views: ReadModels
     registry: ParameterRegistry
+    workings: Workings
     here: str = "/"
     path: Mapping[str, Any] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+
+    def now(self) -> str:
+        """Return the instant of the transaction as RFC 3339 text."""
+        return to_rfc3339(self.tx.now_us)
 
     def identity(self) -> int | None:
         """Return the id in the path, or None when no database could hold it."""

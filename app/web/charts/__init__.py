@@ -9,6 +9,7 @@ from app.web.charts.history import RatePoint, rate_history, sparkline
 from app.web.charts.loop import Stage, loop_ring, loop_strip
 from app.web.charts.market import Ended, endings_bars, evidence_meter, rate_interval
 from app.web.charts.poster import Poster, poster
+from app.web.charts.series import SeriesFrame, SeriesPoint, series_history, series_spark
 from app.web.charts.wealth import PathPoint, WealthLeg, wealth_legs, wealth_path
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "PathPoint",
     "Poster",
     "RatePoint",
+    "SeriesFrame",
+    "SeriesPoint",
     "Stage",
     "WealthLeg",
     "arms_bar",
@@ -27,6 +30,8 @@ __all__ = [
     "poster",
     "rate_history",
     "rate_interval",
+    "series_history",
+    "series_spark",
     "sparkline",
     "tally_bar",
     "wealth_legs",

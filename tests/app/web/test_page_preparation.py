@@ -280,14 +280,14 @@ def test_only_a_number_asks_for_a_lap(text, lap):
 
 
 def test_the_next_page_keeps_the_filters():
-    visit = Visit(None, MARKET, None, "/market", {}, {"state": "failed", "cursor": "old"})
+    visit = Visit(None, MARKET, None, MARKET, "/market", {}, {"state": "failed", "cursor": "old"})
     assert next_link(visit, {"next_cursor": "a/b"}) == "/market?state=failed&cursor=a%2Fb"
     assert next_link(visit, {"next_cursor": None}) is None
 
 
 def test_an_id_beyond_any_database_is_no_id():
-    assert Visit(None, MARKET, None, path={"id": LARGEST_ID + 1}).identity() is None
-    assert Visit(None, MARKET, None, path={"id": LARGEST_ID}).identity() == LARGEST_ID
+    assert Visit(None, MARKET, None, MARKET, path={"id": LARGEST_ID + 1}).identity() is None
+    assert Visit(None, MARKET, None, MARKET, path={"id": LARGEST_ID}).identity() == LARGEST_ID
 
 
 def test_a_reference_to_an_unknown_kind_leads_nowhere():
