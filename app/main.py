@@ -27,6 +27,7 @@ from app.http_protocol import BoundedConnection
 from app.keys import operator_key
 from app.settings import Settings
 from app.web.pages import build_pages
+from app.web.workings import PlatformWorkings
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class StartError(RuntimeError):
 def build_app(platform: Platform) -> FastAPI:
     """Return the API and the operator pages of a platform as one application."""
     app = build_api(platform)
-    app.include_router(build_pages(platform.store.read, platform.registry))
+    app.include_router(build_pages(platform.store.read, platform.registry, PlatformWorkings(platform)))
     return app
 
 

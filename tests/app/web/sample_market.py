@@ -6,11 +6,11 @@
 
 import random
 
-from tests.app.web.sample_evidence import SampleEvidence
-from tests.app.web.sample_tasks import at, instant_us
+from tests.app.web.sample_observatory import SampleObservatory
+from tests.app.web.sample_tasks import at
 
 
-class SampleMarket(SampleEvidence):
+class SampleMarket(SampleObservatory):
     """All the read models over one made-up lap."""
 
     # --- record
@@ -101,6 +101,10 @@ class SampleMarket(SampleEvidence):
                         "attempts": 63,
                         "failures": 22,
                         "score": 0.94,
+                        "expected_failures": 4.4,
+                        "coverage": 1.0,
+                        "purity": 0.97,
+                        "failing_task_ids": [7, 12, 17, 22, 27, 32, 37],
                     },
                     {
                         "dimensions": {"agent": self.text("tern")},
@@ -155,35 +159,6 @@ class SampleMarket(SampleEvidence):
             else []
         )
         return self.page([latest, *older], limit, cursor)
-
-    def episode(self):
-        return {
-            "episode_id": 6,
-            "metric": "task_success",
-            "dimension": "task_type",
-            "key": self.text("research_synthesis"),
-            "state": "open" if self.running else "closed",
-            "rule": "line",
-            "numerator": 41,
-            "denominator": 63,
-            "baseline_rate": 0.93,
-            "p_value": 3.1e-9,
-            "lap_id": 3,
-            "meta_task_id": 41,
-            "opened_at": at(31),
-            "closed_at": None if self.running else at(118),
-            "evidence": {
-                "window_start_us": instant_us(0),
-                "window_end_us": instant_us(31),
-                "low_confidence": True,
-            },
-        }
-
-    def list_episodes(self, tx, *, state=None, limit=50, cursor=None, oldest_first=False):
-        return self.page([self.episode()] if state in (None, self.episode()["state"]) else [], limit, cursor)
-
-    def get_episode(self, tx, episode_id):
-        return self.episode() if episode_id == 6 else None
 
     def list_snapshots(
         self, tx, *, metric=None, dimension=None, key=None, limit=50, cursor=None, oldest_first=False
@@ -252,68 +227,3 @@ class SampleMarket(SampleEvidence):
                 "ml_training": {"numerator": 0, "denominator": 0},
             },
         }
-
-    # --- operations
-
-    def list_dead_letters(self, tx, *, limit=50, cursor=None):
-        return self.page(
-            [
-                {
-                    "delivery_id": 12,
-                    "event_id": 88,
-                    "event_type": "TaskEnded",
-                    "subscriber": "observatory",
-                    "attempts": 8,
-                    "aggregate": "task:12",
-                    "payload": {"task_id": 12},
-                    "lap_id": None,
-                    "last_error": self.text("OperationalError: database is locked"),
-                    "published_at": at(12),
-                }
-            ],
-            limit,
-            cursor,
-        )
-
-    def cron_history(self, tx, *, job=None, limit=50, cursor=None, oldest_first=False):
-        rows = [
-            {
-                "tick_id": 900 - n,
-                "job": name,
-                "due_at": at(60 - n),
-                "trigger": "clock",
-                "claimed_by": "host-1:4242",
-                "state": state,
-                "reason": None if state == "done" else self.text("health is 55 of 100, below 80"),
-                "priority": 50,
-                "budget_seconds": 30.0,
-                "started_at": at(60 - n),
-                "late_seconds": 0.0,
-                "ended_at": at(60.4 - n),
-                "result": {"windows": 5},
-                "error": None if state == "done" else self.text("over its budget of 30 s"),
-            }
-            for n, (name, state) in enumerate(
-                (("platform_metrics_snapshot", "done"), ("auto_accept_bids", "overrun"))
-            )
-        ]
-        return self.page(rows, limit, cursor)
-
-    def latest_ticks(self, tx):
-        return self.cron_history(tx)["items"]
-
-    def list_review_items(self, tx, *, is_open=None, limit=50, cursor=None):
-        return self.page(
-            [
-                {
-                    "item_id": 2,
-                    "kind": "crash_breaker",
-                    "subject": self.text("agent tern"),
-                    "context": {"crashes": 12, "last": self.text("ValueError")},
-                    "opened_at": at(80),
-                    "closed_at": None,
-                }
-            ],
-            limit,
-            cursor,
-        )

@@ -23,7 +23,7 @@ def read_sample():
 def sample_app(market):
     """Return an application with nothing but the operator pages."""
     app = FastAPI(openapi_url=None)
-    app.include_router(build_pages(read_sample, ParameterRegistry(PLATFORM_PARAMETERS), market))
+    app.include_router(build_pages(read_sample, ParameterRegistry(PLATFORM_PARAMETERS), market, market))
     return app
 
 

@@ -4,6 +4,8 @@ import math
 
 import pytest
 
+from app.web.clockwork import tick_row
+from app.web.episodes import episode_words, observed_window
 from app.web.evidence_pages import (
     STATE_WORDS,
     drawn_arm,
@@ -18,8 +20,6 @@ from app.web.evidence_pages import (
 )
 from app.web.loop_pages import (
     drawn_stages,
-    episode_words,
-    observed_window,
     recovery_chart,
     running_lap,
     stage_rows,
@@ -28,7 +28,7 @@ from app.web.loop_pages import (
     turning_points,
 )
 from app.web.market_pages import life_of, parameter_rows
-from app.web.record_pages import lap_asked, tick_row
+from app.web.record_pages import lap_asked
 from app.web.visits import LARGEST_ID, Visit, next_link, reference, rows
 from app.web.vote_pages import proposal_context, tally_words
 from services.domain.states import ExperimentState
@@ -122,7 +122,7 @@ def test_an_episode_in_words():
         episode_words(MARKET.episode())
         == "task success of research_synthesis was 65.1 % (41 of 63), usually 93.0 %"
     )
-    assert "usually" not in episode_words({**MARKET.episode(), "baseline_rate": None})
+    assert "usually" not in episode_words({**MARKET.episode(), "baseline_rate": None, "expected": None})
     assert observed_window(MARKET.episode()) == (at(0), at(31))
     assert observed_window({**MARKET.episode(), "evidence": {}}) == (None, None)
 

@@ -28,6 +28,10 @@ SINGLE = [
     "/parameters/research_synthesis.timeout_seconds",
     "/ledger/0",
     "/ledger/19",
+    "/metrics-board/task_success",
+    "/metrics-board/task_duration",
+    "/metrics-board/tasks_posted",
+    "/metrics-board/time_to_promote",
 ]
 ASKED = [
     "/?still=1",
@@ -37,6 +41,9 @@ ASKED = [
     "/tasks/12?replay=1",
     "/ledger?type=BALLOT&lap=3&order=oldest",
     "/anomalies?state=closed",
+    "/metrics-board/task_success?by=model",
+    "/metrics-board/task_cost?by=task_type&key=research_synthesis&grain=day",
+    "/operations?job=auto_accept_bids",
     "/proposals?state=rejected",
     "/experiments?state=running",
     "/experiments?kind=placebo",
@@ -162,6 +169,8 @@ def test_headers_keep_scripts_frames_and_strangers_out(clients, path):
         "/proposals/4",
         "/ledger/19",
         "/operations",
+        "/platform-health",
+        "/metrics-board/task_success?by=model",
     ],
 )
 def test_what_agents_write_stays_text(clients, path):
@@ -185,6 +194,7 @@ def test_what_agents_write_stays_text(clients, path):
         "/experiments/77",
         "/ledger/999999",
         "/parameters/no_such_setting",
+        "/metrics-board/no_such_metric",
         "/parameters/%3Cscript%3E",
     ],
 )

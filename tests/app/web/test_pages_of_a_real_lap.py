@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from app.simulation.world import World
 from app.web.charts.wealth import RUG_TASKS
 from app.web.pages import PAGES, build_pages
+from app.web.workings import PlatformWorkings
 from services.domain.lost_bids import BidState
 from services.domain.states import TaskState
 from services.store import views
@@ -45,7 +46,8 @@ def world(sqlite_template, tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(world):
     app = FastAPI(openapi_url=None)
-    app.include_router(build_pages(world.platform.store.read, world.platform.registry))
+    platform = world.platform
+    app.include_router(build_pages(platform.store.read, platform.registry, PlatformWorkings(platform)))
     return TestClient(app)
 
 
@@ -69,6 +71,7 @@ def test_every_page_of_the_table_shows_the_lap(client, lap):
         "/experiments/{id:int}": lap["experiment"]["experiment_id"],
         "/ledger/{id:int}": lap["entries"][-1]["index"],
         "/parameters/{name}": lap["parameter"]["name"],
+        "/metrics-board/{name}": "task_duration",
     }
     for page in PAGES:
         path = page.path.split("{")[0] + str(ids[page.path]) if page.path in ids else page.path
