@@ -43,7 +43,7 @@ def episode_words(episode: Row) -> str:
     """Return in one sentence what was seen, against what was usual."""
     if episode["kind"] == CHECK:
         output = episode["evidence"].get("output")
-        return f"{episode['key']} does not answer as it should" + (f": {output}" if output else "")
+        return failing_words(episode) + (f": {output}" if output else "")
     name = f"{words(episode['metric'])} of {subject(episode)}"
     if is_share(episode):
         share = percent(rate(episode["numerator"], episode["denominator"]))
@@ -54,7 +54,12 @@ def episode_words(episode: Row) -> str:
         f" in {lasted}" if episode["kind"] == MetricKind.COUNT and (lasted := _counted_for(episode)) else ""
     )
     observed, expected = said(episode, episode["observed"]), said(episode, episode["expected"])
-    return f"{name} was {observed}{over}, expected {expected}"
+    return f"{name}: {observed}{over}, expected {expected}"
+
+
+def failing_words(episode: Row) -> str:
+    """Return of which component a check fails."""
+    return f"{episode['key']} does not answer as it should"
 
 
 def usual_share(episode: Row) -> float | None:
@@ -167,6 +172,7 @@ def episode_row(episode: Row, payload: Mapping[str, Any] | None = None) -> Row:
     return {
         **episode,
         "seen": episode_words(episode),
+        "headline": failing_words(episode) if episode["kind"] == CHECK else episode_words(episode),
         "is_check": episode["kind"] == CHECK,
         "shown_observed": said(episode, episode["observed"]),
         "shown_expected": said(episode, episode["expected"]),

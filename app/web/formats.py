@@ -229,7 +229,10 @@ def measured(value: float | None, unit: str | None, *, is_share: bool = False) -
     if unit == "share":
         return percent(value)
     if unit == "microcredits":
-        return f"{credits_text(round(value))} credits"
+        shown = (
+            credits_text(value) if isinstance(value, int) else significant(value / MICROCREDITS_PER_CREDIT, 4)
+        )
+        return f"{shown} credits"
     if unit == "bytes":
         return f"{value / BYTES_PER_GIGABYTE:,.3g} GB"
     figure = f"{value:,.0f}".replace("-", "−") if float(value).is_integer() else significant(value)

@@ -165,6 +165,7 @@ class SampleEvidence(SampleAgents):
             self.parameter("consensus.threshold_percent", "51", "default", "fixed"),
             self.parameter("market.cooling", "4", "default", "open"),
             self.parameter("observatory.success_line_percent", "70", "default", "fixed"),
+            self.parameter("observatory.window_seconds", "3600", "default", "fixed"),
             self.parameter("research_synthesis.timeout_seconds", "1.8", "promoted", "open"),
         ]
 

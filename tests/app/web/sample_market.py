@@ -116,6 +116,10 @@ class SampleMarket(SampleObservatory):
             },
         }
 
+    def get_task(self, tx, task_id):
+        found = super().get_task(tx, task_id)
+        return {**found, "payload": self.meta_task()["payload"]} if found and task_id == 41 else found
+
     def get_lap(self, tx, lap_id):
         if lap_id != 3 or self.empty:
             return None

@@ -231,6 +231,7 @@ class SampleTasks:
                 "agent_id": n + 1,
                 "name": self.said[:80] if self.said else name,
                 "owner": self.text("harbour"),
+                "model": None if n % 2 else self.text("swift-2")[:80],
                 "scopes": ["bid", "vote"] if n < 6 else ["vote", "propose"],
                 "standing": standings[n],
                 "vouched": n < 7,

@@ -13,6 +13,7 @@ from app.web.workings import PlatformWorkings
 from services.domain.lost_bids import BidState
 from services.domain.states import TaskState
 from services.store import views
+from services.store.views.series import SeriesAsked
 from tests.app.web.sample_market import SampleMarket
 from tests.plugins.databases import url_of_file
 
@@ -131,8 +132,14 @@ def differences(sample, real, where):
     return found
 
 
+def without_states(health):
+    """Leave out what is keyed by names, and checks that say more when they do not pass."""
+    return {**health, "checks": {}, "failing_since": {}, "promotion_hold": None, "held_promotions": []}
+
+
 def test_the_sample_has_the_shapes_of_the_read_models(world, tx, lap):
     sample, registry = SampleMarket(), world.platform.registry
+    workings = PlatformWorkings(world.platform)
     done = views.list_tasks(tx, state=TaskState.SETTLED, kind="user", limit=1)["items"][0]
     settled, worker = done["task_id"], done["awarded_agent_id"]
     name = lap["parameter"]["name"]
@@ -157,6 +164,18 @@ def test_the_sample_has_the_shapes_of_the_read_models(world, tx, lap):
         (sample.list_failed_work(None, kind="task"), views.list_failed_work(tx)),
         (sample.list_episodes(None), views.list_episodes(tx)),
         (sample.list_snapshots(None), views.list_snapshots(tx)),
+        (sample.list_metrics(None), views.list_metrics(tx)),
+        (
+            sample.list_series(None, SeriesAsked("task_success")),
+            views.list_series(tx, SeriesAsked("task_success")),
+        ),
+        (
+            sample.list_keys(None, metric="task_success", dimension="agent"),
+            views.list_keys(tx, metric="task_success", dimension="agent"),
+        ),
+        (sample.cron(None), workings.cron(tx)),
+        (without_states(sample.health(None)), without_states(workings.health(tx))),
+        (sample.score(None), workings.score(tx)),
         (sample.cron_history(None), views.cron_history(tx)),
         (sample.latest_ticks(None), views.latest_ticks(tx)),
         (
