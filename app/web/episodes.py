@@ -5,7 +5,7 @@ in the metric's own unit with the counts they were made of. They never judge a m
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -150,20 +150,21 @@ def cell_rows(payload: Mapping[str, Any] | None) -> list[Row]:
 
     What the evidence of older investigations does not hold is None.
     """
-    found: Sequence[Row] = (payload or {}).get("cells") or []
-    return [
-        {
-            "where": ", ".join(f"{words(name)} {value}" for name, value in cell["dimensions"].items()),
-            "failures": cell["failures"],
-            "attempts": cell["attempts"],
-            "expected": cell.get("expected_failures"),
-            "coverage": cell.get("coverage"),
-            "purity": cell.get("purity"),
-            "task_ids": (cell.get("failing_task_ids") or [])[:TASKS_SHOWN],
-            "others": max(0, cell["failures"] - TASKS_SHOWN) if cell.get("failing_task_ids") else 0,
-        }
-        for cell in found[:CELLS_SHOWN]
-    ]
+    return [_cell_row(cell) for cell in ((payload or {}).get("cells") or [])[:CELLS_SHOWN]]
+
+
+def _cell_row(cell: Row) -> Row:
+    failing = (cell.get("failing_task_ids") or [])[:TASKS_SHOWN]
+    return {
+        "where": ", ".join(f"{words(name)} {value}" for name, value in cell["dimensions"].items()),
+        "failures": cell["failures"],
+        "attempts": cell["attempts"],
+        "expected": cell.get("expected_failures"),
+        "coverage": cell.get("coverage"),
+        "purity": cell.get("purity"),
+        "task_ids": failing,
+        "others": max(0, cell["failures"] - len(failing)) if failing else 0,
+    }
 
 
 def episode_row(episode: Row, payload: Mapping[str, Any] | None = None) -> Row:

@@ -33,6 +33,12 @@ PATHS = (
     "/ledger",
     "/ledger/19",
     "/operations",
+    "/operations?job=auto_accept_bids",
+    "/metrics-board",
+    "/metrics-board/task_success",
+    "/metrics-board/task_wait",
+    "/metrics-board/task_duration?by=model",
+    "/platform-health",
 )
 NARROW = {"width": 380, "height": 800}
 
@@ -97,6 +103,60 @@ def test_the_style_is_in_force_in_both_themes(browser, address):
         context.close()
     assert len(grounds) == 2
     assert all(ground != text for ground, text in grounds)
+
+
+LUMINANCE = """
+element => {
+  const share = value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  const shine = text => {
+    const [red, green, blue] = text.match(/[\\d.]+/g).map(Number).map(part => share(part / 255));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  let ground = element;
+  while (/, 0\\)$/.test(getComputedStyle(ground).backgroundColor)) ground = ground.parentElement;
+  const both = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor].map(shine).sort();
+  return (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+}
+"""
+"""The WCAG contrast between an element's text and what stands behind it."""
+READ_AT_NIGHT = (
+    ".notice", ".notice a", ".notice time", ".notice b", ".badge", ".soft", ".none", "td", "td a", "td code",
+    "h2", ".facts dt", ".big b", "a.figure", ".keys a", "summary", ".tone-warn",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_read_at_night_has_contrast(browser, address, scheme):
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    pale, seen = [], set()
+    for path in (
+        "/?still=1",
+        "/metrics-board",
+        "/metrics-board/task_wait",
+        "/anomalies",
+        "/platform-health",
+        "/operations",
+    ):
+        page.goto(f"{address}{path}")
+        for name in READ_AT_NIGHT:
+            for element in page.locator(name).all()[:40]:
+                seen.add(name)
+                contrast = element.evaluate(LUMINANCE)
+                if contrast < 4.5:
+                    pale.append((path, name, round(contrast, 2)))
+    context.close()
+    assert pale == []
+    assert {".notice", ".badge", "td", ".soft", ".facts dt", ".keys a", "a.figure"} <= seen
+
+
+def test_a_series_is_drawn_with_its_band_and_marks(page, address):
+    page.goto(f"{address}/metrics-board/task_wait")
+    for name in (".series .path", ".series .spread", ".series .gap", ".series .ring", ".series .expected"):
+        box = page.locator(name).first.bounding_box()
+        assert box["width"] > 0
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= NARROW["width"]
 
 
 def test_charts_are_drawn_with_size_and_colour(page, address):
