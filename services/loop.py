@@ -245,7 +245,7 @@ def close_rolled_back(tx: Tx, event: DeliveredEvent, _prepared: object, _context
 
 def open_for_check(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
     """Open an episode for a component whose check of correctness fails."""
-    observatory.report_failing(tx, str(event.payload["component"]), event.payload)
+    observatory.report_failing(tx, str(event.payload["component"]))
 
 
 def close_for_check(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:

@@ -31,18 +31,15 @@ def shape_of(since: Sequence[Window], is_inside: Callable[[Sequence[Window]], bo
 
     since: the windows after the one that raised the alarm, oldest first, idle windows and gaps left out.
     is_inside: whether some of them, pooled, lie in the band that held before the alarm (`proportion_band`,
-    `count_band`, `gauge_band` give it for exactly that pool, so it narrows as the pool grows). SPIKE: the
-    newest 3 are inside. SHIFT: the newest 6 and the newest 24 are both outside, never before there are 24.
+    `count_band`, `gauge_band` give it for exactly that pool, so it narrows as the pool grows). SHIFT: there
+    are 24, and the newest 6 and the newest 24 are both outside; it is final. SPIKE: the first 3 are inside,
+    and it has not become a shift since.
     """
-    if len(since) < SPIKE_WINDOWS:
-        return None
-    if is_inside(since[-SPIKE_WINDOWS:]):
-        return EpisodeShape.SPIKE
-    if len(since) < max(SHIFT_WINDOWS):
-        return None
-    if any(is_inside(since[-count:]) for count in SHIFT_WINDOWS):
-        return None
-    return EpisodeShape.SHIFT
+    is_long = len(since) >= max(SHIFT_WINDOWS)
+    if is_long and not any(is_inside(since[-count:]) for count in SHIFT_WINDOWS):
+        return EpisodeShape.SHIFT
+    is_back = len(since) >= SPIKE_WINDOWS and is_inside(since[:SPIKE_WINDOWS])
+    return EpisodeShape.SPIKE if is_back else None
 
 
 def is_in(value: float, band: tuple[float, float], bad: Bad = Bad.EITHER) -> bool:

@@ -113,7 +113,7 @@ class EpisodeShape(StrEnum):
     """How a metric left its band."""
 
     SPIKE = "spike"
-    """It was back three windows later. Final."""
+    """It was back three windows later; it may still become a shift."""
     SHIFT = "shift"
     """It stays out; the baseline moves only when a ledger entry accepts it. Final."""
 

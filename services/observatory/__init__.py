@@ -12,13 +12,11 @@ from services.observatory.episodes import (
     RECOVERY_WINDOWS,
     accept_shift,
     attach_investigation,
-    close_lap,
     get_episode,
-    give_up,
-    note_step,
     observe,
 )
 from services.observatory.evidence import gather_evidence
+from services.observatory.laps import close_lap, give_up, note_step
 from services.observatory.retention import prune_series
 from services.observatory.snapshots import METRIC, take_snapshot
 

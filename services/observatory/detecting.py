@@ -15,11 +15,11 @@ from services.domain.counts import CountWindow, count_band, detect_count
 from services.domain.gauge_windows import GaugeWindow, detect_gauge, gauge_band, gauge_level
 from services.domain.measures import ALL, Dimension, Measure, MetricKind
 from services.domain.shapes import Departure, is_in
-from services.domain.states import EpisodeShape, EpisodeState
+from services.domain.states import EpisodeState
 from services.domain.tallies import Series
 from services.observatory import snapshots
 from services.operations import production_config
-from services.store import observations, series
+from services.store import observations, series, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
 
@@ -232,7 +232,7 @@ def _past(tx: Tx, measure: Measure, name: Series, until_us: int) -> list[tuple[R
 def _clean(tx: Tx, measure: Measure, name: Series, rows: Sequence[Row]) -> list[tuple[Row, bool]]:
     """Return the windows that are normal, then the newest ones, each with whether it is left out.
 
-    After a shift that nobody accepted only what came before it is normal.
+    While a departure lasts that was given up and not accepted, only what came before it is normal.
     """
     since_us = _frozen_since(tx, name)
     news = _marked(tx, measure, name, rows[-NEWS:])
@@ -247,7 +247,7 @@ def _marked(tx: Tx, measure: Measure, name: Series, rows: Sequence[Row]) -> list
     began_us = _begins_anew(tx, measure, name)
     expected_us = snapshots.window_us(tx)
     spans = [
-        (row["evidence"]["window_start_us"], row["closed_at_us"])
+        (row["evidence"]["window_start_us"], row["evidence"].get("back_at_us", row["closed_at_us"]))
         for row in observations.closed_episodes(tx, *name, tx.now_us - KEPT_US)
         if row["accepted_ledger_index"] is None
     ]
@@ -277,13 +277,36 @@ def _begins_anew(tx: Tx, measure: Measure, name: Series) -> int:
 
 
 def _frozen_since(tx: Tx, name: Series) -> int | None:
-    """Return since when a shift of the series lasts that was given up and not accepted, or None."""
-    ended = observations.closed_episodes(tx, *name, tx.now_us - KEPT_US)
-    own = [row for row in ended if (row["dimension"], row["key"]) == (name.dimension, name.key)]
-    newest = max(own, key=lambda row: row["closed_at_us"], default=None)
-    if newest is None or newest["state"] != EpisodeState.GIVEN_UP or newest["shape"] != EpisodeShape.SHIFT:
-        return None
-    if newest["accepted_ledger_index"] is not None:
+    """Return since when a departure of the series lasts that was given up, or None.
+
+    It lasts until an episode of the series recovers, an operator accepts it, or the metric is back by itself.
+    """
+    newest = _given_up(tx, name)
+    if newest is None or "back_at_us" in newest["evidence"]:
         return None
     start_us: int = newest["evidence"]["window_start_us"]
     return start_us
+
+
+def _given_up(tx: Tx, name: Series) -> Row | None:
+    """Return the newest episode of a series if it was given up and not accepted, else None."""
+    ended = observations.closed_episodes(tx, *name, tx.now_us - KEPT_US)
+    own = [row for row in ended if (row["dimension"], row["key"]) == (name.dimension, name.key)]
+    newest = max(own, key=lambda row: row["id"], default=None)
+    if newest is None or newest["state"] != EpisodeState.GIVEN_UP:
+        return None
+    return newest if newest["accepted_ledger_index"] is None else None
+
+
+def note_return(look: Look, measure: Measure, name: Series) -> None:
+    """Note that a metric whose episode was given up is back: a day of windows lies in its former band."""
+    episode = _given_up(look.tx, name)
+    if episode is None or "back_at_us" in episode["evidence"]:
+        return
+    since = windows_after(look.tx, measure, name, episode["closed_at_us"])[-NEWS:]
+    if len(since) < NEWS or not is_inside(look, measure, episode, since):
+        return
+    evidence = {**episode["evidence"], "back_at_us": since[0]["window_start_us"]}
+    sql.update(
+        look.tx, tables.episode, {"id": episode["id"]}, evidence=evidence, updated_at_us=look.tx.now_us
+    )

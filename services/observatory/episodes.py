@@ -13,13 +13,14 @@ from services.domain.clock import seconds
 from services.domain.errors import ConflictError, InvalidValueError, NotFoundError
 from services.domain.events import Event, EventType
 from services.domain.ledger_schema import EntryType
-from services.domain.measures import BY_NAME, MEASURES, Dimension, Family, Measure
+from services.domain.measures import BY_NAME, MEASURES, Dimension, Measure
 from services.domain.shapes import Departure, is_worse, shape_of
-from services.domain.states import LIVE_PROPOSALS, EpisodeState, ProposalState
+from services.domain.states import LIVE_PROPOSALS, EpisodeShape, EpisodeState, ProposalState
 from services.domain.tallies import Series
 from services.event_bus import publish
-from services.observatory import detecting, snapshots
+from services.observatory import checks, detecting, snapshots
 from services.observatory.detecting import Look
+from services.observatory.laps import give_up
 from services.operations import audit_log, measuring
 from services.operations.measuring import Noted
 from services.store import observations, series, sql, tables
@@ -51,17 +52,17 @@ def observe(tx: Tx) -> list[int]:
     for episode in current:
         if episode["metric"] in BY_NAME:
             _follow(look, episode)
-    open_now = [(_family(row["metric"]), row["dimension"], row["key"]) for row in current]
+    open_now = [_name(row) for row in current if row["metric"] in BY_NAME]
     opened: list[int] = []
     for name in sorted(of_watched, key=_order):
         measure = BY_NAME[name.metric]
-        if _is_covered(open_now, measure.family, name):
+        if any(_covers(one, name) for one in open_now):
             continue
         episode_id = _look_at(look, measure, name)
         if episode_id is not None:
             opened.append(episode_id)
-            open_now.append((measure.family, name.dimension, name.key))
-    return opened
+            open_now.append(name)
+    return [*opened, *checks.look_again(tx)]
 
 
 def _order(name: Series) -> tuple[bool, int, str]:
@@ -69,20 +70,20 @@ def _order(name: Series) -> tuple[bool, int, str]:
     return name.dimension == Dimension.PLATFORM, metrics.index(name.metric), name.key
 
 
-def _family(metric: str) -> Family | None:
-    return BY_NAME[metric].family if metric in BY_NAME else None
+def _covers(one: Series, other: Series) -> bool:
+    """Tell whether an open episode of one series speaks for another of its family, which it touches.
 
-
-def _is_covered(open_now: Sequence[tuple[Family | None, str, str]], family: Family, name: Series) -> bool:
-    """Tell whether an open episode of the same family contains a series, or is contained in it."""
-    return any(
-        one == family and (dimension != name.dimension or key == name.key) for one, dimension, key in open_now
-    )
+    What moves task success moves the rest; nothing else speaks for task success.
+    """
+    is_alike = BY_NAME[one.metric].family is BY_NAME[other.metric].family
+    is_touching = one.dimension != other.dimension or one.key == other.key
+    return is_alike and is_touching and (one.metric == snapshots.METRIC or other.metric != snapshots.METRIC)
 
 
 def _look_at(look: Look, measure: Measure, name: Series) -> int | None:
     found = detecting.detect(look, measure, name)
     if found is None:
+        detecting.note_return(look, measure, name)
         return None
     detection, windows = found
     before = _cooling_down(look, name)
@@ -197,8 +198,11 @@ def _updated(look: Look, measure: Measure, episode: Row) -> Row:
     since = detecting.windows_after(look.tx, measure, _name(episode), evidence["window_end_us"])
     if not since or "worst" not in evidence:
         return episode
-    shape = episode["shape"] or shape_of(
-        since, lambda pool: detecting.is_inside(look, measure, episode, pool)
+    is_settled = episode["shape"] == EpisodeShape.SHIFT
+    shape = (
+        EpisodeShape.SHIFT
+        if is_settled
+        else shape_of(since, lambda pool: detecting.is_inside(look, measure, episode, pool))
     )
     before = Departure(*evidence["worst"])
     newest = Departure(detecting.observed(measure, since[-1:]), before.expected)
@@ -215,13 +219,21 @@ def _updated(look: Look, measure: Measure, episode: Row) -> Row:
 
 
 def _is_back(look: Look, measure: Measure, episode: Row, recent: Sequence[Row]) -> bool:
-    """Tell whether windows since the decision show the metric back in its band."""
-    if measure.name != snapshots.METRIC:
+    """Tell whether windows since the decision show the metric back in its band.
+
+    A share that fell under its line has to be safely over it. Else there have to be three windows at least,
+    and the newest three, the newest one and, for a share, all of them together have to lie in the band.
+    """
+    is_share = measure.name == snapshots.METRIC
+    if not is_share or episode["rule"] == Rule.BASELINE:
         newest = recent[-BACK_WINDOWS:]
-        is_enough = len(newest) == BACK_WINDOWS
-        return is_enough and all(
-            detecting.is_inside(look, measure, episode, pool) for pool in (newest, newest[-1:])
-        )
+        pools = (newest, recent if is_share else newest[-1:])
+        if len(newest) < BACK_WINDOWS or not all(
+            detecting.is_inside(look, measure, episode, pool) for pool in pools
+        ):
+            return False
+    if not is_share:
+        return True
     line = look.number("success_line_percent") / 100
     required = max(line, (episode["baseline_rate"] or 0.0) - BAND)
     samples = [Sample(row["numerator"], row["denominator"]) for row in recent]
@@ -281,24 +293,3 @@ def get_episode(tx: Tx, episode_id: int) -> Row:
         msg = f"there is no episode {episode_id}"
         raise NotFoundError(msg, field="episode_id")
     return row
-
-
-def note_step(tx: Tx, step: Noted, at_us: int | None = None) -> None:
-    """Note how long after its episode the lap of this transaction came to a step, the first time."""
-    episode = None if tx.lap is None else sql.find(tx, tables.episode, lap_id=tx.lap)
-    if episode is not None:
-        taken_us = tx.now_us if at_us is None else at_us
-        measuring.note_lap(tx, step, taken_us - episode["opened_at_us"], at_us=taken_us)
-
-
-def give_up(tx: Tx, lap_id: int, outcome: str) -> None:
-    """End a lap that did not cure its metric: its open episode is given up, a new one may open later."""
-    where = {"lap_id": lap_id, "state": EpisodeState.OPEN}
-    sql.update(tx, tables.episode, where, state=EpisodeState.GIVEN_UP, closed_at_us=tx.now_us)
-    close_lap(tx, lap_id, outcome)
-
-
-def close_lap(tx: Tx, lap_id: int, outcome: str) -> None:
-    """Close a lap once, with how it ended."""
-    where = {"id": lap_id, "closed_at_us": None}
-    sql.update(tx, tables.lap, where, closed_at_us=tx.now_us, outcome=outcome[:32])

@@ -27,7 +27,7 @@ from services.domain.tallies import (
 from services.event_bus import publish
 from services.operations import health, production_config, review_queue
 from services.operations.measuring import Noted
-from services.store import deliveries, observations, series, sql, tables
+from services.store import deliveries, observations, series, sql, tables, turns
 from services.store.sql import Row
 from services.store.tx import Tx
 
@@ -37,6 +37,7 @@ ACTIVE_WITHIN_US: Final = 15 * MINUTE_US
 GAP_WINDOWS: Final = 2
 """A window this many times as long as it should be is a gap."""
 MISSED: Final = "snapshot_missed"
+TURN: Final = "snapshot"
 NOBODY_COUNTED: Final = ("", 0)
 """Where notes belong that were made before the first window."""
 
@@ -47,8 +48,10 @@ def take_snapshot(tx: Tx) -> dict[str, int]:
     """Close a window: write what is new of every series, correct earlier windows, say SnapshotTaken.
 
     Returns how many rows were written, users' tasks counted, corrections made, and notes dropped because
-    nobody counted yet when they were made.
+    nobody counted yet when they were made. Who closes one at the same time waits for the first to end and
+    goes on behind its window: windows never overlap.
     """
+    turns.take(tx, TURN)
     start_us = _start(tx)
     if start_us is None or start_us >= tx.now_us:
         return {"rows": 0, "tasks": 0, "corrections": 0, "dropped": 0}

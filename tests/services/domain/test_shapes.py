@@ -19,28 +19,26 @@ def test_back_after_three_windows_is_a_spike():
     assert shape([0.5, 0.5]) is None
     assert shape([0.9, 0.9, 0.9]) is EpisodeShape.SPIKE
     assert shape([0.5, 0.9, 0.9]) is None, "pooled, these three are still out"
-    assert shape([0.5, 0.5, 0.9, 0.9, 0.9]) is EpisodeShape.SPIKE
+    assert shape([0.5, 0.5, 0.5, 0.9, 0.9, 0.9]) is None, "it was not back three windows after the alarm"
+    assert shape([0.9] * 3 + [0.5] * 3) is EpisodeShape.SPIKE
 
 
 def test_a_whole_day_out_is_a_shift():
     assert shape([0.5] * 23) is None
     assert shape([0.5] * 24) is EpisodeShape.SHIFT
     assert shape([0.5] * 200) is EpisodeShape.SHIFT
-    assert shape([0.95] * 18 + [0.7] * 6, low=0.8) is None, "a day that is in on the whole is no shift"
+    assert shape([0.9] * 3 + [0.5] * 21) is EpisodeShape.SHIFT, "what looked like a spike has lasted"
+    assert shape([0.7] * 3 + [0.95] * 18 + [0.7] * 6) is None, "a day that is in on the whole is no shift"
     assert shape([0.5] * 18 + [0.95] * 3 + [0.7] * 3) is None, "the newest six are in again"
 
 
 @given(st.lists(st.floats(0, 1), max_size=60))
 def test_a_shape_follows_its_definition(values):
     found = shape(values)
-    out = [n for n in (3, 6, 24) if len(values) >= n and sum(values[-n:]) / n < 0.8]
-    if found is EpisodeShape.SPIKE:
-        assert len(values) >= 3
-        assert 3 not in out
-    elif found is EpisodeShape.SHIFT:
-        assert out == [3, 6, 24]
-    else:
-        assert len(values) < 3 or (3 in out and out != [3, 6, 24])
+    is_shift = len(values) >= 24 and all(sum(values[-n:]) / n < 0.8 for n in (6, 24))
+    is_spike = len(values) >= 3 and sum(values[:3]) / 3 >= 0.8
+    assert (found is EpisodeShape.SHIFT) is is_shift
+    assert (found is EpisodeShape.SPIKE) is (is_spike and not is_shift)
 
 
 def test_only_the_bad_side_has_a_limit():

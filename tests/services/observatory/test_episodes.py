@@ -6,6 +6,7 @@ import pytest
 from services import observatory
 from services.domain.errors import ConflictError, InvalidValueError, NotFoundError
 from services.observatory.evidence import Evidence
+from services.operations import health
 from services.operations.measuring import Noted
 from services.store import sql, tables
 from tests.services.laboratory import TIMEOUT, TYPE
@@ -177,24 +178,101 @@ def test_while_a_series_cools_down_only_what_is_worse_opens_again(watch):
     assert alarm(watch, good=4, bad=36)["state"] == "open"
 
 
-def test_a_failing_check_is_an_episode_that_only_the_check_closes(watch):
-    detail = {"component": "verifier:monte_carlo", "measurement": "known_answers", "output": "2 of 3"}
+VERIFIER = "task_type/monte_carlo"
+
+
+def check(watch, status):
+    """Let a check of correctness give an answer, and deliver what it says."""
     with watch.write() as tx:
-        episode_id = observatory.report_failing(tx, "verifier:monte_carlo", detail)
-        assert observatory.report_failing(tx, "verifier:monte_carlo", detail) is None
+        health.report(
+            tx, "correct", VERIFIER, "known_answers", status, observed=0.5, unit="share", output="2 of 3"
+        )
     watch.deliver()
+
+
+def test_a_failing_check_is_an_episode_that_closes_when_it_passes(watch):
+    check(watch, "pass")
+    check(watch, "fail")
+    episode = watch.row(tables.episode)
     task = watch.row(tables.task, kind="meta")
-    assert task["public"]["metric"] == "correctness"
+    assert (task["public"]["metric"], task["public"]["key"]) == ("correctness", VERIFIER)
     assert task["public"]["output"] == "2 of 3"
     watch.plant_windows(3, task_success=lambda _: (40, 40))
     assert watch.observe() == []
-    assert watch.row(tables.episode, id=episode_id)["state"] == "open"
+    assert watch.row(tables.episode)["state"] == "open"
     with watch.write() as tx:
-        assert observatory.report_healthy(tx, "verifier:monte_carlo")
-        assert not observatory.report_healthy(tx, "verifier:monte_carlo")
-    watch.deliver()
-    assert watch.row(tables.episode, id=episode_id)["state"] == "closed"
+        assert observatory.report_failing(tx, VERIFIER) is None
+        assert not observatory.report_healthy(tx, VERIFIER), "it still fails"
+    check(watch, "pass")
+    assert watch.row(tables.episode, id=episode["id"])["state"] == "closed"
     assert watch.row(tables.lap)["outcome"] == "recovered"
+
+
+def test_a_check_that_flaps_is_one_meta_task(watch):
+    for _ in range(10):
+        check(watch, "fail")
+        watch.pass_seconds(60)
+        check(watch, "pass")
+        watch.pass_seconds(60)
+    assert len(watch.rows(tables.task, kind="meta")) == 1
+
+
+def test_a_check_that_goes_on_failing_is_looked_into_again_after_the_cool_down(watch):
+    watch.set_value("observatory.cool_down_seconds", "7200")
+    check(watch, "fail")
+    give_up(watch, watch.row(tables.episode))
+    watch.plant_windows(2)
+    assert watch.observe() == []
+    watch.pass_seconds(7_201)
+    (episode_id,) = watch.observe()
+    assert watch.row(tables.episode, id=episode_id)["metric"] == "correctness"
+
+
+def test_a_failure_that_is_heard_of_late_opens_nothing_for_a_healthy_check(watch):
+    check(watch, "pass")
+    with watch.write() as tx:
+        assert observatory.report_failing(tx, VERIFIER) is None
+    assert watch.rows(tables.episode) == []
+
+
+def test_work_that_grows_does_not_hide_that_it_fails(counting):
+    counting.plant_windows(HISTORY, tasks_posted=posted, task_success=lambda _: (39, 40))
+    for _ in range(3):
+        counting.pass_seconds(1)
+        for _ in range(200):
+            counting.task(state="bidding", type_="other")
+        if counting.window(good=39, bad=1):
+            break
+    assert [row["metric"] for row in counting.rows(tables.episode)] == ["tasks_posted"]
+    assert alarm(counting, good=4, bad=36)["metric"] == "task_success"
+
+
+def test_a_departure_that_was_given_up_early_is_not_swallowed_either(watch):
+    """It is given up again and again, before anybody can call it a shift; the baseline stays."""
+    watch.set_value("observatory.cool_down_seconds", "3600")
+    watch.plant_windows(HISTORY, task_success=lambda _: (38, 40))
+    for _ in range(6):
+        episode = alarm(watch, 24, good=30, bad=10)
+        assert episode["baseline_rate"] == pytest.approx(0.95, abs=0.01)
+        watch.window(30, 10)
+        give_up(watch, episode)
+
+
+def test_a_metric_that_came_back_after_it_was_given_up_has_a_baseline_again(watch):
+    watch.plant_windows(HISTORY, task_success=lambda _: (38, 40))
+    episode = alarm(watch, good=30, bad=10)
+    give_up(watch, episode)
+    for _ in range(25):
+        assert watch.window(38, 2) == []
+    assert "back_at_us" in watch.row(tables.episode, id=episode["id"])["evidence"]
+
+
+def test_one_good_hour_is_no_recovery(watch):
+    watch.plant_windows(HISTORY, task_success=lambda _: (38, 40))
+    assert alarm(watch, good=30, bad=10)["rule"] == "baseline"
+    for good in (39, 30, 30, 39, 30, 30):
+        watch.window(good, 40 - good)
+        assert watch.rows(tables.episode, state="closed") == []
 
 
 def test_the_loop_measures_itself(watch):
