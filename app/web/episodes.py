@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from app.web.formats import NOTHING, between, measured, percent, rate, words
 from app.web.visits import Row
+from services.domain.anomaly import Rule
 from services.domain.clock import to_rfc3339
 from services.domain.measures import BY_NAME, Dimension, MetricKind
 from services.domain.states import EpisodeState
@@ -47,9 +48,8 @@ def episode_words(episode: Row) -> str:
     name = f"{words(episode['metric'])} of {subject(episode)}"
     if is_share(episode):
         share = percent(rate(episode["numerator"], episode["denominator"]))
-        usual = usual_share(episode)
         seen = f"{episode['numerator']:,} of {episode['denominator']:,}"
-        return f"{name} was {share} ({seen})" + (f", usually {percent(usual)}" if usual is not None else "")
+        return f"{name} was {share} ({seen}){_usual_words(episode)}"
     over = (
         f" in {lasted}" if episode["kind"] == MetricKind.COUNT and (lasted := _counted_for(episode)) else ""
     )
@@ -62,10 +62,14 @@ def failing_words(episode: Row) -> str:
     return f"{episode['key']} does not answer as it should"
 
 
-def usual_share(episode: Row) -> float | None:
-    """Return the share that was usual before an episode, or None when nothing says."""
-    found = episode["baseline_rate"] if episode["baseline_rate"] is not None else episode["expected"]
-    return None if found is None else float(found)
+def _usual_words(episode: Row) -> str:
+    """Return what a share is held against: its own past, or without one the fixed line."""
+    if episode["baseline_rate"] is not None:
+        return f", usually {percent(episode['baseline_rate'])}"
+    if episode["expected"] is None:
+        return ""
+    against = "the line is" if episode["rule"] == Rule.LINE else "expected"
+    return f", {against} {percent(episode['expected'])}"
 
 
 def interval_words(episode: Row) -> str:

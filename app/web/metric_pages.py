@@ -286,6 +286,7 @@ def metric(visit: Visit) -> Shown | None:
             "title": title,
             "direction": BAD_WORDS[found["bad"]],
             "chart": charts.series_history(drawn(points, length), frame, title=title) if points else None,
+            "is_watched": asked.dimension in found["watched"],
             "is_expecting": frame.expected is not None,
             "points": point_rows(found, points, length),
             "is_distribution": found["kind"] in DISTRIBUTIONS,

@@ -18,6 +18,8 @@ HEIGHT: Final = 262.0
 SLACK_SECONDS: Final = 1.5
 """Two windows further apart than this do not touch."""
 HEADROOM: Final = 1.08
+SHORT_SPAN_SECONDS: Final = 7200.0
+"""Under this the ends of a chart are told to the second."""
 
 Words = Callable[[float], str]
 
@@ -71,8 +73,8 @@ def series_history(points: Sequence[SeriesPoint], frame: SeriesFrame, *, title: 
     if points:
         first, last = points[0].start_seconds, points[-1].end_seconds
         parts += [
-            label(SIDE, HEIGHT - 10, _moment(first)),
-            label(WIDTH - SIDE, HEIGHT - 10, _moment(last), "label", "end"),
+            label(SIDE, HEIGHT - 10, _moment(first, last - first)),
+            label(WIDTH - SIDE, HEIGHT - 10, _moment(last, last - first), "label", "end"),
         ]
     return picture("series", (0, 0, WIDTH, HEIGHT), title, _told(points, frame.in_words), *parts)
 
@@ -171,8 +173,9 @@ def _marks(points: Sequence[SeriesPoint], marks: Sequence[tuple[float, str]], ac
     return parts
 
 
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%m-%d %H:%M")
+def _moment(seconds: float, span_seconds: float) -> str:
+    form = "%H:%M:%S" if span_seconds < SHORT_SPAN_SECONDS else "%m-%d %H:%M"
+    return datetime.fromtimestamp(seconds, UTC).strftime(form)
 
 
 def _told(points: Sequence[SeriesPoint], in_words: Words) -> str:

@@ -79,6 +79,12 @@ def test_a_series_shows_sums_gaps_corrections_and_its_keys(sample):
     assert "Median of each window" in sample.get("/metrics-board/task_duration").text
 
 
+def test_a_series_that_nobody_watches_has_no_band(sample):
+    assert "has never left its band" in words(sample, "/metrics-board/task_success")
+    assert "published and not watched" in words(sample, "/metrics-board/task_success?by=agent&key=4")
+    assert "published and not watched" in words(sample, "/metrics-board/tasks_timed_out")
+
+
 def test_an_unknown_dimension_is_the_platforms_own_series(sample):
     assert "task success of the platform" in words(sample, "/metrics-board/task_success?by=dragon")
     assert "open tasks of the platform" in words(sample, "/metrics-board/open_tasks?by=agent&key=4")
@@ -180,7 +186,8 @@ def troubled(platform, market):
             tx, tables.snapshot_correction, metric="task_duration", dimension="platform", key="all",
             window_end_us=tx.now_us - HOUR_US, numerator=2**40, denominator=1, corrected_at_us=tx.now_us,
         )  # fmt: skip
-        observatory.report_failing(tx, "task_type/" + MARKUP, {"measurement": MARKUP, "output": LONG})
+        health.report(tx, "correct", f"task_type/{MARKUP}", MARKUP, "fail", output=LONG)
+        observatory.report_failing(tx, f"task_type/{MARKUP}")
         health.report(tx, "correct", "task_type/monte_carlo", "known_answers", "fail", output=MARKUP + LONG)
         control.pause(tx, control.job_named(platform.jobs, "series_pruning"), MARKUP)
         sql.insert(

@@ -196,6 +196,11 @@ def test_marks_outside_the_windows_are_not_drawn():
     assert "never" not in drawing
 
 
+def test_the_ends_of_a_short_time_are_told_to_the_second():
+    assert ">00:00:00<" in charts.series_history([window(0, 1.0)], frame(), title="t")
+    assert ">01-01 00:00<" in charts.series_history([window(0, 1.0), window(1, 1.0)], frame(), title="t")
+
+
 def test_a_series_without_any_value_is_drawn_as_such():
     for numbers in ([], [window(0), window(1)], [window(0, 0.0)]):
         assert charts.series_history(numbers, frame(), title="t")

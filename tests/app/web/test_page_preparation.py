@@ -123,6 +123,9 @@ def test_an_episode_in_words():
         == "task success of research_synthesis was 65.1 % (41 of 63), usually 93.0 %"
     )
     assert "usually" not in episode_words({**MARKET.episode(), "baseline_rate": None, "expected": None})
+    by_line = {**MARKET.episode(), "baseline_rate": None, "expected": 0.7}
+    assert episode_words(by_line).endswith("(41 of 63), the line is 70.0 %")
+    assert episode_words({**by_line, "rule": "baseline"}).endswith(", expected 70.0 %")
     assert observed_window(MARKET.episode()) == (at(0), at(31))
     assert observed_window({**MARKET.episode(), "evidence": {}}) == (None, None)
 
