@@ -12,6 +12,7 @@ from app.web.visits import Row
 from services.domain.states import DeliveryState, TickState
 
 ENDED_BADLY: Final = (TickState.FAILED, TickState.OVERRUN, TickState.MISSED)
+NEVER_RAN: Final = (TickState.MISSED, TickState.SKIPPED)
 LATE_FROM_SECONDS: Final = 60.0
 """A job that is this much later than its jitter allows is called late."""
 
@@ -20,6 +21,7 @@ def tick_row(tick: Row) -> Row:
     """Return one run of a cron job with how long it took and how late it began."""
     return {
         **tick,
+        "is_run": tick.get("state") not in NEVER_RAN,
         "took": between(tick.get("started_at"), tick.get("ended_at")),
         "late": between(tick.get("due_at"), tick.get("started_at")),
     }
@@ -42,7 +44,7 @@ def job_row(job: Row) -> Row:
         "often": often(job),
         "tick": tick,
         "is_bad": is_bad,
-        "is_late": late - (job["jitter_seconds"] or 0) > LATE_FROM_SECONDS,
+        "is_late": bool(tick and tick["is_run"]) and late - (job["jitter_seconds"] or 0) > LATE_FROM_SECONDS,
         "is_moved": job["effective_priority"] != job["priority"],
         "is_loud": job["is_paused"] or is_bad,
         "why": why,

@@ -30,7 +30,7 @@ def troubles(counts: Row, jobs: Sequence[Row], hooks: Sequence[Row]) -> list[Row
         (counts["dead"], "#dead-letters", ("dead letter", "dead letters")),
         (counts["failed"], "#failed", ("cause of failed work waits", "causes of failed work wait")),
         (len(loud), "#webhooks", ("webhook needs somebody", "webhooks need somebody")),
-        (len(bad), "#jobs", ("job ended badly", "jobs ended badly")),
+        (len(bad), "#jobs", ("job ended badly or was missed", "jobs ended badly or were missed")),
         (len(paused), "#jobs", ("job is paused", "jobs are paused")),
     )
     return [{"text": one_or_many(count, *nouns), "href": href} for count, href, nouns in found if count]

@@ -309,6 +309,14 @@ def test_a_job_is_late_beyond_its_jitter():
     assert not clockwork.job_row({**job, "jitter_seconds": 15.0})["is_late"]
 
 
+def test_a_tick_that_was_held_back_did_not_run_and_is_not_late():
+    tick = {**MARKET.latest_ticks(None)[0], "state": "skipped", "late_seconds": 9_000.0, "error": None}
+    row = clockwork.job_row(MARKET.job("a", "housekeeping", 1, {**tick, "reason": "housekeeping waits"}))
+    assert (row["tick"]["is_run"], row["is_late"], row["is_loud"]) == (False, False, False)
+    assert row["why"] == "housekeeping waits"
+    assert clockwork.job_row(MARKET.job("a", "housekeeping", 1, {**tick, "state": "missed"}))["is_loud"]
+
+
 @pytest.mark.parametrize(
     ("url", "place"),
     [
@@ -340,7 +348,7 @@ def test_troubles_are_counted_and_none_is_silence():
         "1 thing waits for a person",
         "2 causes of failed work wait",
         "1 webhook needs somebody",
-        "1 job ended badly",
+        "1 job ended badly or was missed",
         "1 job is paused",
     ]
     assert operations_pages.troubles({"reviews": 0, "dead": 0, "failed": 0}, [], []) == []
