@@ -19,7 +19,6 @@ from services.domain.parameters import ParameterRegistry
 from services.domain.states import LIVE_PROPOSALS, Leg, ProposalState, TaskKind
 from services.event_bus import Subscriber, each, publish
 from services.operations import production_config
-from services.operations.measuring import Noted
 from services.store import market, sql, tables
 from services.store.tx import Store, Tx
 
@@ -44,13 +43,15 @@ class Verify(Protocol):
 class LoopContext:
     """What handlers and jobs need from outside: the registry, recorded randomness, the verifiers.
 
-    `known_answers` gives, by task type, results whose worth is known, for the probes of correctness.
+    `known_answers` gives, by task type, results whose worth is known, for the probes of correctness;
+    `now_us` is the store's clock, by which a slow verifier is noticed.
     """
 
     registry: ParameterRegistry
     entropy: Callable[[int], bytes]
     verify: Verify
     known_answers: Mapping[str, KnownAnswers] = field(default_factory=dict)
+    now_us: Callable[[], int] | None = None
 
 
 HandleMany = Callable[[Tx, Sequence[tuple[DeliveredEvent, object]]], None]
@@ -253,18 +254,6 @@ def close_for_check(tx: Tx, event: DeliveredEvent, _prepared: object, _context: 
     observatory.report_healthy(tx, str(event.payload["component"]))
 
 
-def note_proposed(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
-    """Note how long after its episode a lap came to its first proposal."""
-    first = [] if tx.lap is None else sql.find_all(tx, tables.proposal, lap_id=tx.lap, limit=1)
-    if first and first[0]["opened_at_us"] == event.published_at_us:
-        observatory.note_step(tx, Noted.PROPOSED, event.published_at_us)
-
-
-def note_promoted(tx: Tx, event: DeliveredEvent, _prepared: object, _context: LoopContext) -> None:
-    """Note how long after its episode the change of a lap was promoted."""
-    observatory.note_step(tx, Noted.PROMOTED, event.published_at_us)
-
-
 def _close_investigation(tx: Tx, proposal_id: int, *, is_supported: bool, reason: str) -> None:
     proposal = sql.find(tx, tables.proposal, id=proposal_id)
     if proposal is not None and proposal["meta_task_id"] is not None:
@@ -291,8 +280,6 @@ BOOKKEEPING: Mapping[str, tuple[EventType, Handler]] = {
     "close_rolled_back": (EventType.PARAMETER_ROLLED_BACK, close_rolled_back),
     "open_for_check": (EventType.CHECK_FAILED, open_for_check),
     "close_for_check": (EventType.CHECK_RECOVERED, close_for_check),
-    "note_proposed": (EventType.PROPOSAL_FILED, note_proposed),
-    "note_promoted": (EventType.PARAMETER_PROMOTED, note_promoted),
 }
 
 

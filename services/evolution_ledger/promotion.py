@@ -15,7 +15,8 @@ from services.domain.states import LIVE_EXPERIMENTS, ExperimentState, Leg, Propo
 from services.event_bus import publish
 from services.evolution_ledger import freezing
 from services.evolution_ledger.verdicts import ended_leg, is_won
-from services.operations import audit_log, health, production_config
+from services.operations import audit_log, health, measuring, production_config
+from services.operations.measuring import Noted
 from services.store import governance, ledger, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
@@ -93,6 +94,7 @@ def _promote(tx: Tx, experiment: Row) -> bool:
     production_config.link_ledger(tx, name, done.version, index)
     facts = {"experiment_id": experiment["id"], "proposal_id": experiment["proposal_id"], "parameter": name}
     told = {**facts, "from": before.value, "to": done.read_back, "ledger_index": index}
+    measuring.note_step(tx.in_lap(experiment["lap_id"]), Noted.PROMOTED)
     publish(tx, Event(EventType.PARAMETER_PROMOTED, f"parameter:{name}", told))
     return True
 

@@ -16,7 +16,7 @@ from services.observatory.episodes import (
     observe,
 )
 from services.observatory.evidence import gather_evidence
-from services.observatory.laps import close_lap, give_up, note_step
+from services.observatory.laps import close_lap, give_up
 from services.observatory.retention import prune_series
 from services.observatory.snapshots import METRIC, take_snapshot
 
@@ -30,7 +30,6 @@ __all__ = [
     "gather_evidence",
     "get_episode",
     "give_up",
-    "note_step",
     "observe",
     "prune_series",
     "report_failing",

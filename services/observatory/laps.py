@@ -1,21 +1,11 @@
-"""Laps: how a turn of the loop is given up or closed, and how long its steps took.
+"""Laps: how a turn of the loop is given up or closed.
 
 Stands under the episodes and the loop's bookkeeping. It never opens a lap.
 """
 
 from services.domain.states import EpisodeState
-from services.operations import measuring
-from services.operations.measuring import Noted
 from services.store import sql, tables
 from services.store.tx import Tx
-
-
-def note_step(tx: Tx, step: Noted, at_us: int | None = None) -> None:
-    """Note how long after its episode the lap of this transaction came to a step, the first time."""
-    episode = None if tx.lap is None else sql.find(tx, tables.episode, lap_id=tx.lap)
-    if episode is not None:
-        taken_us = tx.now_us if at_us is None else at_us
-        measuring.note_lap(tx, step, taken_us - episode["opened_at_us"], at_us=taken_us)
 
 
 def give_up(tx: Tx, lap_id: int, outcome: str) -> None:

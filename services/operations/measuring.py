@@ -53,3 +53,10 @@ def note_lap(tx: Tx, kind: Noted, duration_us: int, *, at_us: int | None = None)
     """Note a step of a lap, taken now or `at_us`, with how long it took."""
     taken_us = tx.now_us if at_us is None else at_us
     sql.insert(tx, tables.observation, kind=kind, at_us=taken_us, duration_us=max(0, duration_us))
+
+
+def note_step(tx: Tx, step: Noted) -> None:
+    """Note how long after its episode the lap of this transaction comes to a step now."""
+    episode = None if tx.lap is None else sql.find(tx, tables.episode, lap_id=tx.lap)
+    if episode is not None:
+        note_lap(tx, step, tx.now_us - episode["opened_at_us"])

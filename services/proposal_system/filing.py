@@ -11,7 +11,8 @@ from services.domain.ledger_schema import EntryType
 from services.domain.parameters import ParameterRegistry, Risk, check_change
 from services.domain.states import LIVE_EXPERIMENTS, TASK_ENDS, ExperimentScope, ProposalState, TaskKind
 from services.event_bus import publish
-from services.operations import audit_log, production_config
+from services.operations import audit_log, measuring, production_config
+from services.operations.measuring import Noted
 from services.proposal_system import admission
 from services.proposal_system.admission import Admission, ProposalDraft
 from services.proposal_system.voting import close, get_proposal, require_standing
@@ -165,6 +166,8 @@ def _insert(
         tx, tables.elector, [{"proposal_id": proposal_id, "agent_id": number} for number in electors]
     )
     _record_filing(tx, proposal_id, electors)
+    if tx.lap is not None and len(sql.find_all(tx, tables.proposal, lap_id=tx.lap, limit=2)) == 1:
+        measuring.note_step(tx, Noted.PROPOSED)
     publish(tx, Event(EventType.PROPOSAL_FILED, f"proposal:{proposal_id}", {"proposal_id": proposal_id}))
     return proposal_id
 

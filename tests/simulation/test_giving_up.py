@@ -52,7 +52,7 @@ def test_refused_lap_gives_its_episode_up(open_world):
 
 def test_promotion_that_does_not_bring_the_metric_back_ends_and_is_still_paid(open_world, monkeypatch):
     world = open_world(latency=heavy, starting_values={"observatory.recovery_seconds": "20"})
-    monkeypatch.setattr("services.observatory.is_recovered", lambda *_samples, **_rule: False)
+    monkeypatch.setattr("services.observatory.episodes.is_recovered", lambda *_samples, **_rule: False)
     assert step_until(world, lambda: episodes(world) == ["given_up"], at_most_seconds=120)
     [lap] = read_all(world, tables.lap)
     assert lap["outcome"] == "not_recovered"

@@ -6,7 +6,7 @@ import pytest
 from services import observatory
 from services.domain.errors import ConflictError, InvalidValueError, NotFoundError
 from services.observatory.evidence import Evidence
-from services.operations import health
+from services.operations import health, measuring
 from services.operations.measuring import Noted
 from services.store import sql, tables
 from tests.services.laboratory import TIMEOUT, TYPE
@@ -280,8 +280,8 @@ def test_the_loop_measures_itself(watch):
     episode = alarm(watch, good=8, bad=32)
     watch.pass_seconds(60)
     with watch.write() as tx:
-        observatory.note_step(tx.in_lap(episode["lap_id"]), Noted.PROPOSED)
-        observatory.note_step(tx, Noted.PROMOTED)
+        measuring.note_step(tx.in_lap(episode["lap_id"]), Noted.PROPOSED)
+        measuring.note_step(tx, Noted.PROMOTED)
     while watch.row(tables.episode)["state"] == "open":
         watch.window(40)
     watch.pass_seconds(3_600)

@@ -1,6 +1,10 @@
 """Snapshots: every note counted once, in the window it belongs to, however late it was committed."""
 
+import os
+import signal
 import threading
+import time
+from itertools import pairwise
 
 import pytest
 
@@ -10,6 +14,7 @@ from services.domain.tallies import bucket_of
 from services.operations import measuring
 from services.store import sql, tables
 from tests.plugins.platforms import platform_over
+from tests.proofs.processes import forked, killed
 from tests.services.laboratory import TYPE
 from tests.services.observatory.watching import Watch
 
@@ -233,3 +238,73 @@ def test_a_late_end_corrects_a_merged_day(watch):
         after = sql.find(tx, tables.snapshot, id=before["id"])
     assert after["numerator"] == before["numerator"] + 1
     assert after["corrections"] == 1
+
+
+def test_two_snapshots_at_once_leave_windows_that_touch_and_never_overlap(postgresql_watch):
+    watch = postgresql_watch
+    begin(watch)
+    watch.end_tasks(5)
+    watch.snap()
+    watch.pass_seconds(1_800)
+    watch.end_tasks(7, 2)
+    watch.pass_seconds(1_800)
+    second = []
+
+    def snap():
+        second.append(watch.snap())
+
+    with watch.write("system:platform_metrics_snapshot") as tx:
+        first = observatory.take_snapshot(tx)
+        watch.pass_seconds(2)
+        thread = threading.Thread(target=snap)
+        thread.start()
+        until_somebody_waits(watch, thread)
+    thread.join(20)
+    assert (first["tasks"], second[0]["tasks"]) == (9, 0)
+    rows = watch.rows(tables.snapshot, metric="task_success", dimension="platform")
+    assert len(rows) == 3
+    assert all(before["window_end_us"] == after["window_start_us"] for before, after in pairwise(rows))
+    assert watch.counted("task_success") == [(5, 5, 0), (7, 9, 0), (0, 0, 0)]
+    assert watch.snap()["rows"] == 0, "no time has passed"
+
+
+def until_somebody_waits(watch, thread):
+    """Wait until a transaction waits for a lock; fail when the thread ends without ever waiting."""
+    ends = time.monotonic() + 20
+    with watch.read() as tx:
+        while not tx.connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar():
+            assert thread.is_alive(), "nothing held the second snapshot back"
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+
+
+def be_killed_counting(watch, said):
+    """Count in a process that stops before its transaction ends."""
+    watch.platform.store.engine.dispose(close=False)
+    with watch.write("system:platform_metrics_snapshot") as tx:
+        assert observatory.take_snapshot(tx)["tasks"] == 4
+        os.write(said, b"!")
+        signal.pause()
+
+
+def test_a_snapshot_whose_process_was_killed_counts_nothing_and_the_next_one_all_once(watch):
+    begin(watch)
+    watch.end_tasks(2)
+    watch.snap()
+    late_us = watch.now_us
+    watch.pass_seconds(3_000)
+    watch.end_tasks(2, 1)
+    watch.task(state="settled", ended_at_us=late_us)
+    before = watch.rows(tables.snapshot)
+    hears, says = os.pipe()
+    child = forked(be_killed_counting, watch, says)
+    assert os.read(hears, 1) == b"!"
+    killed(child)
+    os.close(hears)
+    os.close(says)
+    assert watch.rows(tables.snapshot) == before
+    found = watch.snap()
+    assert found["tasks"] == 4
+    assert watch.counted("task_success") == [(3, 3, 1), (2, 3, 0)]
+    assert watch.snap()["rows"] == 0
+    assert watch.rows(tables.observation) == []
