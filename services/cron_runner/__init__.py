@@ -6,7 +6,7 @@ transaction that ends at its budget, whatever its code does. Due jobs run in the
 which follows the platform's health. It knows no job by name and hands every job the context it was given.
 """
 
-from services.cron_runner.claims import lost
+from services.cron_runner.claims import JobRunningError, lost
 from services.cron_runner.firing import run_asked, run_here, run_lost, run_tick
 from services.cron_runner.jobs import CronJob
 from services.cron_runner.placing import Health, Timetable
@@ -17,6 +17,7 @@ __all__ = [
     "CronJob",
     "CronRunner",
     "Health",
+    "JobRunningError",
     "Misfire",
     "Role",
     "Timetable",

@@ -1,8 +1,9 @@
 """Who runs a tick: the row that one process inserts, with what is noted beside it.
 
 Stands in the cron runner (L3) under the firing of ticks. A tick that is not to run (its job is paused, held
-back, or too late for its policy) is claimed all the same and says why, so that nothing is left out unseen. It
-never runs a job.
+back, or too late for its policy) is claimed all the same and says why, so that nothing is left out unseen. A
+run is only claimed together with the turn of its job, so that no job runs twice at once; who finds it taken
+claims nothing and may come again. It never runs a job.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from services.domain.priority import Misfire, Placement, Role, effective, is_wel
 from services.domain.states import TickCause, TickState
 from services.operations.measuring import note_tick
 from services.store import housekeeping, sql, tables
+from services.store.turns import RunTurn
 from services.store.tx import Store, Tx
 
 GIVEN_UP_US: Final = MINUTE_US
@@ -34,6 +36,12 @@ CAUGHT_UP: Final = 24
 Job = CronJob[Any]
 
 
+class JobRunningError(ConflictError):
+    """A job runs already, here or in another process; it may be run when that run has ended."""
+
+    transient = True
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A tick that this process has: it is RUNNING, or it ended where it was claimed."""
@@ -48,9 +56,15 @@ def actor_of(job: Job) -> str:
 
 
 def claim(
-    store: Store, job: Job, due_at_us: int, process: str, cause: TickCause, health_points: int | None
+    store: Store,
+    job: Job,
+    due_at_us: int,
+    process: str,
+    cause: TickCause,
+    health_points: int | None,
+    turn: RunTurn,
 ) -> Claim | None:
-    """Insert the tick's row; None when another process has it."""
+    """Insert the tick's row; None when another process has it, JobRunningError when its job still runs."""
     try:
         with store.write(actor=actor_of(job)) as tx:
             if job.misfire is not Misfire.CATCH_UP:  # whose lost ticks are run again one by one
@@ -61,13 +75,20 @@ def claim(
             _note_missed(tx, job, due_at_us, process)
             state, reason = _verdict(tx, job, due_at_us, cause, placed)
             tick_id = insert(tx, job, due_at_us, process, placed, cause, state=state, reason=reason)
+            if state is TickState.RUNNING:
+                _take_turn(tx, job, turn, tick_id)
             return Claim(tick_id, state)
+    except JobRunningError:
+        raise
     except ConflictError:
         return None
 
 
-def claim_asked(store: Store, job: Job, process: str) -> Claim | None:
-    """Claim the run of a job that an operator asked for; None when nobody asks, or another process has it."""
+def claim_asked(store: Store, job: Job, process: str, turn: RunTurn) -> Claim | None:
+    """Claim the run of a job that an operator asked for; None when nobody asks, or another process has it.
+
+    While the job runs JobRunningError is raised and the run stays asked for.
+    """
     with store.write(actor=actor_of(job)) as tx:
         asked = sql.find(tx, tables.cron_job, lock=True, job=job.name)
         if asked is None or asked["run_asked_at_us"] is None:
@@ -75,23 +96,36 @@ def claim_asked(store: Store, job: Job, process: str) -> Claim | None:
         sql.update(
             tx, tables.cron_job, {"job": job.name}, run_asked_at_us=None, run_asked_by=None, run_reason=None
         )
-        return _claim_for(
-            tx, job, process, asked["run_asked_at_us"], asked["run_asked_by"], asked["run_reason"]
-        )
+        who, why = asked["run_asked_by"], asked["run_reason"]
+        return _claim_for(tx, job, process, asked["run_asked_at_us"], f"{who}: {why}", turn)
 
 
-def claim_here(store: Store, job: Job, process: str, *, operator: str, reason: str) -> Claim:
-    """Claim a run of a job that an operator starts in this process."""
+def claim_here(store: Store, job: Job, process: str, turn: RunTurn, *, operator: str, reason: str) -> Claim:
+    """Claim a run of a job that an operator starts in this process; JobRunningError while it runs."""
     with store.write(actor=actor_of(job)) as tx:
-        return _claim_for(tx, job, process, tx.now_us, operator, reason)
+        return _claim_for(tx, job, process, tx.now_us, f"{operator}: {reason}", turn)
 
 
-def _claim_for(tx: Tx, job: Job, process: str, asked_at_us: int, operator: str, reason: str) -> Claim:
+def _claim_for(tx: Tx, job: Job, process: str, asked_at_us: int, reason: str, turn: RunTurn) -> Claim:
     due_us = housekeeping.free_instant(tx, job.name, asked_at_us)
-    placed, cause = Placement(job.priority), TickCause.OPERATOR
-    return Claim(
-        insert(tx, job, due_us, process, placed, cause, reason=f"{operator}: {reason}"), TickState.RUNNING
-    )
+    tick_id = insert(tx, job, due_us, process, Placement(job.priority), TickCause.OPERATOR, reason=reason)
+    _take_turn(tx, job, turn, tick_id)
+    return Claim(tick_id, TickState.RUNNING)
+
+
+def _take_turn(tx: Tx, job: Job, turn: RunTurn, tick_id: int) -> None:
+    """Take the turn of a job for a tick just inserted; raise JobRunningError, saying who has it, else."""
+    if turn.is_taken():
+        return
+    others = sql.find_all(tx, tables.cron_tick, job=job.name, state=TickState.RUNNING)
+    shown = [
+        f"tick {row['id']} of {row['claimed_by']} since {to_rfc3339(row['started_at_us'])}"
+        for row in others
+        if row["id"] != tick_id
+    ]
+    who = shown[-1] if shown else "another process is just beginning or ending a run of it"
+    msg = f"job {job.name} runs already ({who}); it never runs twice at once: try again when that has ended"
+    raise JobRunningError(msg, field="job", code="job_running")
 
 
 def lost(store: Store) -> list[sql.Row]:
@@ -101,10 +135,11 @@ def lost(store: Store) -> list[sql.Row]:
         return [row for row in found if row["started_at_us"] + row["budget_us"] + GIVEN_UP_US < tx.now_us]
 
 
-def take_over(store: Store, job: Job | None, tick: sql.Row, process: str) -> Claim | None:
+def take_over(store: Store, job: Job | None, tick: sql.Row, process: str, turn: RunTurn) -> Claim | None:
     """Close a lost tick as failed; return the claim of its one more run if its job's policy asks for it.
 
     A job that runs once needs no other run when it has run since; a run that is one more is never repeated.
+    Where that one more is due and its job still runs, JobRunningError is raised and the tick stays lost.
     """
     with store.write(actor=f"system:{tick['job']}") as tx:
         where = {"id": tick["id"], "state": TickState.RUNNING}
@@ -120,10 +155,9 @@ def take_over(store: Store, job: Job | None, tick: sql.Row, process: str) -> Cla
         if job.misfire is Misfire.CATCH_UP:
             due_us = tick["due_at_us"] + 1
         reason = f"the process that ran tick {tick['id']} died; it runs once more"
-        placed = Placement(job.priority)
-        return Claim(
-            insert(tx, job, due_us, process, placed, TickCause.RETRY, reason=reason), TickState.RUNNING
-        )
+        tick_id = insert(tx, job, due_us, process, Placement(job.priority), TickCause.RETRY, reason=reason)
+        _take_turn(tx, job, turn, tick_id)
+        return Claim(tick_id, TickState.RUNNING)
 
 
 def missed_before(store: Store, job: Job, due_at_us: int) -> list[int]:

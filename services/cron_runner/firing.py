@@ -6,13 +6,15 @@ closed meanwhile lets nothing of its job be committed. It never says when a tick
 """
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from services.cron_runner import claims
 from services.cron_runner.attempts import Attempt
-from services.cron_runner.claims import Claim, actor_of
+from services.cron_runner.claims import Claim, JobRunningError, actor_of
 from services.cron_runner.jobs import CronJob
 from services.domain.clock import seconds
 from services.domain.errors import BudgetExceededError, ConflictError
@@ -21,11 +23,17 @@ from services.domain.states import TickCause, TickState
 from services.event_bus import failure_text
 from services.operations.measuring import note_tick
 from services.store import sql, tables
+from services.store.turns import RunTurn
 from services.store.tx import Store, Tx
+
+MOMENT_SECONDS: Final = 0.25
+AGAIN_SECONDS: Final = 0.01
+"""So long, and so often, the turn of a job is tried before its tick is left for later."""
 
 log = logging.getLogger(__name__)
 
 ContextT = TypeVar("ContextT")
+ClaimT = TypeVar("ClaimT", bound=Claim | None)
 Result = Mapping[str, object]
 
 
@@ -41,7 +49,8 @@ def run_tick(
     """Claim and run one tick; return how it ended, or None when another process has it.
 
     A job that catches up runs what it missed before. `health_points` (0 to 100) say how well the platform
-    is, None that nobody knows; they change the tick's priority and may hold it back.
+    is, None that nobody knows; they change the tick's priority and may hold it back. While another run of the
+    job is under way in any process, nothing is claimed and JobRunningError is raised: try again later.
     """
     if job.misfire is Misfire.CATCH_UP:
         for missed_us in claims.missed_before(store, job, due_at_us):
@@ -50,25 +59,32 @@ def run_tick(
 
 
 def run_asked(store: Store, context: ContextT, job: CronJob[ContextT], process: str) -> TickState | None:
-    """Run a job that an operator asked for; None when nobody asks, or another process has it."""
-    claim = claims.claim_asked(store, job, process)
-    return None if claim is None else fire(store, context, job, claim)
+    """Run a job that an operator asked for; None when nobody asks, or another process has it.
+
+    While another run of it is under way JobRunningError is raised, and it stays asked for.
+    """
+    with _claimed(store, job.name, partial(claims.claim_asked, store, job, process)) as claim:
+        return None if claim is None else fire(store, context, job, claim)
 
 
 def run_here(
     store: Store, context: ContextT, job: CronJob[ContextT], process: str, *, operator: str, reason: str
 ) -> tuple[int, TickState]:
-    """Run a job in this process because an operator says so; return the tick's id and how it ended."""
-    claim = claims.claim_here(store, job, process, operator=operator, reason=reason)
-    return claim.tick_id, fire(store, context, job, claim)
+    """Run a job in this process because an operator says so; return the tick's id and how it ended.
+
+    Raises JobRunningError, with the tick and its process, while another run of it is under way.
+    """
+    act = partial(claims.claim_here, store, job, process, operator=operator, reason=reason)
+    with _claimed(store, job.name, act) as claim:
+        return claim.tick_id, fire(store, context, job, claim)
 
 
 def run_lost(
     store: Store, context: ContextT, job: CronJob[ContextT] | None, tick: sql.Row, process: str
 ) -> TickState | None:
     """Close a tick whose process died (one of `claims.lost`) and run it once more if its job asks for it."""
-    claim = claims.take_over(store, job, tick, process)
-    return None if claim is None or job is None else fire(store, context, job, claim)
+    with _claimed(store, tick["job"], partial(claims.take_over, store, job, tick, process)) as claim:
+        return None if claim is None or job is None else fire(store, context, job, claim)
 
 
 def _claim_and_fire(
@@ -80,10 +96,32 @@ def _claim_and_fire(
     cause: TickCause,
     health_points: int | None,
 ) -> TickState | None:
-    claim = claims.claim(store, job, due_at_us, process, cause, health_points)
-    if claim is None or claim.state is not TickState.RUNNING:
-        return None if claim is None else claim.state
-    return fire(store, context, job, claim)
+    act = partial(claims.claim, store, job, due_at_us, process, cause, health_points)
+    with _claimed(store, job.name, act) as claim:
+        if claim is None or claim.state is not TickState.RUNNING:
+            return None if claim is None else claim.state
+        return fire(store, context, job, claim)
+
+
+@contextmanager
+def _claimed(store: Store, name: str, act: Callable[[RunTurn], ClaimT]) -> Iterator[ClaimT]:
+    """Yield what was claimed with the turn of a job, and keep the turn until the block ends.
+
+    Another run that is just ending is waited for a moment; a longer one is a JobRunningError.
+    """
+    with RunTurn(store.engine, name) as turn:
+        yield _within_a_moment(partial(act, turn))
+
+
+def _within_a_moment(act: Callable[[], ClaimT]) -> ClaimT:
+    ends_at_seconds = time.monotonic() + MOMENT_SECONDS
+    while True:
+        try:
+            return act()
+        except JobRunningError:
+            if time.monotonic() >= ends_at_seconds:
+                raise
+        time.sleep(AGAIN_SECONDS)
 
 
 def fire(store: Store, context: ContextT, job: CronJob[ContextT], claim: Claim) -> TickState:

@@ -50,6 +50,7 @@ class CronRunner(Generic[ContextT]):
     _workers: list[threading.Thread] = field(default_factory=list)
     _is_stopping: threading.Event = field(default_factory=threading.Event)
     _waiting: set[int] = field(default_factory=set)
+    _postponed: list[tuple[tuple[int, int, int], int, Work]] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _queued: int = 0
     _looks: int = 0
@@ -108,7 +109,7 @@ class CronRunner(Generic[ContextT]):
             self._waiting.add(number)
             self._queued += 1
             place = (priority_of(self.jobs[number], points), due_at_us, self._queued)
-            self._due.put((*place, partial(self._perform, number, act)))
+            self._due.put((*place, partial(self._perform, place, number, act)))
         return True
 
     def _points(self) -> int | None:
@@ -126,14 +127,25 @@ class CronRunner(Generic[ContextT]):
                 continue
             act()
 
-    def _perform(self, number: int, act: Work) -> None:
+    def _perform(self, place: tuple[int, int, int], number: int, act: Work) -> None:
+        """Do work of a job; while another process runs the job it is put off, and other jobs go on."""
         try:
             act()
+        except claims.JobRunningError:
+            with self._guard:
+                self._postponed.append((place, number, act))
+            return
         except Exception as error:  # noqa: BLE001 (named edge: cron run, the database itself refused)
             log.warning("a tick of %s could not be recorded: %s", self.jobs[number].name, failure_text(error))
-        finally:
-            with self._guard:
-                self._waiting.discard(number)
+        with self._guard:
+            self._waiting.discard(number)
+
+    def _queue_postponed(self) -> None:
+        """Put what had to wait for a run in another process back in line, at its place."""
+        with self._guard:
+            again, self._postponed = self._postponed, []
+            for place, number, act in again:
+                self._due.put((*place, partial(self._perform, place, number, act)))
 
     # --- what nobody's clock says
 
@@ -141,6 +153,7 @@ class CronRunner(Generic[ContextT]):
         """Look after the rest until the end; while the database is away that is said once."""
         is_started = False
         while not self._is_stopping.wait(ATTENDED_SECONDS if is_started else 0):
+            self._queue_postponed()
             try:
                 if not is_started:
                     self._queue_late()
