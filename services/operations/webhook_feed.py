@@ -16,11 +16,11 @@ from services.domain import cloud_events
 from services.domain.clock import DAY_US, SECOND_US
 from services.domain.states import DeliveryState
 from services.domain.webhooks import BODY_BYTES_HIGHEST
-from services.store import deployment, notices, sql, tables, webhooks
+from services.store import deployment, notices, pruning, sql, tables, webhooks
 from services.store.sql import Row
 from services.store.tx import Store, Tx
 
-NAME = "webhooks"
+NAME = pruning.WEBHOOKS
 ACTOR = "system:webhooks"
 BATCH = 500
 LATE_US = 180 * SECOND_US

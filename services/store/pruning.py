@@ -2,8 +2,9 @@
 
 Stands under the platform's own jobs. An event goes when nothing wants it any more: every delivery of it was
 made or given up and is old, no webhook waits for it and every reader that follows the outbox is past it. The
-newest row of a table stays, so that no id is ever given twice (see `sql.reserve_ids`). It never touches
-tasks, money or the ledger.
+feed of webhooks stands still where nobody listens and then holds nothing back: what a paused webhook missed
+is kept for as long as any event, and no longer. The newest row of a table stays, so that no id is ever given
+twice (see `sql.reserve_ids`). It never touches tasks, money or the ledger.
 """
 
 from itertools import takewhile
@@ -34,11 +35,14 @@ from services.store.tables import (
     webhook_delivery,
 )
 from services.store.tx import Tx
+from services.store.webhooks import IS_LISTENING
 
 WINDOW = 1_000
 """Events looked at together, oldest first."""
 WINDOWS_HIGHEST = 50
 """Windows of one transaction: so many old events that must stay may lie before those that may go."""
+WEBHOOKS = "webhooks"
+"""The mark of the feed of webhooks."""
 READ_TO = ("newest", "after")
 """What a reader's mark calls the id up to which it has read the outbox."""
 
@@ -121,14 +125,14 @@ def _is_unwanted() -> ColumnElement[bool]:
 
 def _read_by_all(tx: Tx) -> int | None:
     """Return the id up to which every reader has read the outbox; None without a reader."""
-    marks = [row["marks"] for row in sql.find_all(tx, feed_mark, order_by="name")]
-    reached = [int(mark[name]) for mark in marks for name in READ_TO if name in mark]
-    behind = select(func.min(webhook.c.behind_id)).where(
-        webhook.c.is_active.is_(True), webhook.c.deleted_at_us.is_(None)
-    )
-    furthest_behind: int | None = tx.connection.execute(behind).scalar()
+    listening = select(func.count(), func.min(webhook.c.behind_id)).where(IS_LISTENING)
+    listeners, furthest_behind = tx.connection.execute(listening).one()
+    marks = {row["name"]: row["marks"] for row in sql.find_all(tx, feed_mark, order_by="name")}
+    if not listeners:
+        marks.pop(WEBHOOKS, None)
+    reached = [int(mark[name]) for mark in marks.values() for name in READ_TO if name in mark]
     if furthest_behind is not None:
-        reached.append(furthest_behind)
+        reached.append(int(furthest_behind))
     return min(reached, default=None)
 
 

@@ -77,17 +77,41 @@ def test_what_a_webhook_waits_for_stays(store):
 def test_what_a_reader_has_not_read_stays(store):
     with store.write(actor="test") as tx:
         numbers = [put(tx, (DeliveryState.DELIVERED,)) for _ in range(6)]
+        put_webhook(tx)
         for name, marks in (("webhooks", {"newest": numbers[2], "skipped": []}), ("other", {"x": 1})):
             sql.insert(tx, tables.feed_mark, name=name, marks=marks, changed_at_us=1)
     assert prune(store)["events"] == 3
     with store.write(actor="test") as tx:
         sql.update(tx, tables.feed_mark, {"name": "webhooks"}, marks={"newest": numbers[5], "skipped": []})
-        sql.insert(
-            tx, tables.webhook, url="https://example.org/", types=[], description="", secret_version=1,
-            is_active=True, failures=0, created_by="operator", created_at_us=1, behind_id=numbers[3],
-        )  # fmt: skip
+        put_webhook(tx, behind_id=numbers[3])
     assert prune(store)["events"] == 1
     assert left(store) == numbers[4:]
+
+
+@pytest.mark.parametrize("stopped", [{"is_active": False}, {"is_active": False, "deleted_at_us": 5}, None])
+def test_the_feed_of_webhooks_holds_nothing_back_while_nobody_listens(store, stopped):
+    with store.write(actor="test") as tx:
+        numbers = [put(tx, (DeliveryState.DELIVERED,)) for _ in range(4)]
+        young = put(tx, (DeliveryState.DELIVERED,), age_days=13.0)
+        newest = put(tx, (DeliveryState.DELIVERED,), age_days=0.0)
+        marks = {"newest": numbers[1], "skipped": []}
+        sql.insert(tx, tables.feed_mark, name="webhooks", marks=marks, changed_at_us=1)
+        sql.insert(tx, tables.feed_mark, name="reader", marks={"after": numbers[2]}, changed_at_us=1)
+        if stopped is not None:
+            put_webhook(tx, **{"behind_id": numbers[0], **stopped})
+    assert prune(store)["events"] == 3, "another reader's mark still counts"
+    with store.write(actor="test") as tx:
+        sql.update(tx, tables.feed_mark, {"name": "reader"}, marks={"after": newest})
+    assert prune(store)["events"] == 1
+    assert left(store) == [young, newest], "a paused webhook finds what is younger than 14 days"
+
+
+def put_webhook(tx, **values):
+    shape = {"is_active": True, "failures": 0, "created_by": "operator", "created_at_us": 1}
+    sql.insert(
+        tx, tables.webhook, url="https://example.org/", types=[], description="", secret_version=1,
+        **{**shape, **values},
+    )  # fmt: skip
 
 
 def test_one_run_deletes_about_so_many_and_the_next_ones_the_rest(store, monkeypatch):
