@@ -1,9 +1,9 @@
 """Is a gauge or a duration of the platform out of line, judged on its hourly windows.
 
 Stands in the observe stage beside the shares and counts, under the same weekly budget. The mean of the newest
-1, 3, 6 and 24 windows, less what the hour of day usually adds, is held against the same mean of the trailing
-7 days by a robust z-score; so is the spread within the newest window. What the week has already seen is no
-news. It never keeps history and never alarms before 12 windows.
+1, 3, 6 and 24 windows, less what the hour of day times its weekday usually holds, is held against the same
+mean of the trailing 7 days by a robust z-score; so is the spread within the newest window. What the week has
+already seen is no news. It never keeps history and never alarms before 12 windows.
 """
 
 import math
@@ -28,6 +28,16 @@ from services.domain.anomaly import (
 )
 from services.domain.measures import Bad
 from services.domain.robust import scale_of, z_of
+from services.domain.weekdays import (
+    DAYS,
+    NO_WEEK,
+    UNSEEN_FALL,
+    UNSEEN_RISE,
+    WEEKS,
+    Weekdays,
+    fit_weekdays,
+    visits_of,
+)
 
 HOURS: Final = 24
 SEEN_BEFORE_SEASON: Final = 2  # days an hour of the day must have been seen before it has its own level
@@ -36,6 +46,9 @@ FLOOR_SHARE: Final = 0.01
 MOST_FREEDOM: Final = 8.0
 LEAST_FREEDOM: Final = 3.0
 LEAST_HISTORY: Final = 2
+LONGER: Final = WEEKS * BASELINE_SAMPLES
+"""Windows that weekdays are learnt from."""
+TURNS: Final = 2  # of fitting hours given weekdays and weekdays given hours
 Array = NDArray[np.float64]
 FloatOrArray = TypeVar("FloatOrArray", float, Array)
 
@@ -45,6 +58,7 @@ class GaugeWindow:
     """One window: mean and standard deviation of the values seen, how many, the hour of day (UTC).
 
     count 0: nothing was seen, the window is no evidence. is_excluded: it lies in an open episode or is a gap.
+    day_of_week: Monday 0 to Sunday 6; where one window does not tell it, all days are taken to be alike.
     """
 
     mean: float
@@ -52,13 +66,15 @@ class GaugeWindow:
     count: int
     hour_of_day: int
     is_excluded: bool = False
+    day_of_week: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GaugeBaseline:
     """What is normal, on the judged scale (logarithms where `is_log`).
 
-    usual: level by hour of day. strays: what was left of each window, oldest first; weights: values in each.
+    usual: level by hour of a usual day; week: what each weekday is worth against it.
+    strays: what was left of each window, oldest first; weights: values in each.
     within: variance of one value inside a window. typical: median number of values in a window. penalty: by
     which a scale grows because `usual` was fitted on the same windows. floor: least scale.
     """
@@ -72,43 +88,59 @@ class GaugeBaseline:
     penalty: float
     floor: float
     is_log: bool
+    week: Weekdays = NO_WEEK
 
 
 class _Pool(NamedTuple):
-    """Newest windows taken together: level left after the season, usual level, values, windows."""
+    """Newest windows taken together: level left after the season, usual level, values, windows.
+
+    slack: standard deviation of the usual level by its weekdays. low, high: how far under and over the usual
+    level a kind of day that was never seen may lie (0 for days that are known).
+    """
 
     stray: float
     usual: float
     values: float
     windows: int
+    slack: float
+    low: float
+    high: float
 
 
 def fit_gauge(
-    history: Sequence[GaugeWindow], *, is_log: bool = False, least_step: float = 0.0
+    history: Sequence[GaugeWindow],
+    longer: Sequence[GaugeWindow] | None = None,
+    *,
+    is_log: bool = False,
+    least_step: float = 0.0,
 ) -> GaugeBaseline:
     """Fit level by hour of day (median, flat where seen on fewer than two days); ValueError without windows.
 
+    longer: the windows that weekdays are learnt from (`history` itself where it is not given); levels are
+    divided by what their weekday is worth, of logarithms it is taken off.
     least_step: smallest change worth a word, in the metric's unit (1 for a number of things); 0 for none.
     """
     used = [window for window in history if window.count and not window.is_excluded]
     if not used:
         raise ValueError("a baseline needs at least one window with values that is not excluded")
-    by_slot: list[list[float]] = [[] for _ in range(HOURS)]
-    for window in used:
-        by_slot[window.hour_of_day].append(_level(window, is_log=is_log))
+    week = _fit_week(history if longer is None else longer, is_log=is_log)
     levels = np.array([_level(window, is_log=is_log) for window in used])
     slots = np.array([window.hour_of_day for window in used])
-    middle = float(np.median(levels))
+    worth = week.logs[_days(used)]
+    plain = levels - worth if is_log else levels / np.exp(worth)
+    by_slot = _by_slot(slots, plain)
+    middle = float(np.median(plain))
     days = _days_seen(used)
     usual = np.array(
         [median(held) if days[slot] >= SEEN_BEFORE_SEASON else middle for slot, held in enumerate(by_slot)]
     )
+    expected = usual[slots] + worth if is_log else usual[slots] * np.exp(worth)
     seen = float(np.median(days[days >= SEEN_BEFORE_SEASON])) if (days >= SEEN_BEFORE_SEASON).any() else 0.0
     size = 1.0 if is_log else abs(middle)
     spreads = sorted(_spread(window, is_log=is_log) for window in used if window.count > 1)
     return GaugeBaseline(
         usual=usual,
-        strays=levels - usual[slots],
+        strays=levels - expected,
         weights=np.array([window.count for window in used], dtype=np.float64),
         spreads=spreads,
         within=spreads[len(spreads) // 2] ** 2 if spreads else 0.0,
@@ -116,7 +148,51 @@ def fit_gauge(
         penalty=math.sqrt((seen + 1.0) / (seen - 1.0)) if seen > 1.0 else 1.0,
         floor=max(FLOOR_SHARE * size, 0.0 if is_log else least_step),
         is_log=is_log,
+        week=week,
     )
+
+
+def _days(windows: Sequence[GaugeWindow]) -> NDArray[np.int64]:
+    return np.array([window.day_of_week or 0 for window in windows], dtype=np.int64)
+
+
+def _by_slot(slots: NDArray[np.int64], levels: Array) -> list[list[float]]:
+    held: list[list[float]] = [[] for _ in range(HOURS)]
+    for slot, level in zip(slots.tolist(), levels.tolist(), strict=True):
+        held[slot].append(level)
+    return held
+
+
+def _fit_week(history: Sequence[GaugeWindow], *, is_log: bool) -> Weekdays:
+    """Fit hours of the day × weekdays by medians in turns, then weekdays by `fit_weekdays`.
+
+    On logarithms; levels under a hundredth of the median count as that much. No weekdays where the median is
+    not positive: nothing there has a share of it.
+    """
+    used = [window for window in history if window.count and not window.is_excluded]
+    if not used or any(window.day_of_week is None for window in used):
+        return NO_WEEK
+    levels = np.array([_level(window, is_log=is_log) for window in used])
+    if not is_log:
+        middle = float(np.median(levels))
+        if middle <= 0.0:
+            return NO_WEEK
+        levels = np.log(np.maximum(levels, FLOOR_SHARE * middle))
+    slots = np.array([window.hour_of_day for window in used])
+    days = _days(used)
+    visits = visits_of(days)
+    first = np.flatnonzero(np.diff(visits, prepend=-1))
+    ends = [*first[1:].tolist(), len(used)]
+    lengths = np.bincount(visits).astype(np.float64)
+    ratios = np.zeros(len(first))
+    for _ in range(TURNS):
+        kinds = np.bincount(days[first], ratios, DAYS) / np.maximum(
+            np.bincount(days[first], minlength=DAYS), 1
+        )
+        usual = np.array([median(held) if held else 0.0 for held in _by_slot(slots, levels - kinds[days])])
+        strays = (levels - usual[slots]).tolist()
+        ratios = np.array([median(strays[a:b]) for a, b in zip(first.tolist(), ends, strict=True)])
+    return fit_weekdays(days[first], ratios, np.zeros(len(first)), lengths)
 
 
 def gauge_level(pool: Sequence[GaugeWindow], *, is_log: bool = False) -> float:
@@ -140,7 +216,7 @@ def gauge_band(
 
     history: what was normal, oldest first. To be held against `gauge_level(pool)`. ValueError if empty.
     """
-    baseline = fit_gauge(history, is_log=is_log, least_step=least_step)
+    baseline = fit_gauge(history[-BASELINE_SAMPLES:], history[-LONGER:], is_log=is_log, least_step=least_step)
     gauge_level(pool, is_log=is_log)
     return _band(baseline, _pooled(baseline, pool))
 
@@ -161,7 +237,10 @@ def detect_gauge(
     lie before the pool. p = P(t ≥ z) (twice that for EITHER) with as many degrees of freedom as separate
     pools fit into the history, 3 to 8, and never under the share of the past that was as far out. The spread
     within the newest window is one more test of that window (for RISE and FALL only while the level is out
-    the same way). A newest window without values, or excluded, is no news: None. Raises ValueError.
+    the same way). Levels are held against hour of day × weekday; the variance of the weekday (learnt from 21
+    days) widens the scale, and on a kind of day not seen yet (the first weekend) only what lies beyond a
+    twentieth, or fifty times, of the usual level counts. A newest window without values, or
+    excluded, is no news: None. Raises ValueError.
     """
     threshold = threshold_of(budget_per_week, metrics)
     _check(history, minimum_history, least_step)
@@ -171,7 +250,8 @@ def detect_gauge(
     if not guard:
         return None
     past = history[-(BASELINE_SAMPLES + guard) : -guard]
-    baseline = fit_gauge(past, is_log=is_log, least_step=least_step)
+    longer = history[-(LONGER + guard) : -guard]
+    baseline = fit_gauge(past, longer, is_log=is_log, least_step=least_step)
     found = [hit for hit in _scan(history, baseline, guard, bad) if hit.p_value < threshold]
     return min(found, key=lambda hit: hit.p_value, default=None)
 
@@ -210,9 +290,18 @@ def _scan(
 def _pooled(baseline: GaugeBaseline, pool: Sequence[GaugeWindow]) -> _Pool:
     used = [window for window in pool if window.count and not window.is_excluded]
     values = float(sum(window.count for window in used))
-    usual = math.fsum(window.count * float(baseline.usual[window.hour_of_day]) for window in used) / values
     level = math.fsum(window.count * _level(window, is_log=baseline.is_log) for window in used) / values
-    return _Pool(level - usual, usual, values, len(used))
+    share = np.array([window.count for window in used]) / values
+    days, week = _days(used), baseline.week
+    usual = baseline.usual[np.array([window.hour_of_day for window in used])]
+    usual = usual + week.logs[days] if baseline.is_log else usual * week.factors[days]
+    size = np.ones(len(used)) if baseline.is_log else np.abs(usual)
+    slack = float((share * size * np.sqrt(week.variances[days])).sum())
+    unseen = share * size * ~week.is_known[days]
+    beyond = math.log(UNSEEN_RISE) if baseline.is_log else UNSEEN_RISE - 1.0
+    below = math.log(UNSEEN_FALL) if baseline.is_log else 1.0 - 1.0 / UNSEEN_FALL
+    middle, low, high = float(share @ usual), -below * float(unseen.sum()), beyond * float(unseen.sum())
+    return _Pool(level - middle, middle, values, len(used), slack, low, high)
 
 
 def _usual_pools(baseline: GaugeBaseline, windows: int) -> list[float]:
@@ -234,17 +323,18 @@ def _measure(baseline: GaugeBaseline, pool: _Pool) -> tuple[list[float], float, 
     scale = scale_of(past, baseline.floor) * baseline.penalty
     thin = max(0.0, 1.0 / pool.values - 1.0 / (baseline.typical * pool.windows))
     freedom = min(MOST_FREEDOM, max(LEAST_FREEDOM, len(baseline.strays) / pool.windows - 1.0))
-    return past, past[len(past) // 2], math.sqrt(scale**2 + baseline.within * thin), freedom
+    return past, past[len(past) // 2], math.sqrt(scale**2 + baseline.within * thin + pool.slack**2), freedom
 
 
 def _p_value(baseline: GaugeBaseline, pool: _Pool, bad: Bad) -> float:
     past, middle, scale, freedom = _measure(baseline, pool)
-    z = z_of(pool.stray, middle, scale)
+    stray = pool.stray - min(max(pool.stray, pool.low), pool.high)
+    z = z_of(stray, middle, scale)
     away = _in_bad_direction(z, bad)
     if away <= 0.0:
         return 1.0
     sides = 2.0 if bad is Bad.EITHER else 1.0
-    depth = abs(pool.stray - middle)
+    depth = abs(stray - middle)
     steps = np.array(past) - middle
     as_far = int((_in_bad_direction(steps, bad) >= depth).sum())
     return min(1.0, max(sides * float(stdtr(freedom, -away)), as_far / (len(past) + 1.0)))
@@ -269,7 +359,8 @@ def _band(baseline: GaugeBaseline, pool: _Pool) -> tuple[float, float]:
     _, middle, scale, freedom = _measure(baseline, pool)
     reach = float(stdtrit(freedom, 1.0 - BAND_OUTSIDE / 2.0)) * scale
     middle += pool.usual
-    return _back(middle - reach, is_log=baseline.is_log), _back(middle + reach, is_log=baseline.is_log)
+    low, high = middle + pool.low - reach, middle + pool.high + reach
+    return _back(low, is_log=baseline.is_log), _back(high, is_log=baseline.is_log)
 
 
 def _level(window: GaugeWindow, *, is_log: bool) -> float:
@@ -319,3 +410,5 @@ def _check(history: Sequence[GaugeWindow], minimum_history: int, least_step: flo
             raise ValueError(f"history must hold finite means and spreads, got {window!r}")
         if window.count < 0 or not 0 <= window.hour_of_day < HOURS:
             raise ValueError(f"history must hold counts from 0 and hours 0 to 23, got {window!r}")
+        if window.day_of_week is not None and not 0 <= window.day_of_week < DAYS:
+            raise ValueError(f"history must hold weekdays 0 to 6 or None, got {window!r}")
