@@ -25,8 +25,8 @@ from services.store.tx import Tx
 
 BASELINE_US: Final = 7 * DAY_US
 KEPT_US: Final = 35 * DAY_US
-ROWS_READ: Final = 400
-"""Newest windows of a series that are looked at: two weeks of hours and the newest day."""
+ROWS_READ: Final = 600
+"""Newest windows of a series that are looked at: three weeks of hours, the newest day, and some to spare."""
 NEWS: Final = max(WINDOWS)
 MOVED_BY_CHANGES: Final = ("task_duration", "task_wait", "task_cost")
 """Metrics that a promoted setting of a task type is expected to move: their baseline starts anew with it."""
@@ -91,13 +91,19 @@ def _detect_share(history: Sequence[Sample], measure: Measure, look: Look) -> De
 
 def _count(row: Row, is_excluded: bool) -> CountWindow:  # noqa: FBT001 (one of a table of functions)
     length_us = row["window_end_us"] - row["window_start_us"]
-    return CountWindow(row["numerator"], length_us, _hour(row), is_excluded)
+    return CountWindow(row["numerator"], length_us, _hour(row), is_excluded, _weekday(row))
 
 
 def _hour(row: Row) -> int:
     """Return the hour of the day (UTC) in which the middle of a window lies."""
     middle_us: int = (row["window_start_us"] + row["window_end_us"]) // 2
     return middle_us % DAY_US // HOUR_US
+
+
+def _weekday(row: Row) -> int:
+    """Return the day of the week (UTC, Monday 0) in which the middle of a window lies; 1970 began on day 3."""
+    middle_us: int = (row["window_start_us"] + row["window_end_us"]) // 2
+    return (middle_us // DAY_US + 3) % 7
 
 
 def _detect_number(history: Sequence[CountWindow], measure: Measure, look: Look) -> Detection | None:
@@ -110,7 +116,7 @@ def _gauge(row: Row, is_excluded: bool) -> GaugeWindow:  # noqa: FBT001 (one of 
     mean = max(1.0, row["numerator"] / number) if number else 1.0
     squares = row["squares"]
     variance = 0.0 if squares is None or not number else max(0.0, squares / number - mean * mean)
-    return GaugeWindow(mean, math.sqrt(variance), number, _hour(row), is_excluded)
+    return GaugeWindow(mean, math.sqrt(variance), number, _hour(row), is_excluded, _weekday(row))
 
 
 def _is_log(measure: Measure) -> bool:
