@@ -121,6 +121,8 @@ class HotEndpoint:
         key, is_json = _headers_of(scope)
         if (body and not is_json) or (self._needs_key and not is_key(key)):
             raise HesitationError
+        if scope["query_string"] and scope["method"] != "GET":
+            raise HesitationError
         value = check_json(body) if body else None
         caller: Caller = await self._credentials.caller(scope)
         request_hash = ""

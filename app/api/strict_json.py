@@ -1,7 +1,8 @@
-"""Bodies are strict JSON: one meaning, storable on both engines, or a 400 that says what is wrong.
+"""Requests have one meaning or are refused: bodies are strict JSON, queries name known parameters once.
 
-Stands before every route of the API. Refused: NaN and Infinity, integers beyond 64 bits, lone surrogates,
-NUL characters, repeated names, deep nesting. It never repairs a body.
+Stands before every route of the API. Refused in bodies, with a 400: NaN and Infinity, integers beyond 64
+bits, lone surrogates, NUL characters, repeated names, deep nesting; in queries, with a 422: names that the
+route does not take, and names that stand twice. It never repairs a request.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from app.api.errors import STATUS_OF, problem
@@ -18,6 +20,7 @@ from app.api.errors import STATUS_OF, problem
 DEEPEST_NESTING = 32
 LARGEST_INTEGER = 2**63 - 1
 INTEGER_DIGITS = 19
+SHOWN_NAME = 64
 
 
 class BodyRefusedError(ValueError):
@@ -25,7 +28,7 @@ class BodyRefusedError(ValueError):
 
 
 class StrictRoute(APIRoute):
-    """A route whose body is checked before anything else looks at it; the digest goes to `request.state`."""
+    """A route whose query and body are checked before anything else; the digest goes to `request.state`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of the route behind the check."""
@@ -34,10 +37,36 @@ class StrictRoute(APIRoute):
         async def checked(request: Request) -> Response:
             body = await request.body()
             request.state.body_sha256 = hashlib.sha256(body).hexdigest()
-            refusal = _refusal(request, body) if body else None
+            refusal = _query_refusal(request, self.dependant) if request.scope["query_string"] else None
+            if refusal is None and body:
+                refusal = _refusal(request, body)
             return refusal or await handle(request)
 
         return checked
+
+
+def _query_refusal(request: Request, route: Dependant) -> Response | None:
+    """Return the refusal of a query that says what the route does not hear, None for any other."""
+    taken = sorted(_query_names(route))
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        shown = name[:SHOWN_NAME]
+        if name not in taken:
+            there = f"this path takes {', '.join(taken)}" if taken else "this path takes none"
+            sentence = f"there is no query parameter {shown!r}; {there}"
+        elif names.count(name) > 1:
+            sentence = f"the query parameter {shown!r} is given more than once; give it once"
+        else:
+            continue
+        code = "query_parameter_unknown" if name not in taken else "query_parameter_repeated"
+        return problem(STATUS_OF["validation_failed"], code, sentence, field=f"query.{shown}")
+    return None
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    """Return the names of the query parameters of a route and of all that it depends on."""
+    own = {str(parameter.alias) for parameter in dependant.query_params}
+    return own.union(*map(_query_names, dependant.dependencies))
 
 
 def _refusal(request: Request, body: bytes) -> Response | None:

@@ -20,9 +20,16 @@ experiments = group("experiment", "Both arms of what was tried, the verdicts, an
 Alpha = Annotated[
     float, typer.Option("--alpha", help="Chance that a useless change wins, at all looks together.")
 ]
-MinimumTasks = Annotated[int, typer.Option("--minimum-tasks", help="Tasks before a win or futility counts.")]
+TASKS_HIGHEST = 10**12
+MinimumTasks = Annotated[
+    int,
+    typer.Option("--minimum-tasks", min=0, max=TASKS_HIGHEST, help="Tasks before a win or futility counts."),
+]
 Cap = Annotated[
-    int | None, typer.Option("--cap", help="Tasks after which it ends undecided.", show_default=False)
+    int | None,
+    typer.Option(
+        "--cap", min=0, max=TASKS_HIGHEST, help="Tasks after which it ends undecided.", show_default=False
+    ),
 ]
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli.options import (
+    LARGEST_ID,
     LIMIT_DEFAULT,
     AsJson,
     Cursor,
@@ -33,7 +34,8 @@ Type = Annotated[
     typer.Option("--type", metavar="TYPE", help="An event type, or '*'; may be given again."),
 ]
 Delivery = Annotated[
-    int, typer.Argument(metavar="DELIVERY", min=1, help="As `nacre webhook deliveries` lists it.")
+    int,
+    typer.Argument(metavar="DELIVERY", min=1, max=LARGEST_ID, help="As `nacre webhook deliveries` lists it."),
 ]
 
 
@@ -44,8 +46,10 @@ def list_events(
     subject: Annotated[
         str | None, typer.Option("--subject", metavar="SUBJECT", help="About this only: task:41.")
     ] = None,
-    lap: Annotated[int | None, typer.Option("--lap", min=1, help="In this lap only.")] = None,
-    after: Annotated[int | None, typer.Option("--after", min=0, help="Only ids above this one.")] = None,
+    lap: Annotated[int | None, typer.Option("--lap", min=1, max=LARGEST_ID, help="In this lap only.")] = None,
+    after: Annotated[
+        int | None, typer.Option("--after", min=0, max=LARGEST_ID, help="Only ids above this one.")
+    ] = None,
     limit: Limit = LIMIT_DEFAULT,
     cursor: Cursor = None,
     oldest: Oldest = False,

@@ -206,5 +206,7 @@ LISTED_BY: Mapping[str, str] = {
     "experiment": "nacre experiment list",
     "lap": "nacre laps list",
     "ledger entry": "nacre ledger list",
+    "dead letter": "nacre dead-letter list",
+    "episode": "nacre observatory episodes",
     "pattern": "nacre pattern list",
 }
