@@ -101,7 +101,7 @@ def _hour(row: Row) -> int:
 
 
 def _weekday(row: Row) -> int:
-    """Return the day of the week (UTC, Monday 0) in which the middle of a window lies; 1970 began on day 3."""
+    """Return the day of the week (UTC, Monday 0) in which the middle of a window lies; 1970 began on 3."""
     middle_us: int = (row["window_start_us"] + row["window_end_us"]) // 2
     return (middle_us // DAY_US + 3) % 7
 
