@@ -50,7 +50,7 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
             every_seconds=MINUTE, budget_seconds=10, priority=5,
             summary="Promotes what waited for a failing check of correctness, once none fails any more."),
     CronJob("correctness_probes", lambda tx, context: probes.probe_next(
-                tx, context.verify, context.known_answers),
+                tx, context.verify, context.known_answers, context.now_us),
             every_seconds=MINUTE, budget_seconds=10, priority=35, is_repeated=True,
             role=Role.DIAGNOSTIC, misfire=Misfire.RUN_ONCE,
             summary="Asks verifiers what is known, replays awards, verifies ledger and config, and ages."),

@@ -93,10 +93,13 @@ def open_platform(
     fetch = allowed_fetch(settings.document_origins, settings.document_folder)
     if known_answers is None:
         known_answers = known_answers_of(types) if verify is None else {}
-    context = LoopContext(registry, entropy, verify or ResultVerifier(types, fetch), known_answers)
+    clock = clock or WallClock()
+    context = LoopContext(
+        registry, entropy, verify or ResultVerifier(types, fetch), known_answers, clock.now_us
+    )
     subscribers = loop.subscribers(context)
     key = settings.operator_key or operator_key(settings.var_directory)
-    store = Store(settings.database_url, clock or WallClock(), event_bus.routes_of(subscribers))
+    store = Store(settings.database_url, clock, event_bus.routes_of(subscribers))
     with migrate.starting_alone(settings.database_url):
         if not is_migrated:
             migrate.upgrade(settings.database_url)

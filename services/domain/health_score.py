@@ -49,8 +49,8 @@ WELL_FROM: Final = 85
 class HealthFacts:
     """What the score is made of; every field is a count unless its name says otherwise.
 
-    `jobs_at_fault` is the sum over jobs of their share of ticks that failed, overran or were missed in the
-    last hour: 1.0 is one job that never ends well.
+    `jobs_at_fault` is the sum over jobs of their share of ticks that failed or overran among those that ran
+    in the last hour: 1.0 is one job that never ends well. Missed ticks are no job's fault.
     """
 
     platform_episodes: int = 0

@@ -5,14 +5,19 @@ refuses nothing. A rollback is never held. It never weighs evidence and never ju
 """
 
 from dataclasses import dataclass
+from typing import Final
 
+from services.domain.errors import BudgetExceededError, NacreError
 from services.domain.ledger_schema import EntryType
 from services.domain.states import ExperimentKind, ExperimentState, Leg
 from services.evolution_ledger.promotion import apply_verdict
-from services.operations import audit_log, health
-from services.store import ledger, sql, tables
+from services.operations import audit_log, health, review_queue
+from services.store import invariants, ledger, sql, tables
 from services.store.sql import Row
-from services.store.tx import Tx
+from services.store.tx import Tx, is_given_up
+
+PROMOTION_FAILED: Final = "promotion_failed"
+"""The kind of review item about a win whose promotion raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +40,38 @@ def held_promotions(tx: Tx) -> list[HeldPromotion]:
     ]
 
 
-def promote_held(tx: Tx) -> dict[str, int]:
+def promote_held(tx: Tx) -> dict[str, object]:
     """Promote what waited, unless promotions are still held; return how many were promoted and wait on.
 
-    Each goes the whole way of a promotion: a value that moved meanwhile, or a freeze, refuses it.
+    Each goes the whole way of a promotion: a value that moved meanwhile, or a freeze, refuses it. Nothing is
+    kept of one that raises, it waits on; its id is among `failed`, and a review item is opened for it, once.
     """
     if health.promotion_hold(tx) is not None:
-        return {"promoted": 0, "waiting": len(_waiting(tx))}
+        return {"promoted": 0, "waiting": len(_waiting(tx)), "failed": []}
     tx = audit_log.take_turn(tx)
-    promoted = sum(apply_verdict(tx.in_lap(row["lap_id"]), row["id"]) for row in _waiting(tx))
-    return {"promoted": promoted, "waiting": 0}
+    promoted, failed = 0, []
+    for row in _waiting(tx):
+        try:
+            with tx.savepoint():
+                promoted += apply_verdict(tx.in_lap(row["lap_id"]), row["id"])
+        except BudgetExceededError:
+            raise
+        except Exception as error:
+            if is_given_up(error):
+                raise
+            failed.append(row["id"])
+            _tell(tx, row, error)
+    return {"promoted": promoted, "waiting": len(failed), "failed": failed}
+
+
+def _tell(tx: Tx, experiment: Row, error: Exception) -> None:
+    """Open a review item about a promotion that raised, unless there was one for the same reason."""
+    subject = f"experiment {experiment['id']}"
+    reason = error.detail if isinstance(error, NacreError) else type(error).__name__
+    context = {"experiment_id": experiment["id"], "parameter": experiment["parameter"], "error": reason[:500]}
+    known = invariants.items_about(tx, PROMOTION_FAILED, [subject])
+    if not any(row["closed_at_us"] is None or row["context"] == context for row in known):
+        review_queue.open_item(tx, kind=PROMOTION_FAILED, subject=subject, context=context)
 
 
 def _waiting(tx: Tx) -> list[Row]:

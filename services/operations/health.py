@@ -8,10 +8,11 @@ from collections.abc import Collection
 from typing import Final
 
 from services.domain.checks import FAIL_AFTER_US, WARN_AFTER_US, Check, Layer, Status, aged
-from services.domain.clock import DAY_US, HOUR_US
+from services.domain.clock import DAY_US, HOUR_US, MINUTE_US
 from services.domain.events import Event, EventType
 from services.domain.health_score import HealthFacts, HealthScore, score
 from services.event_bus import publish
+from services.operations.self_checks import WRITTEN
 from services.store import health as queries
 from services.store.sql import Row
 from services.store.tx import Tx
@@ -20,6 +21,12 @@ BROKEN_INVARIANT: Final = "invariant_broken"
 """The kind of review item that the market's watchdog opens."""
 REVIEW_OVERDUE_US: Final = DAY_US
 OUTPUT_LENGTH: Final = 500
+PROBES: Final = "correctness_probes"
+"""The job that makes the checks, and the name that it keeps its marks under."""
+TASK_TYPE: Final = "task_type/"
+KNOWN_ANSWERS: Final = "known_answers"
+FIRST_ROUND_US: Final = 10 * MINUTE_US
+"""So long after its first tick that job has made every check once; many times what it takes."""
 
 
 def score_now(tx: Tx) -> HealthScore:
@@ -36,7 +43,7 @@ def score_now(tx: Tx) -> HealthScore:
             warning_checks=statuses.count(Status.WARN),
             dead_letters=queries.dead_letters(tx),
             overdue_us=queries.overdue_us(tx),
-            jobs_at_fault=sum(row["bad"] / row["ticks"] for row in ticks),
+            jobs_at_fault=sum(row["at_fault"] / max(1, row["ticks"] - row["missed"]) for row in ticks),
             broken_invariants=broken,
             exhausted_budgets=queries.exhausted_days(tx),
             overdue_reviews=overdue,
@@ -84,24 +91,47 @@ def report(
         publish(tx, Event(EventType.CHECK_RECOVERED, _aggregate(component), facts))
 
 
-def forget(tx: Tx, measurement: str, known: Collection[str]) -> None:
-    """Forget the checks of correctness of a measurement whose components do not exist any more.
+def forget_others(tx: Tx, known: Collection[tuple[str, str]]) -> None:
+    """Forget the checks of correctness but the `known` (component, measurement): nobody makes them any more.
 
-    Whoever was told that one fails is told that it does not.
+    Whoever was told that a component fails is told that it does not.
     """
-    for component in queries.drop_checks(tx, measurement, known):
-        facts = {"component": component, "measurement": measurement, "output": "it is not there any more"}
-        publish(tx, Event(EventType.CHECK_RECOVERED, _aggregate(component), facts))
+    for row in queries.drop_checks(tx, known):
+        component = row["component"]
+        if row["status"] == Status.FAIL and not queries.failing_of(tx, component):
+            facts = {"component": component, "measurement": row["measurement"]}
+            facts["output"] = "it is not checked any more"
+            publish(tx, Event(EventType.CHECK_RECOVERED, _aggregate(component), facts))
 
 
 def promotion_hold(tx: Tx) -> str | None:
-    """Return why nothing may be promoted now, or None: a check of correctness fails, or is too old."""
-    failing = [check for check in correctness(tx) if check.status is Status.FAIL]
+    """Return why nothing may be promoted now, or None.
+
+    Promotions wait while a check of correctness fails or is too old, and while one that must be made has not
+    been made although the job of the probes began `FIRST_ROUND_US` ago: what is not known is not good.
+    """
+    found = correctness(tx)
+    failing = [check for check in found if check.status is Status.FAIL]
     if not failing:
-        return None
+        return _never_made(tx, {(check.component, check.measurement) for check in found})
     first = failing[0]
     others = f" and {len(failing) - 1} more" if len(failing) > 1 else ""
     return f"check {first.key} fails{others}: {first.output or 'no reason given'}"
+
+
+def _never_made(tx: Tx, made: Collection[tuple[str, str]]) -> str | None:
+    """Return which check that must be made is missing, once there was time for it."""
+    asked = [name for name in queries.peek_marks(tx, PROBES).get("turns", {}) if name.startswith(TASK_TYPE)]
+    needed = [keys[0] for keys in WRITTEN.values()] + [(name, KNOWN_ANSWERS) for name in asked]
+    missing = [f"{component}:{measurement}" for component, measurement in needed
+               if (component, measurement) not in made]  # fmt: skip
+    if not missing:
+        return None
+    began_us = queries.first_tick(tx, PROBES)
+    if began_us is None or tx.now_us - began_us < FIRST_ROUND_US:
+        return None
+    others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"check {missing[0]}{others} was never made, although its job runs"
 
 
 def correctness(tx: Tx) -> list[Check]:

@@ -16,7 +16,7 @@ from services.domain.errors import ConflictError
 from services.domain.hash_chain import Frontier, leaf_hash
 from services.operations import audit_log, production_config
 from services.store import health as queries
-from services.store import sql, tables, views
+from services.store import observations, sql, tables, views
 from services.store.sql import Row
 from services.store.tx import Tx
 
@@ -120,14 +120,21 @@ def _wrong_with(row: Row) -> str | None:
     return None if written == kept else f"entry {row['index']} is listed otherwise than it is written"
 
 
-def compare_config(tx: Tx, watch: Watch) -> list[Finding]:  # noqa: ARG001  every check takes the same
-    """Compare the values in force, read back, with the fold of the ledger's entries."""
-    folded: dict[str, str] = {}
-    for row in queries.config_entries(tx):
+def compare_config(tx: Tx, watch: Watch) -> list[Finding]:
+    """Compare the values in force, read back, with the fold of the ledger's entries.
+
+    The fold is remembered with how many entries are in it, so that a run reads what is new only.
+    """
+    head = sql.find(tx, tables.ledger_head, id=audit_log.HEAD)
+    size = 0 if head is None else int(head["size"])
+    kept = watch.marks if int(watch.marks.get("size", 0)) <= size else {}
+    folded: dict[str, str] = dict(kept.get("folded", {}))
+    for row in queries.config_entries(tx, int(kept.get("size", 0))):
         payload = json.loads(row["leaf"])["payload"]
         folded |= payload.get("config", {})
         if "parameter" in payload:
             folded[payload["parameter"]] = payload["value" if "value" in payload else "to"]
+    watch.marks |= {"size": size, "folded": folded}
     live = production_config.snapshot(tx)
     differing = sorted(name for name in folded.keys() | live.keys() if folded.get(name) != live.get(name))
     output = f"in force otherwise than the ledger says: {', '.join(differing[:5])}" if differing else None
@@ -151,11 +158,15 @@ def look_at_age(tx: Tx, watch: Watch) -> list[Finding]:
     """Ask how old the newest window of the metrics is, and the last good tick of every job that is watched.
 
     Nothing is older than the time that somebody has been looking for: while no process ran nothing could be
-    done. A paused job is a warning.
+    done. A paused job is a warning. Before the first user's task there is no window to be had.
     """
-    window = queries.newest_window_end(tx)
-    age_us = tx.now_us - max(window or 0, watch.alive_since_us)
-    findings = [_aged("metrics", "age_of_snapshot", age_us, SNAPSHOT_WARN_US, SNAPSHOT_FAIL_US)]
+    counted_us = queries.newest_window_end(tx) or observations.first_posted(tx)
+    if counted_us is None:
+        output = "nothing to count yet: no user's task was posted"
+        findings = [Finding("metrics", "age_of_snapshot", Status.PASS, output, 0.0, "seconds")]
+    else:
+        age_us = tx.now_us - max(counted_us, watch.alive_since_us)
+        findings = [_aged("metrics", "age_of_snapshot", age_us, SNAPSHOT_WARN_US, SNAPSHOT_FAIL_US)]
     paused = queries.paused(tx)
     for job, most_us in WATCHED.items():
         if job in paused:
@@ -186,3 +197,17 @@ SELF_CHECKS: Final[Mapping[str, Callable[[Tx, Watch], list[Finding]]]] = {
     "clock": look_at_clock,
     "age": look_at_age,
 }
+
+Key = tuple[str, str]
+"""A component and what is measured of it."""
+
+WRITTEN: Final[Mapping[str, tuple[Key, ...]]] = {
+    "awards": (("market", "award_replay"),),
+    "ledger": (("ledger", "newest_entries"),),
+    "config": (("config", "fold_of_ledger"),),
+    "clock": (("clock", "order"),),
+    "age": (("metrics", "age_of_snapshot"), *((f"job/{job}", "age") for job in WATCHED)),
+}
+"""What each check answers for; the first of them also says when the check itself could not be made."""
+OTHERS: Final[tuple[Key, ...]] = (("metrics", "recount"), ("metric_watchdog", "planted_drift"))
+"""What others than these checks report; see the metric watchdog."""

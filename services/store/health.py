@@ -5,7 +5,7 @@ can be asked often. It never judges.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, literal_column, select
 
@@ -34,6 +34,8 @@ PLATFORM: Final = "platform"
 CORRECTNESS: Final = "correctness"
 """The metric of episodes that a check of correctness opened: the check counts, not its episode too."""
 BAD_TICKS: Final = (TickState.FAILED, TickState.OVERRUN, TickState.MISSED)
+AT_FAULT: Final = (TickState.FAILED, TickState.OVERRUN)
+"""Ticks that a job itself is to blame for; a missed one says that no process ran, not that the job is bad."""
 
 # Constants, not parameters: SQLite uses a partial index only where it can read its condition.
 _PENDING: ColumnElement[str] = literal_column(f"'{DeliveryState.PENDING}'")
@@ -51,6 +53,8 @@ TICKS_SINCE = (
         cron_tick.c.job,
         func.count().label("ticks"),
         func.sum(case((cron_tick.c.state.in_(BAD_TICKS), 1), else_=0)).label("bad"),
+        func.sum(case((cron_tick.c.state.in_(AT_FAULT), 1), else_=0)).label("at_fault"),
+        func.sum(case((cron_tick.c.state == TickState.MISSED, 1), else_=0)).label("missed"),
     )
     .where(cron_tick.c.ended_at_us > bindparam("since_us"))
     .group_by(cron_tick.c.job)
@@ -79,6 +83,12 @@ LAST_DONE = (
     .order_by(cron_tick.c.due_at_us.desc())
     .limit(1)
 )
+OLDEST_TICK = (
+    select(cron_tick.c.started_at_us)
+    .where(cron_tick.c.job == bindparam("of_job"))
+    .order_by(cron_tick.c.due_at_us)
+    .limit(1)
+)
 NEWEST = (
     select(event.c.published_at_us).order_by(event.c.id.desc()).limit(1),
     select(cron_tick.c.started_at_us).order_by(cron_tick.c.id.desc()).limit(1),
@@ -94,7 +104,10 @@ ENTRIES_FROM = (
 )
 CONFIG_LEAVES = (
     select(ledger_entry.c.leaf)
-    .where(ledger_entry.c.type.in_([str(kind) for kind in CONFIG_ENTRIES]))
+    .where(
+        ledger_entry.c.index >= bindparam("first_index"),
+        ledger_entry.c.type.in_([str(kind) for kind in CONFIG_ENTRIES]),
+    )
     .order_by(ledger_entry.c.index)
 )
 
@@ -118,7 +131,10 @@ def overdue_us(tx: Tx) -> int:
 
 
 def ticks_since(tx: Tx, since_us: int) -> list[Row]:
-    """Return (job, ticks, bad) of the ticks that ended since an instant, per job."""
+    """Return (job, ticks, bad, at_fault, missed) of the ticks that ended since an instant, per job.
+
+    Bad ticks are those at fault and the missed ones.
+    """
     return sql.listed(tx, TICKS_SINCE, since_us=since_us)
 
 
@@ -170,22 +186,24 @@ def failing_of(tx: Tx, component: str) -> list[Row]:
     return sql.find_all(tx, health_check, layer=Layer.CORRECT, component=component, status=Status.FAIL)
 
 
-def drop_checks(tx: Tx, measurement: str, kept: Collection[str]) -> list[str]:
-    """Forget the checks of correctness of a measurement but those of the components `kept`.
-
-    Returns the components that failed one of them.
-    """
-    failing = []
-    for row in sql.find_all(tx, health_check, layer=Layer.CORRECT, measurement=measurement):
-        if row["component"] not in kept:
-            sql.change(tx, DROP_CHECK, check_id=row["id"])
-            failing += [row["component"]] if row["status"] == Status.FAIL else []
-    return failing
+def drop_checks(tx: Tx, kept: Collection[tuple[str, str]]) -> list[Row]:
+    """Forget the checks of correctness but those (component, measurement) `kept`; return the forgotten."""
+    gone = [row for row in checks(tx, Layer.CORRECT) if (row["component"], row["measurement"]) not in kept]
+    for row in gone:
+        sql.change(tx, DROP_CHECK, check_id=row["id"])
+    return gone
 
 
 def marks(tx: Tx, name: str) -> Row | None:
     """Return how far a reader has come, held until the transaction ends; None before its first time."""
     return sql.find(tx, feed_mark, lock=True, name=name)
+
+
+def peek_marks(tx: Tx, name: str) -> Mapping[str, Any]:
+    """Return how far a reader has come, without holding it; nothing before its first time."""
+    row = sql.find(tx, feed_mark, name=name)
+    found: Mapping[str, Any] = {} if row is None else row["marks"]
+    return found
 
 
 def keep_marks(tx: Tx, name: str, values: Mapping[str, object], *, is_first: bool) -> None:
@@ -205,6 +223,12 @@ def newest_window_end(tx: Tx) -> int | None:
 def last_done(tx: Tx, job: str) -> int | None:
     """Return when the newest tick of a job that ended well began, or None without one."""
     found: int | None = sql.value(tx, LAST_DONE, of_job=job)
+    return found
+
+
+def first_tick(tx: Tx, job: str) -> int | None:
+    """Return when the oldest kept tick of a job began, or None without one."""
+    found: int | None = sql.value(tx, OLDEST_TICK, of_job=job)
     return found
 
 
@@ -233,6 +257,6 @@ def entries_from(tx: Tx, index: int, limit: int) -> list[Row]:
     return sql.listed(tx, ENTRIES_FROM, first_index=index, entry_limit=limit)
 
 
-def config_entries(tx: Tx) -> list[Row]:
-    """Return the leaf of every ledger entry that may have changed the config, in order."""
-    return sql.listed(tx, CONFIG_LEAVES)
+def config_entries(tx: Tx, index: int) -> list[Row]:
+    """Return the leaf of every ledger entry from an index on that may have changed the config, in order."""
+    return sql.listed(tx, CONFIG_LEAVES, first_index=index)

@@ -61,7 +61,9 @@ NOTE_POSTED = observation.insert().from_select(
 LAST_WINDOW_END = select(func.max(snapshot.c.window_end_us)).where(
     snapshot.c.metric == METRIC_NAME, snapshot.c.dimension == PLATFORM, snapshot.c.key == ALL
 )
-FIRST_POSTED = select(func.min(task.c.posted_at_us))
+FIRST_POSTED = (
+    select(task.c.posted_at_us).where(task.c.kind == TaskKind.USER).order_by(task.c.posted_at_us).limit(1)
+)
 ENDED_TASKS = (
     select(
         task.c.id,
@@ -130,7 +132,7 @@ def last_window_end(tx: Tx, metric: str) -> int | None:
 
 
 def first_posted(tx: Tx) -> int | None:
-    """Return when the first task was posted, or None."""
+    """Return when the first user's task was posted, or None."""
     found: int | None = sql.value(tx, FIRST_POSTED)
     return found
 

@@ -85,13 +85,17 @@ def test_a_late_bus_and_dead_letters_take_points(market):
     assert now(market).points == 100
 
 
-def test_bad_ticks_take_points_for_an_hour(market):
+def test_bad_ticks_take_points_for_an_hour_and_missed_ones_none(market):
     states = [TickState.DONE, TickState.OVERRUN, TickState.FAILED, TickState.MISSED]
     with market.write() as tx:
         for number, state in enumerate(states):
             ended_tick(tx, "half_bad", number, state)
         ended_tick(tx, "good", 0, TickState.DONE)
-    assert now(market).parts["cron"] == 3.75
+    assert now(market).parts["cron"] == 3.33
+    with market.write() as tx:
+        for number in range(9):
+            ended_tick(tx, "nobody_ran_it", number, TickState.MISSED)
+    assert now(market).parts["cron"] == 3.33
     market.pass_seconds(HOUR_SECONDS)
     assert now(market).points == 100
 
