@@ -22,6 +22,7 @@ from tests.benchmarks.observatory import (
     drops,
     gauges,
     many_metrics,
+    office_week,
     shares,
     snapshots,
 )
@@ -40,6 +41,7 @@ SECTIONS: dict[str, ModuleType] = {
     "counts": counts,
     "drops": drops,
     "many_metrics": many_metrics,
+    "office_week": office_week,
     "gauges": gauges,
     "attribution": attribution,
     "dreaming": dreaming,

@@ -53,6 +53,38 @@ def levels(rng: np.random.Generator, hours: int, mean: float, swing: float = CYC
     return [GaugeWindow(float(x), 0.0, 1, at % DAY_HOURS) for at, x in enumerate(values)]
 
 
+def office_means(hours: int, weekday: float, weekend: float, start: int) -> list[tuple[float, int, int]]:
+    """Return mean, hour of day and day of week of each hour; `start`: hours after Monday midnight."""
+    return [
+        (
+            (weekday if at // DAY_HOURS % 7 < 5 else weekend)
+            * (1.0 + CYCLE * float(np.sin(2.0 * np.pi * at / DAY_HOURS))),
+            at % DAY_HOURS,
+            at // DAY_HOURS % 7,
+        )
+        for at in range(start, start + hours)
+    ]
+
+
+def office_counts(
+    rng: np.random.Generator, hours: int, weekday: float, weekend: float, start: int = 0
+) -> list[CountWindow]:
+    """Draw Poisson counts of an office week."""
+    means = office_means(hours, weekday, weekend, start)
+    return [CountWindow(int(rng.poisson(mean)), HOUR_US, hour, day_of_week=day) for mean, hour, day in means]
+
+
+def office_levels(
+    rng: np.random.Generator, hours: int, weekday: float, weekend: float, start: int = 0
+) -> list[GaugeWindow]:
+    """Draw an hourly gauge of whole things, at least one, that follows an office week."""
+    means = office_means(hours, weekday, weekend, start)
+    return [
+        GaugeWindow(float(max(1, rng.poisson(mean))), 0.0, 1, hour, day_of_week=day)
+        for mean, hour, day in means
+    ]
+
+
 def durations(
     rng: np.random.Generator, hours: int, volume: float, sigma: float = 0.8, swing: float = 0.3
 ) -> list[GaugeWindow]:
