@@ -126,16 +126,22 @@ VALUES = select(parameter.c.name, parameter.c.value)
 
 
 def mark(tx: Tx) -> tuple[int, int] | None:
-    """Return (end, id) of the newest task that was consolidated, or None before the first night."""
-    row = sql.find(tx, feed_mark, name=MARK)
-    return None if row is None else (int(row["marks"]["ended_at_us"]), int(row["marks"]["task_id"]))
+    """Return (end, id) of the newest task that was consolidated, or None before the first night.
+
+    Nobody else gets it until the transaction ends; a mark that is not there yet is made, without a place.
+    """
+    first = {"name": MARK, "marks": {}, "changed_at_us": tx.now_us}
+    sql.insert_many_unique(tx, feed_mark, [first], ("name",))
+    row = sql.find(tx, feed_mark, lock=True, name=MARK)
+    if row is None or not row["marks"]:
+        return None
+    return int(row["marks"]["ended_at_us"]), int(row["marks"]["task_id"])
 
 
 def set_mark(tx: Tx, ended_at_us: int, task_id: int) -> None:
-    """Keep how far the consolidation has come."""
+    """Keep how far the consolidation has come; `mark` holds the row."""
     marks = {"ended_at_us": ended_at_us, "task_id": task_id}
-    if not sql.update(tx, feed_mark, {"name": MARK}, marks=marks, changed_at_us=tx.now_us):
-        sql.insert(tx, feed_mark, name=MARK, marks=marks, changed_at_us=tx.now_us)
+    sql.update(tx, feed_mark, {"name": MARK}, marks=marks, changed_at_us=tx.now_us)
 
 
 def next_ended(tx: Tx, after_us: int) -> int | None:

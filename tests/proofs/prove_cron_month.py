@@ -1,4 +1,8 @@
-"""A month of ticks in three processes on each engine; `DAYS=3 make prove` takes fewer days."""
+"""A month of ticks in three processes on each engine: `make prove ARGS="-k month_of_ticks"`, `DAYS=3` fewer days.
+
+It takes longer than the patience of the fast tests; by itself it is run with that switched off:
+`pytest -s -n0 --override-ini=faulthandler_timeout=0 tests/proofs/prove_cron_month.py`.
+"""
 
 import os
 

@@ -1,6 +1,8 @@
 """The night's consolidation over real rows: nothing twice, nothing missed, bounded, and text stays text."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,6 +12,7 @@ from services.domain.patterns import KEPT_DAYS, PatternKind
 from services.domain.states import AttemptState, EndReason, ExperimentState, TickState
 from services.operations import dreaming
 from services.store import patterns, sql, tables, views
+from tests.plugins.platforms import Market, platform_over
 from tests.services.planted_days import LIMIT, Plant, attempt, in_force
 
 NIGHT_SECONDS = 26 * 3600
@@ -19,6 +22,14 @@ NIGHT_SECONDS = 26 * 3600
 def plant(market, requester):
     market.pass_seconds(12 * 3600)
     return Plant(market, requester)
+
+
+@pytest.fixture
+def postgresql_market(migrated_postgresql_url, tmp_path):
+    """Where one transaction can begin while another one is under way."""
+    platform = platform_over(migrated_postgresql_url, tmp_path)
+    yield Market(platform)
+    platform.close()
 
 
 def dream(market):
@@ -334,3 +345,31 @@ def test_a_promoted_value_is_stale_when_its_evidence_is_old_or_the_work_has_chan
     market.pass_seconds(NIGHT_SECONDS)
     dream(market)
     assert stale(market) == ["old"]
+
+
+def test_two_that_dream_at_once_count_everything_once(postgresql_market):
+    market, worker = postgresql_market, postgresql_market.agent()
+    plant = Plant(market, market.agent())
+    for night in (1, 2):  # the first makes the mark and the patterns, the second finds them
+        plant.tasks(30, agent=worker)
+        plant.tasks(10, agent=worker, reason=EndReason.TIMED_OUT)
+        market.pass_seconds(NIGHT_SECONDS)
+        with ThreadPoolExecutor(1) as pool:
+            with market.write("system:dream") as tx:
+                first = dreaming.consolidate(tx, market.platform.registry)
+                second = pool.submit(dream, market)
+                until_somebody_waits(market, second)
+            total, _ = second.result(20)
+        assert (first["tasks"], total.get("tasks", 0)) == (40, 0)
+        [agent] = shown(market, kind=PatternKind.AGENT)
+        assert (agent["tasks"], agent["failures"]) == (40 * night, 10 * night)
+
+
+def until_somebody_waits(market, other):
+    """Wait until a transaction waits for a lock; fail when the other one ends without ever waiting."""
+    ends = time.monotonic() + 20
+    with market.read() as tx:
+        while not tx.connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar():
+            assert not other.done(), "nothing held the second one back"
+            assert time.monotonic() < ends
+            time.sleep(0.01)
