@@ -38,6 +38,7 @@ SENTENCES: Mapping[str, str] = {
     EndReason.VERIFICATION_FAILED: "the platform's verifier did not agree with the result",
     EndReason.AGENT_ERROR: "the agent reported that it could not do it",
     EndReason.LEASE_LAPSED: "every attempt ended without a word from its agent",
+    EndReason.PLATFORM_AWAY: "the time allowed ran out while the platform was away, nobody is to blame",
     EndReason.NO_BIDS: "nobody bid, or no bid could win, before the deadline",
     EndReason.DEADLINE_PASSED: "the deadline came first",
     TickState.OVERRUN: "the job used up its time budget and was rolled back",

@@ -6,10 +6,11 @@ own: it knows rows and the pure award rule, and nothing of the verbs that wrote 
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
-from services.domain.clock import to_rfc3339
+from services.domain.clock import SECOND_US, to_rfc3339
 from services.domain.states import (
     TASK_ENDS,
     AttemptState,
@@ -47,10 +48,15 @@ COUNTED: Final = {
     AttemptState.VERIFIED: OutcomeKind.VERIFIED,
     AttemptState.LAPSED: OutcomeKind.CRASHED,
 }
-"""What an attempt's end is in its agent's record; a failed one counts when the failure was the agent's."""
+"""What an attempt's end is in its agent's record; a failed one counts when the failure was the agent's, a
+lapsed one unless it is excused (`EndReason.PLATFORM_AWAY`)."""
 OWN_FAILURES: Final = frozenset(
     {EndReason.TIMED_OUT, EndReason.VERIFICATION_FAILED, EndReason.AGENT_ERROR, EndReason.NOT_SUPPORTED}
 )
+
+
+AWAY_US: Final = 20 * SECOND_US
+"""Two sweeps of the market further apart than this mean that the platform was away in between."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,7 +96,11 @@ class Purses:
 
 @dataclass(frozen=True, slots=True)
 class TaskLife:
-    """A task's row and everything that happened to it; awards and attempts in the order of their numbers."""
+    """A task's row and everything that happened to it; awards and attempts in the order of their numbers.
+
+    sweeps: by id of an attempt that was excused, the instants at which the market was swept: the last one
+    before its lease and those up to its end. An attempt whose sweeps are no longer kept is not in it.
+    """
 
     task: Row
     bids: Sequence[Row] = ()
@@ -99,6 +109,7 @@ class TaskLife:
     holds: Sequence[Row] = ()
     transfers: Sequence[Row] = ()
     outcomes: Sequence[Row] = ()
+    sweeps: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
     @property
     def state(self) -> TaskState:
@@ -124,6 +135,7 @@ def check_life(life: TaskLife, rules: TaskRules, purses: Purses, recompute: Reco
         *check_awards(life, recompute),
         *check_bids(life),
         *check_attempts(life, rules),
+        *check_excuses(life, rules),
         *check_state(life),
         *check_end(life, rules),
         *check_outcomes(life),
@@ -208,6 +220,34 @@ def check_attempts(life: TaskLife, rules: TaskRules) -> Told:
             yield "A5", f"{place} was taken at {to_rfc3339(row['submitted_at_us'])}, outside its lease"
 
 
+def check_excuses(life: TaskLife, rules: TaskRules) -> Told:
+    """A8: only a lapsed attempt is excused, and only where the platform was away when its time ran out.
+
+    Sweeps are kept for some days; of what is older nothing can be told, and nothing is.
+    """
+    for row in life.attempts:
+        if row["reason"] != EndReason.PLATFORM_AWAY:
+            continue
+        place = f"attempt {row['id']}"
+        if row["state"] != AttemptState.LAPSED or row["submitted_at_us"] is not None:
+            yield "A8", f"{place} is {row['state']}, and excused as if it had run out of time"
+        sweeps = life.sweeps.get(row["id"])
+        if sweeps is not None and not was_away(row, sweeps, rules):
+            yield "A8", f"{place} is excused, and the platform was there all the time"
+
+
+def was_away(attempt: Row, sweeps: Sequence[int], rules: TaskRules) -> bool:
+    """Tell whether a gap between two sweeps covers the end of the time allowed; sweeps rise."""
+    first_us, last_us = int(attempt["leased_at_us"]), int(attempt["allowed_until_us"])
+    return any(
+        until_us - from_us > AWAY_US
+        and first_us < until_us
+        and from_us < last_us + rules.lease_grace_us
+        and last_us <= until_us
+        for from_us, until_us in pairwise(sweeps)
+    )
+
+
 def latest_us(attempt: Row, rules: TaskRules) -> int:
     """Return the last instant at which this attempt's result may be taken."""
     return int(attempt["allowed_until_us"]) + rules.lease_grace_us
@@ -261,7 +301,8 @@ def check_outcomes(life: TaskLife) -> Told:
     found = Counter((row["attempt_number"], row["agent_id"], row["kind"]) for row in life.outcomes)
     expected: Counter[tuple[int, int, str]] = Counter()
     for row in life.attempts:
-        kind: OutcomeKind | None = COUNTED.get(row["state"])
+        is_excused = row["reason"] == EndReason.PLATFORM_AWAY
+        kind: OutcomeKind | None = None if is_excused else COUNTED.get(row["state"])
         if row["state"] == AttemptState.FAILED and row["reason"] in OWN_FAILURES:
             kind = OutcomeKind.FAILED
         if kind is not None:
@@ -305,7 +346,7 @@ def _resolutions(life: TaskLife, hold: Row) -> tuple[EscrowState, ...]:
         return held if life.state is TaskState.AWARDED else (EscrowState.RETURNED,)
     if attempt["state"] in AT_WORK.values():
         return held
-    if attempt["state"] == AttemptState.VERIFIED:
+    if attempt["state"] == AttemptState.VERIFIED or attempt["reason"] == EndReason.PLATFORM_AWAY:
         return (EscrowState.RETURNED,)
     is_lost = attempt["state"] == AttemptState.LAPSED or attempt["reason"] in OWN_FAILURES
     return (EscrowState.FORFEITED,) if is_lost else (EscrowState.RETURNED,)
@@ -361,7 +402,11 @@ def _paid(life: TaskLife) -> int:
     return min(price, sum(int(row["amount"]) for row in life.transfers if row["kind"] == "pay"))
 
 
-def lives(tasks: Iterable[Row], parts: Mapping[str, Iterable[Row]]) -> list[TaskLife]:
+def lives(
+    tasks: Iterable[Row],
+    parts: Mapping[str, Iterable[Row]],
+    sweeps: Mapping[int, Sequence[int]] | None = None,
+) -> list[TaskLife]:
     """Return the tasks with their parts (`bids`, `awards`, …), in the order in which they come."""
     by_task: dict[str, dict[int, list[Row]]] = {}
     for name, rows in parts.items():
@@ -369,6 +414,10 @@ def lives(tasks: Iterable[Row], parts: Mapping[str, Iterable[Row]]) -> list[Task
         for row in rows:
             grouped.setdefault(row["task_id"], []).append(row)
     return [
-        TaskLife(task, **{name: grouped.get(task["id"], ()) for name, grouped in by_task.items()})
+        TaskLife(
+            task,
+            **{name: grouped.get(task["id"], ()) for name, grouped in by_task.items()},
+            sweeps=sweeps or {},
+        )
         for task in tasks
     ]

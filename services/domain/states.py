@@ -310,6 +310,8 @@ class EndReason(StrEnum):
     """The agent reported that it could not."""
     LEASE_LAPSED = "lease_lapsed"
     """Every attempt ended without a word from its agent."""
+    PLATFORM_AWAY = "platform_away"
+    """The time allowed ran out while the platform was away; the stake went back, no record counts it."""
     NO_BIDS = "no_bids"
     """Nobody bid before the deadline."""
     DEADLINE_PASSED = "deadline_passed"

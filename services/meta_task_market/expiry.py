@@ -7,7 +7,8 @@ state, with its money returned. It never judges a result.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.domain.clock import HOUR_US, SECOND_US
+from services.domain.clock import HOUR_US
+from services.domain.market_invariants import AWAY_US
 from services.domain.states import AttemptState, EndReason, OutcomeKind, TaskState
 from services.meta_task_market import awards
 from services.meta_task_market.ending import Endings, Stake, stake_of
@@ -19,10 +20,8 @@ from services.store.tx import Tx
 BATCH = 500
 SWEEP = "lease_expiry"
 """The job of the clock that runs this; its ticks tell when the platform was there."""
-AWAY_US = 20 * SECOND_US
-"""Two sweeps further apart than this mean that the platform was away in between."""
 LOOK_BACK_US = 2 * HOUR_US
-"""How far back that is looked for."""
+"""How far back the end of an absence is looked for, however long that was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def expire_due(tx: Tx, entropy: Callable[[int], bytes]) -> dict[str, int]:
     """Take back silent leases and unclaimed awards, end what is past its deadline, award what came back.
 
     Up to `BATCH` of each. Who could not be heard because the platform was away gets the time anew; whose time
-    allowed ran out meanwhile loses neither stake nor standing.
+    allowed ran out meanwhile loses neither stake nor standing, and the attempt's reason says so.
     """
     rules = rules_now(tx)
     start_us = rules.microseconds("start_window")
@@ -111,7 +110,7 @@ def _end(
     endings = Endings(tx, rules, tasks)
     for task in (*lapsed, *unclaimed):
         if task["id"] in excused:
-            endings.come_to_nothing(task, EndReason.LEASE_LAPSED, is_silent=True, stake=Stake.RETURNED)
+            endings.come_to_nothing(task, EndReason.PLATFORM_AWAY, is_silent=True, stake=Stake.RETURNED)
             continue
         endings.note_outcome(
             task,
@@ -123,18 +122,21 @@ def _end(
     for task in late:
         state = TaskState.EXPIRED if task["state"] == TaskState.BIDDING else TaskState.FAILED
         endings.end(task, state, EndReason.DEADLINE_PASSED, stake=stake_of(task))
-    ended = [_lapse(tx, task) for task in lapsed]
+    ended = [
+        _lapse(tx, task, EndReason.PLATFORM_AWAY if task["id"] in excused else EndReason.LEASE_LAPSED)
+        for task in lapsed
+    ]
     sql.update_many(tx, tables.attempt, ("task_id",), ended, {"state": AttemptState.LEASED})
     sql.insert_many(tx, tables.attempt, [_unclaimed_attempt(tx, task) for task in unclaimed])
     endings.write()
 
 
-def _lapse(tx: Tx, task: Row) -> dict[str, object]:
+def _lapse(tx: Tx, task: Row, reason: EndReason) -> dict[str, object]:
     return {
         "task_id": task["id"],
         "state": AttemptState.LAPSED,
         "ended_at_us": tx.now_us,
-        "reason": EndReason.LEASE_LAPSED,
+        "reason": reason,
     }
 
 

@@ -5,7 +5,7 @@ only, never the market's own verbs or books: what is checked must not check itse
 review queue, once; it never mends anything.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from services.domain.auction import LABELS, AwardTerms, SealedBid, decide_award
 from services.domain.clock import MINUTE_US, seconds
 from services.domain.market_invariants import Breach, Purses, Row, TaskLife, TaskRules, check_life, lives
 from services.domain.reputation import StandingRules
+from services.domain.states import EndReason
 from services.operations import metric_watchdog, production_config
 from services.operations.breaches import KIND, tell
 from services.store import invariants
@@ -139,8 +140,19 @@ def check_tasks(tx: Tx, task_ids: Sequence[int], rules: TaskRules) -> list[Breac
     by_agent = {number: ids[owner] for owner, number in owners.items() if owner in ids}
     purses = Purses(ids.get(ESCROW, 0), ids.get(TREASURY, 0), by_agent)
     found: list[Breach] = []
-    for life in lives(tasks, parts):
+    for life in lives(tasks, parts, _sweeps(tx, parts["attempts"])):
         found += _checked(life, rules, purses)
+    return found
+
+
+def _sweeps(tx: Tx, attempts: Iterable[Row]) -> dict[int, list[int]]:
+    """Return by excused attempt when the market was swept meanwhile, as far as that is still known."""
+    found: dict[int, list[int]] = {}
+    for row in attempts:
+        if row["reason"] == EndReason.PLATFORM_AWAY:
+            sweeps = invariants.sweeps_of(tx, row["leased_at_us"], row["ended_at_us"] or tx.now_us)
+            if sweeps is not None:
+                found[row["id"]] = sweeps
     return found
 
 

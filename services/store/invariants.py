@@ -206,6 +206,16 @@ LAST_RESULT = (
     .order_by(cron_tick.c.due_at_us.desc())
     .limit(1)
 )
+SWEEP_JOB: Final = "lease_expiry"
+SWEPT = (cron_tick.c.job == SWEEP_JOB, cron_tick.c.state != TickState.MISSED)
+SWEEP_BEFORE = select(func.max(cron_tick.c.due_at_us)).where(
+    *SWEPT, cron_tick.c.due_at_us <= bindparam("at_us")
+)
+SWEEPS = (
+    select(cron_tick.c.due_at_us)
+    .where(*SWEPT, cron_tick.c.due_at_us.between(bindparam("from_us"), bindparam("until_us")))
+    .order_by(cron_tick.c.due_at_us)
+)
 ITEMS = select(review_item.c.subject, review_item.c.context, review_item.c.closed_at_us).where(
     review_item.c.kind == bindparam("item_kind"),
     review_item.c.subject.in_(bindparam("subjects", expanding=True)),
@@ -305,6 +315,17 @@ def open_bids(tx: Tx, agent_ids: Sequence[int]) -> dict[int, int]:
     """Return how many bids these agents have on tasks that still take bids; none are left out."""
     found = sql.listed(tx, OPEN_BIDS, wanted_ids=list(agent_ids))
     return {row["agent_id"]: row["open_bids"] for row in found}
+
+
+def sweeps_of(tx: Tx, leased_us: int, ended_us: int) -> list[int] | None:
+    """Return the last sweep of the market up to `leased_us` and those up to `ended_us`, in order.
+
+    None where they are no longer kept, or none had been made when the lease was taken.
+    """
+    first_us = sql.value(tx, SWEEP_BEFORE, at_us=leased_us)
+    if first_us is None:
+        return None
+    return [row["due_at_us"] for row in sql.listed(tx, SWEEPS, from_us=first_us, until_us=ended_us)]
 
 
 def last_result(tx: Tx, job: str) -> Mapping[str, Any]:

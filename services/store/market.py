@@ -197,6 +197,16 @@ EXPIRED_LEASES = (
     .limit(LIMIT)
     .with_for_update(of=[task, attempt], skip_locked=True, key_share=True)
 )
+EARLIER_TICK = cron_tick.alias("earlier_tick")
+LAST_BEFORE = (
+    select(func.max(EARLIER_TICK.c.due_at_us))
+    .where(
+        EARLIER_TICK.c.job == bindparam("job"),
+        EARLIER_TICK.c.due_at_us <= bindparam("since_us"),
+        EARLIER_TICK.c.state != TickState.MISSED,
+    )
+    .scalar_subquery()
+)
 TICKS = (
     select(
         cron_tick.c.due_at_us,
@@ -204,7 +214,7 @@ TICKS = (
     )
     .where(
         cron_tick.c.job == bindparam("job"),
-        cron_tick.c.due_at_us > bindparam("since_us"),
+        cron_tick.c.due_at_us >= func.coalesce(LAST_BEFORE, bindparam("since_us")),
         cron_tick.c.state != TickState.MISSED,
     )
     .subquery()
@@ -283,7 +293,10 @@ def expired_leases(tx: Tx, grace_us: int, limit: int) -> list[Row]:
 
 
 def last_gap(tx: Tx, job: str, since_us: int, longest_us: int) -> tuple[int, int] | None:
-    """Return the ends of the newest gap between two ticks of a job that is longer than so, or None."""
+    """Return the ends of the newest gap between two ticks of a job that is longer than so, or None.
+
+    The gap ends after `since_us`; it may have begun long before.
+    """
     row = sql.first(tx, LAST_GAP, job=job, since_us=since_us, longest_us=longest_us)
     return None if row is None else (int(row["before_us"]), int(row["due_at_us"]))
 

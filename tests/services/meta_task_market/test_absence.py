@@ -3,8 +3,10 @@
 import pytest
 
 from services.cron_runner import run_tick
-from services.domain.states import OutcomeKind, TaskState
+from services.domain.states import AttemptState, EndReason, EscrowState, OutcomeKind, TaskState
+from services.operations import watchdog
 from services.store import sql, tables
+from tests.services.meta_task_market import market_invariants
 
 GRANT = 100_000_000_000
 SWEEP_SECONDS = 15
@@ -18,6 +20,10 @@ def sweep(market, times=1):
         now_us = store.clock.now_us()
         run_tick(store, market.platform.context, job, job.due_at_us(now_us), "test")
         market.pass_seconds(SWEEP_SECONDS)
+
+
+def breaches(market):
+    return market_invariants.breaches(market.platform.store)
 
 
 def outcomes(market):
@@ -64,6 +70,87 @@ def test_time_that_ran_out_while_the_platform_was_away_costs_nothing(market, req
     stake = market.row(tables.award, task_id=task_id)["stake_microcredits"]
     assert market.balance(worker) == (GRANT if is_away else GRANT - stake)
     assert outcomes(market) == ([] if is_away else [OutcomeKind.CRASHED])
+    attempt = market.row(tables.attempt, task_id=task_id)
+    reason = EndReason.PLATFORM_AWAY if is_away else EndReason.LEASE_LAPSED
+    assert (attempt["state"], attempt["reason"]) == (AttemptState.LAPSED, reason)
+    assert breaches(market) == []
+
+
+@pytest.mark.parametrize("away_seconds", [150, 3 * 3_600, 15 * 3_600])
+def test_a_stop_and_a_start_with_leases_out_break_nothing(market, requester, worker, away_seconds):
+    """A lease taken before the first sweep, one at its last attempt, an award: nobody is to blame for any."""
+    other, third = market.agent(), market.agent()
+    early, last, waiting = (market.post(requester) for _ in range(3))
+    for task_id, agent_id in ((early, worker), (last, other), (waiting, third)):
+        market.bid(agent_id, task_id)
+    market.close_windows()
+    market.lease(worker, early)
+    sweep(market)
+    with market.write() as tx:
+        assert sql.update(tx, tables.task, {"id": last}, maximum_attempts=1)
+    market.lease(other, last)
+    sweep(market)
+    before = {agent: market.balance(agent) for agent in (worker, other, third)}
+    stakes = {row["task_id"]: row["stake_microcredits"] for row in market.rows(tables.award)}
+    market.pass_seconds(away_seconds)
+    sweep(market, 3)
+    assert breaches(market) == []
+    assert outcomes(market) == []
+    assert market.balance(other) == before[other] + stakes[last]
+    assert market.balance(worker) == before[worker] + stakes[early]
+    if away_seconds < 600:
+        ended = market.task(last)
+        assert (ended["state"], ended["end_reason"]) == (TaskState.FAILED, EndReason.PLATFORM_AWAY)
+        assert market.task(early)["state"] == TaskState.BIDDING
+        assert market.task(waiting)["state"] == TaskState.AWARDED
+    with market.write() as tx:
+        watchdog.watch_tasks(tx)
+        watchdog.audit_books(tx)
+    assert market.rows(tables.review_item, kind=watchdog.KIND) == []
+
+
+@pytest.fixture
+def excused(market, requester, worker):
+    """An attempt that is excused, for the platform was away for ten minutes; its task."""
+    task_id = market.awarded(requester, worker)
+    sweep(market)
+    market.lease(worker, task_id)
+    sweep(market)
+    market.pass_seconds(1_000)
+    sweep(market, 2)
+    assert market.row(tables.attempt, task_id=task_id)["reason"] == EndReason.PLATFORM_AWAY
+    assert breaches(market) == []
+    return task_id
+
+
+def test_an_excuse_while_the_platform_was_there_is_a_breach(market, excused):
+    attempt = market.row(tables.attempt, task_id=excused)
+    with market.write() as tx:
+        tick = market.rows(tables.cron_tick, job="lease_expiry")[0]
+        rest = {name: value for name, value in tick.items() if name not in ("id", "due_at_us")}
+        first_us, last_us = attempt["leased_at_us"], attempt["ended_at_us"]
+        for at_us in range(first_us + 7_000_000, last_us, SWEEP_SECONDS * 1_000_000):
+            sql.insert(tx, tables.cron_tick, due_at_us=at_us, **rest)
+    assert [line.split(":")[0] for line in breaches(market)] == [f"A8 task {excused}"]
+    with market.write() as tx:
+        tx.connection.execute(tables.cron_tick.delete().where(tables.cron_tick.c.due_at_us <= first_us))
+    assert breaches(market) == [], "what was swept then is no longer known"
+
+
+SPOILT = {
+    "excused, and recorded as a crash": ("A8", tables.attempt, {"reason": EndReason.LEASE_LAPSED}),
+    "excused, and not lapsed": ("A8", tables.attempt, {"state": AttemptState.FAILED}),
+    "excused, and its stake was lost": ("M5", tables.escrow, {"state": EscrowState.FORFEITED}),
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_an_excuse_holds_only_together_with_its_stake_and_its_record(market, excused, case):
+    invariant, table, values = SPOILT[case]
+    where = {"task_id": excused} | ({"purpose": "stake"} if table is tables.escrow else {})
+    with market.write() as tx:
+        assert sql.update(tx, table, where, **values)
+    assert invariant in {line.split()[0] for line in breaches(market)}
 
 
 def test_what_was_handed_in_has_its_grace_to_be_verified(market, requester, worker):
