@@ -1,4 +1,4 @@
-"""A month of ticks in three processes on each engine: `make prove ARGS="-k month_of_ticks"`, `DAYS=3` fewer days.
+"""A month of ticks in three processes on each engine: `make prove ARGS="-k month_of_ticks"`, `DAYS=3` fewer.
 
 It takes longer than the patience of the fast tests; by itself it is run with that switched off:
 `pytest -s -n0 --override-ini=faulthandler_timeout=0 tests/proofs/prove_cron_month.py`.
