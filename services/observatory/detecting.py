@@ -283,32 +283,32 @@ def _begins_anew(tx: Tx, measure: Measure, name: Series) -> int:
 
 
 def _frozen_since(tx: Tx, name: Series) -> int | None:
-    """Return since when a departure of the series lasts that was given up, or None.
+    """Return since when a departure of the series lasts that was given up, however often, or None.
 
     It lasts until an episode of the series recovers, an operator accepts it, or the metric is back by itself.
     """
-    newest = _given_up(tx, name)
-    if newest is None or "back_at_us" in newest["evidence"]:
-        return None
-    start_us: int = newest["evidence"]["window_start_us"]
-    return start_us
+    since_us: int | None = None
+    for row in _own_ended(tx, name):
+        if row["state"] != EpisodeState.GIVEN_UP or row["accepted_ledger_index"] is not None:
+            break
+        if "back_at_us" in row["evidence"]:
+            break
+        since_us = row["evidence"]["window_start_us"]
+    return since_us
 
 
-def _given_up(tx: Tx, name: Series) -> Row | None:
-    """Return the newest episode of a series if it was given up and not accepted, else None."""
+def _own_ended(tx: Tx, name: Series) -> list[Row]:
+    """Return the ended episodes of a series itself, newest first."""
     ended = observations.closed_episodes(tx, *name, tx.now_us - KEPT_US)
     own = [row for row in ended if (row["dimension"], row["key"]) == (name.dimension, name.key)]
-    newest = max(own, key=lambda row: row["id"], default=None)
-    if newest is None or newest["state"] != EpisodeState.GIVEN_UP:
-        return None
-    return newest if newest["accepted_ledger_index"] is None else None
+    return sorted(own, key=lambda row: -row["id"])
 
 
 def note_return(look: Look, measure: Measure, name: Series) -> None:
     """Note that a metric whose episode was given up is back: a day of windows lies in its former band."""
-    episode = _given_up(look.tx, name)
-    if episode is None or "back_at_us" in episode["evidence"]:
+    if _frozen_since(look.tx, name) is None:
         return
+    episode = _own_ended(look.tx, name)[0]
     since = windows_after(look.tx, measure, name, episode["closed_at_us"])[-NEWS:]
     if len(since) < NEWS or not is_inside(look, measure, episode, since):
         return

@@ -251,11 +251,13 @@ def test_a_departure_that_was_given_up_early_is_not_swallowed_either(watch):
     """It is given up again and again, before anybody can call it a shift; the baseline stays."""
     watch.set_value("observatory.cool_down_seconds", "3600")
     watch.plant_windows(HISTORY, task_success=lambda _: (38, 40))
-    for _ in range(6):
+    baselines = []
+    for _ in range(8):
         episode = alarm(watch, 24, good=30, bad=10)
-        assert episode["baseline_rate"] == pytest.approx(0.95, abs=0.01)
-        watch.window(30, 10)
+        baselines.append(episode["baseline_rate"])
         give_up(watch, episode)
+        watch.set_value("observatory.cool_down_seconds", "36000")
+    assert baselines == pytest.approx([0.95] * 8, abs=0.005)
 
 
 def test_a_metric_that_came_back_after_it_was_given_up_has_a_baseline_again(watch):
