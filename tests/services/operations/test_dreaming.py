@@ -356,9 +356,10 @@ def test_two_that_dream_at_once_count_everything_once(postgresql_market):
         market.pass_seconds(NIGHT_SECONDS)
         with ThreadPoolExecutor(1) as pool:
             with market.write("system:dream") as tx:
-                first = dreaming.consolidate(tx, market.platform.registry)
+                patterns.mark(tx)  # which is where each begins
                 second = pool.submit(dream, market)
                 until_somebody_waits(market, second)
+                first = dreaming.consolidate(tx, market.platform.registry)
             total, _ = second.result(20)
         assert (first["tasks"], total.get("tasks", 0)) == (40, 0)
         [agent] = shown(market, kind=PatternKind.AGENT)
