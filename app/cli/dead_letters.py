@@ -39,7 +39,12 @@ Subscriber = Annotated[
 ]
 EventName = Annotated[
     str | None,
-    typer.Option("--type", metavar="TYPE", help="Of this type of event.", show_default=False),
+    typer.Option(
+        "--type",
+        metavar="TYPE",
+        help="Of this type of event: TaskEnded, nacre.task.ended.",
+        show_default=False,
+    ),
 ]
 AtOnce = Annotated[int, typer.Option("--limit", min=1, max=LIMIT_HIGHEST, help="Most of them, oldest first.")]
 WhyAgain = Annotated[
@@ -62,7 +67,7 @@ def list_dead_letters(
     """List dead letters with their last error."""
     asked = {"limit": limit, "cursor": cursor, "oldest_first": oldest}
     asked |= {"subscriber": subscriber, "event_type": event_type}
-    return int(load(f"{READING}:show_page")("dead letter", database, asked, as_json=as_json))
+    return int(load(f"{ACTION}:show_page")(database, asked, as_json=as_json))
 
 
 @dead_letters.command("show", **examples("nacre dead-letter show 8"))

@@ -34,7 +34,10 @@ def show_health(
     database: Database = None,
     as_json: AsJson = False,
 ) -> int:
-    """Show the health score and every check that does not pass. Exit code: 0 pass, 1 warn, 2 fail."""
+    """Show the health score and every check that does not pass. Exit code: 0 pass, 1 warn, 3 fail.
+
+    2 is wrong input, as everywhere: an option or a component that does not exist.
+    """
     return int(
         load(f"{HEALTH}:show_health")(
             database, layer=layer, component=component, is_every=every, as_json=as_json

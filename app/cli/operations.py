@@ -82,7 +82,7 @@ def show_history(
 ) -> int:
     """List ticks: when each was due, who ran it, how it ended."""
     asked = {"job": job, "limit": limit, "cursor": cursor, "oldest_first": oldest}
-    return int(load(f"{READING}:show_page")("tick", database, asked, as_json=as_json))
+    return int(load(f"{CRON}:show_history")(database, asked, as_json=as_json))
 
 
 @reviews.command("list", **examples("nacre review list --open"))

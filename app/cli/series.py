@@ -40,9 +40,12 @@ def list_metrics(database: Database = None, as_json: AsJson = False) -> int:
 def show_series(
     metric: Metric,
     *,
-    by: Annotated[Dimension, typer.Option("--by", help="What the series is of.")] = Dimension.PLATFORM,
+    by: Annotated[
+        Dimension, typer.Option("--by", help="The dimension: what the series is of.")
+    ] = Dimension.PLATFORM,
     key: Annotated[
-        str, typer.Option("--key", metavar="KEY", help="Which one; `all` is the platform's.")
+        str,
+        typer.Option("--key", metavar="KEY", help="Which one of that dimension; `all` is the platform's."),
     ] = "all",
     grain: Annotated[Grain, typer.Option("--grain", help="As counted, or old days merged.")] = Grain.WINDOW,
     start: From = None,

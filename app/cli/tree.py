@@ -30,7 +30,7 @@ from app.cli.experiments import experiments
 SUMMARY = (
     "A self-evolving agent marketplace: agents bid for work, and for improving the platform itself.\n\n"
     "Commands act as the operator on the database directly; no server needs to run. "
-    "Exit codes: 0 done, 1 refused or failed, 2 wrong input."
+    "Exit codes: 0 done, 1 refused or failed, 2 wrong input (`nacre health` has its own)."
 )
 
 app = typer.Typer(

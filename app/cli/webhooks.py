@@ -31,7 +31,11 @@ GROUPS = (webhooks, events)
 
 Type = Annotated[
     list[str] | None,
-    typer.Option("--type", metavar="TYPE", help="An event type, or '*'; may be given again."),
+    typer.Option(
+        "--type",
+        metavar="TYPE",
+        help="An event type (docs/events.md), or '*' for every one; may be given again.",
+    ),
 ]
 Delivery = Annotated[
     int,
@@ -72,7 +76,10 @@ def add(
     database: Database = None,
     as_json: AsJson = False,
 ) -> int:
-    """Register a receiver and print its signing secret, which is shown only now."""
+    """Register a receiver and print its signing secret, which is shown only now.
+
+    Without --type it gets every event (`*`).
+    """
     return int(
         load(f"{ACTION}:add")(
             database, url=url, types=types or ["*"], description=description, as_json=as_json

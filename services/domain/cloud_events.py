@@ -21,6 +21,9 @@ PREFIX: Final = "nacre."
 PING: Final = "nacre.ping"
 """The type of the event that an operator sends to try a webhook; it stands in no outbox."""
 EVERY_TYPE: Final = "*"
+LISTED_IN: Final = "docs/events.md lists every type, such as nacre.task.ended"
+LIKE: Final = 0.6
+"""Least likeness (difflib's ratio) of a name to one that is offered instead."""
 
 _WORD: Final = re.compile(r"[A-Z][a-z0-9]*")
 
@@ -78,11 +81,6 @@ expected, that counting stopped, and how placebos stand. No event carries a bid,
 """
 
 
-def is_for_agents(kind: str) -> bool:
-    """Tell whether agents may read events of this type."""
-    return kind in FOR_AGENTS
-
-
 def cloud_event(event: Mapping[str, Any], source: str, *, is_for_operator: bool = True) -> JsonObject:
     """Return an event of the outbox (`id`, `type`, `aggregate`, `payload`, `actor`, `lap_id`,
     `published_at_us`) as a CloudEvent; `source` is the deployment's origin.
@@ -130,16 +128,25 @@ def encoded(event: JsonObject | list[JsonObject]) -> str:
 
 def unknown_types(names: Iterable[str]) -> dict[str, str]:
     """Return the names that mean no event type, each with the nearest that does ("" for none)."""
-    plain = {_letters(name): name for name in TYPE_NAMES}
-    found = {}
-    for name in names:
-        if name != EVERY_TYPE and name not in TYPE_NAMES:
-            letters = _letters(name)
-            letters = letters if letters.startswith(_letters(PREFIX)) else _letters(PREFIX) + letters
-            near = difflib.get_close_matches(letters[:80], plain, n=1)
-            found[name] = plain[near[0]] if near else ""
-    return found
+    unknown = [name for name in names if name != EVERY_TYPE and name not in TYPE_NAMES]
+    return {name: next(iter(_nearest(name)), "") for name in unknown}
+
+
+def type_hint(name: str) -> str:
+    """Return what to say of a name that means no event type: the near ones, and where all of them stand."""
+    if name == PING:
+        return "a ping is sent by the test of a webhook alone, and cannot be asked for"
+    near = " or ".join(map(repr, _nearest(name)))
+    return f"did you mean {near}? {LISTED_IN}" if near else LISTED_IN
+
+
+def _nearest(name: str) -> list[str]:
+    """Return up to three types, nearest first, that share most of their letters with a name."""
+    plain = {_letters(known): known for known in TYPE_NAMES}
+    near = [] if name == PING else difflib.get_close_matches(_letters(name)[:80], plain, n=3, cutoff=LIKE)
+    return [plain[letters] for letters in near]
 
 
 def _letters(name: str) -> str:
-    return "".join(one for one in name.lower() if one.isalnum())
+    """Return the letters of a name in lower case, without the prefix that all types share."""
+    return "".join(one for one in name.lower().removeprefix(PREFIX) if one.isalnum())

@@ -33,6 +33,11 @@ class NewWebhook:
     description: str = ""
 
 
+def check_types(types: Sequence[str]) -> None:
+    """Raise InvalidValueError for types that no webhook can ask for, before anything else is looked at."""
+    _checked_types(types)
+
+
 def create(tx: Tx, new: NewWebhook) -> int:
     """Register a webhook and return its id; it gets what is published from now on.
 
@@ -221,8 +226,7 @@ def _checked_types(types: Sequence[str]) -> list[str]:
         msg = "name at least one event type, or '*' for every one"
         raise InvalidValueError(msg, field="body.types", code="types_missing")
     for name, nearest in cloud_events.unknown_types(types).items():
-        hint = f"did you mean {nearest!r}?" if nearest else "GET /api/v1/events shows what there is"
-        msg = f"there is no event type {name[:80]!r}; {hint}"
+        msg = f"there is no event type {name[:80]!r} to subscribe to; {cloud_events.type_hint(name)}"
         raise InvalidValueError(msg, field="body.types", code="event_type_unknown", nearest=nearest or None)
     return sorted(set(types))
 

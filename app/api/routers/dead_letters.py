@@ -11,6 +11,7 @@ from app.api.dead_letter_bodies import Discard, DiscardMany, Letters, Replay, Re
 from app.api.idempotency import Gate
 from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
+from app.known_names import check_name, event_type_of, subscribers_of
 from services.domain.errors import InvalidValueError
 from services.domain.states import DeliveryState
 from services.operations import dead_letters
@@ -39,9 +40,14 @@ def list_dead_letters(
 
     A dead letter holds nothing back: later events of its aggregate have been delivered without it.
     """
-    asked = {"subscriber": subscriber, "event_type": event_type, **page.arguments()}
-    with platform_of(request).store.read() as tx:
-        return answer(views.list_dead_letters(tx, **asked))
+    store = platform_of(request).store
+    kind = None if event_type is None else event_type_of(event_type, "query.event_type")
+    asked = {"subscriber": subscriber, "event_type": kind, **page.arguments()}
+    with store.read() as tx:
+        page_found = views.list_dead_letters(tx, **asked)
+    if subscriber is not None and not page_found["items"]:
+        check_name(subscriber, subscribers_of(store.routes), "subscriber", "query.subscriber")
+    return answer(page_found)
 
 
 @router.get("/{delivery_id}", summary="Show a dead letter", **described(_LETTER, 404))
@@ -59,7 +65,8 @@ def show(request: Request, delivery_id: Id) -> Response:
 def replay_many(body: ReplayMany, gate: Gate) -> Response:
     """Put up to 500 dead letters back in line, by id or the oldest of a subscriber or an event type.
 
-    What is not dead is passed over, so the same may be asked again. Only the operator can.
+    What is not dead is named in `passed_over`, so the same may be asked again; `state` is that of what was
+    moved, null when nothing was. Only the operator can.
     """
     gate.caller.require_operator()
     reason = body.reason or TRIED_AGAIN
@@ -76,7 +83,8 @@ def replay_many(body: ReplayMany, gate: Gate) -> Response:
 def discard_many(body: DiscardMany, gate: Gate) -> Response:
     """Give up to 500 dead letters up for good, by id or the oldest of a subscriber or an event type.
 
-    What is not dead is passed over, so the same may be asked again. Only the operator can.
+    What is not dead is named in `passed_over`, so the same may be asked again; `state` is that of what was
+    moved, null when nothing was. Only the operator can.
     """
     gate.caller.require_operator()
     return gate.run(
@@ -131,12 +139,16 @@ def _chosen(tx: Tx, body: Letters) -> list[int]:
         raise InvalidValueError(msg, field="body.delivery_ids", code="letters_unclear")
     if body.delivery_ids is not None:
         return body.delivery_ids
-    return dead_letters.choose(tx, subscriber=body.subscriber, event_type=body.event_type, limit=body.limit)
+    chosen = dead_letters.choose(tx, subscriber=body.subscriber, event_type=body.event_type, limit=body.limit)
+    if body.subscriber is not None and not chosen:
+        check_name(body.subscriber, subscribers_of(tx.routes), "subscriber", "body.subscriber")
+    return chosen
 
 
 def _told(done: Acted, state: DeliveryState) -> JsonObject:
+    """Return what was moved and what was passed over; nothing has a state when nothing was moved."""
     return {
-        "state": str(state),
+        "state": str(state) if done.delivery_ids else None,
         "delivery_ids": done.delivery_ids,
         "passed_over": done.passed_over,
         "ledger_index": done.ledger_index,

@@ -8,7 +8,7 @@ mends anything.
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +19,7 @@ from app.api.platform import ApiPlatform, platform_of
 from app.api.readiness import Readiness
 from app.api.strict_json import StrictRoute
 from app.health_json import MEDIA_TYPE, STATUS_CODES, Asked, JsonObject, document, tree
+from app.known_names import check_name
 from services.domain.checks import Check, Layer, Status
 
 router = APIRouter(tags=["health"])
@@ -50,6 +51,11 @@ _TREE = {
     "held_promotions": [],
     "checks": {"database:answer_time": [{"layer": "ready", **_CHECK}]},
 }
+
+
+def components_of(shown: Mapping[str, Any]) -> set[str]:
+    """Return the names of the components in a tree."""
+    return {str(check["componentId"]) for found in shown["checks"].values() for check in found}
 
 
 def _described(example: object, *statuses: int) -> dict[int | str, dict[str, object]]:
@@ -117,7 +123,11 @@ async def show_tree(request: Request, layer: Layer | None = None, component: Com
 
 def _tree(platform: ApiPlatform, checks: list[Check], asked: Asked) -> JsonObject:
     with platform.store.read() as tx:
-        return tree(tx, checks, platform.jobs, platform.task_types, asked)
+        shown = tree(tx, checks, platform.jobs, platform.task_types, asked)
+        if asked.component is not None and not shown["checks"]:
+            whole = tree(tx, checks, platform.jobs, platform.task_types, Asked(asked.layer))
+            check_name(asked.component, components_of(whole), "component", "query.component")
+        return shown
 
 
 def _answer(checks: Iterable[Check], headers: Mapping[str, str] | None = None) -> Response:

@@ -32,13 +32,18 @@ def _changed(*, is_paused: bool) -> dict[str, Any]:
     return described({"job": examples.JOB["job"], "is_paused": is_paused, "reason": WHY}, 400, 403, 404, 409)
 
 
-@router.get("/cron", summary="Show the cron jobs and their history", **described(examples.CRON))
+@router.get("/cron", summary="Show the cron jobs and their history", **described(examples.CRON, 404))
 def show_cron(request: Request, page: PageAsked, job: Word | None = None) -> Response:
-    """Return every job of the table with its next and last tick, and a page of the history."""
+    """Return every job of the table with its next and last tick, and a page of the history.
+
+    A job that is in neither is a 404.
+    """
     platform = platform_of(request)
     with platform.store.read() as tx:
         shown = control.show(tx, platform.jobs)
         history = views.cron_history(tx, job=job, **page.arguments())
+        if job is not None and not history["items"]:
+            control.job_named(platform.jobs, job)
     return answer({**shown, "history": history})
 
 

@@ -14,7 +14,8 @@ from app.api.bodies import ShiftAcceptance
 from app.api.idempotency import Gate
 from app.api.platform import platform_of
 from app.api.strict_json import StrictRoute
-from app.periods import instant_of
+from app.known_names import check_series
+from app.periods import span_of
 from services import observatory
 from services.domain.measures import Dimension, Grain
 from services.store.tx import Tx
@@ -22,6 +23,8 @@ from services.store.views import series as views
 
 router = APIRouter(tags=["observatory"], route_class=StrictRoute)
 
+FROM_TO = ("from", "to")
+KEYS_ROUTE = "GET /api/v1/metrics/{metric}/keys lists them"
 Metric = Annotated[str, Path(max_length=48, pattern=r"^[a-z_]+$", examples=["task_success"])]
 Key = Annotated[str, Query(max_length=80, pattern=r"^[^\x00-\x1f]*$")]
 Cut = Annotated[Dimension, Query(description="what the series is of")]
@@ -52,10 +55,11 @@ def list_series(
     end: Annotated[str | None, Query(alias="to", max_length=40)] = None,
 ) -> Response:
     """Return windows that ended after `from` and up to `to`: exact sums, and what follows from them."""
-    span = instant_of(start, "from"), instant_of(end, "to")
-    asked = views.SeriesAsked(metric, dimension, key, grain, *span)
+    asked = views.SeriesAsked(metric, dimension, key, grain, *span_of(start, end, FROM_TO))
     with platform_of(request).store.read() as tx:
-        return answer(views.list_series(tx, asked, **page.arguments()))
+        found = views.list_series(tx, asked, **page.arguments())
+        check_series(tx, asked, where=KEYS_ROUTE)
+    return answer(found)
 
 
 @router.get("/metrics/{metric}/summary", summary="Sum a series up", **described(examples.SUMMARY, 404))
@@ -68,9 +72,11 @@ def summarise(
     end: Annotated[str | None, Query(alias="to", max_length=40)] = None,
 ) -> Response:
     """Return all windows of a span as one: rate or mean, spread and percentiles."""
-    span = instant_of(start, "from"), instant_of(end, "to")
+    asked = views.SeriesAsked(metric, dimension, key, Grain.WINDOW, *span_of(start, end, FROM_TO))
     with platform_of(request).store.read() as tx:
-        return answer(views.summarise(tx, views.SeriesAsked(metric, dimension, key, Grain.WINDOW, *span)))
+        found = views.summarise(tx, asked)
+        check_series(tx, asked, where=KEYS_ROUTE)
+    return answer(found)
 
 
 @router.get(

@@ -88,8 +88,7 @@ def _event_type(name: str | None) -> EventType | None:
         return None
     if name not in cloud_events.TYPE_NAMES:
         nearest = cloud_events.unknown_types([name]).get(name, "")
-        known = f"did you mean {nearest!r}?" if nearest else "names are like nacre.task.ended"
-        msg = f"there is no event type {name!r}; {known}"
+        msg = f"there is no event type {name!r}; {cloud_events.type_hint(name)}"
         raise InvalidValueError(msg, field="query.type", code="event_type_unknown", nearest=nearest or None)
     return cloud_events.TYPE_NAMES[name]
 
@@ -136,6 +135,7 @@ def create_webhook(request: Request, body: NewWebhook, gate: Gate) -> Response:
     """
     gate.caller.require_operator()
     platform = platform_of(request)
+    webhooks.check_types(body.types)
     _destinations(platform).check(body.url)
 
     def act(tx: Tx) -> JsonObject:

@@ -5,12 +5,18 @@ A run is asked for in the database, or done here, within its budget. It never go
 """
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
+from app.cli.actions.opening import reading
 from app.cli.actions.operating import OPERATOR, opened_platform
+from app.cli.actions.reading import KINDS
 from app.cli.actions.screen import say_item, say_json, say_note, say_page
+from app.known_names import check_name
+from cron_registry import CRON_JOBS
 from services.cron_runner import control, run_here
 from services.domain.states import TickState
-from services.store import sql, tables
+from services.store import sql, tables, views
 
 COLUMNS = (
     "job", "next_due_at", "role", "every_seconds", "daily_at", "budget_seconds", "priority",
@@ -27,6 +33,15 @@ def show_jobs(database: str | None, *, as_json: bool) -> int:
         return say_json(shown)
     say_note(f"health: {shown['health_points']} of 100")
     return say_page({"items": shown["jobs"], "next_cursor": None}, COLUMNS, as_json=False)
+
+
+def show_history(database: str | None, asked: Mapping[str, Any], *, as_json: bool) -> int:
+    """Print a page of ticks; raise InvalidValueError for a job that is not in the table and never ran."""
+    with reading(database) as tx:
+        page = views.cron_history(tx, **asked)
+    if asked["job"] is not None and not page["items"]:
+        check_name(asked["job"], (job.name for job in CRON_JOBS), "job", "--job")
+    return say_page(page, KINDS["tick"].columns, as_json=as_json)
 
 
 def pause_job(database: str | None, name: str, *, reason: str, as_json: bool) -> int:

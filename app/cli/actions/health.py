@@ -15,7 +15,8 @@ from services.domain.checks import Check, Layer, Status
 from services.domain.clock import WallClock
 from services.domain.errors import InvalidValueError, NacreError
 
-EXIT_CODES: Final[Mapping[Status, int]] = {Status.PASS: 0, Status.WARN: 1, Status.FAIL: 2}
+EXIT_CODES: Final[Mapping[Status, int]] = {Status.PASS: 0, Status.WARN: 1, Status.FAIL: 3}
+"""2 is what every command ends with when its input was wrong."""
 OF_A_SERVER: Final = frozenset({"writer"})
 """Components whose state only the serving process knows."""
 COLUMNS: Final = ("status", "layer", "check", "observed", "output")
@@ -29,7 +30,7 @@ def show_health(
     is_every: bool,
     as_json: bool,
 ) -> int:
-    """Print the tree; return 0 for a pass, 1 for a warning, 2 for a failure.
+    """Print the tree; return 0 for a pass, 1 for a warning, 3 for a failure.
 
     A database that cannot be used is a failure. Raises InvalidValueError for a component that does not exist.
     """

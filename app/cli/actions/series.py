@@ -9,8 +9,10 @@ from typing import Any
 from app.cli.actions.opening import reading
 from app.cli.actions.operating import OPERATOR, opened_platform
 from app.cli.actions.screen import say_item, say_json, say_page
-from app.periods import instant_of
+from app.known_names import check_series
+from app.periods import span_of
 from services import observatory
+from services.domain.errors import InvalidValueError, NotFoundError
 from services.store.views import series as views
 
 JsonObject = dict[str, Any]
@@ -50,10 +52,14 @@ def show_series(
     as_json: bool,
 ) -> int:
     """Print a page of one series."""
-    span = instant_of(asked["start"], "--from"), instant_of(asked["end"], "--to")
+    span = span_of(asked["start"], asked["end"], ("--from", "--to"))
     series = views.SeriesAsked(asked["metric"], asked["dimension"], asked["key"], asked["grain"], *span)
     with reading(database) as tx:
         found = views.list_series(tx, series, **page)
+        try:
+            check_series(tx, series, where="`nacre observatory metrics` says what each metric is cut by")
+        except NotFoundError as error:
+            raise InvalidValueError(error.detail, field="--key", code="key_unknown") from error
     if as_json:
         return say_json(found)
     rows = [{**row, **{name: rounded(row[name]) for name in ROUNDED}} for row in found["items"]]

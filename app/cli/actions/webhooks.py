@@ -13,7 +13,7 @@ from app.cli.actions.operating import OPERATOR, opened_platform
 from app.cli.actions.screen import say_item, say_json, say_line, say_note, say_page
 from app.egress.destinations import Destinations, EgressPolicy
 from app.keys import webhook_key
-from services.domain import cloud_events
+from app.known_names import event_type_of
 from services.domain.errors import InvalidValueError, NotFoundError
 from services.domain.states import DeliveryState
 from services.domain.webhooks import secret_text
@@ -37,10 +37,7 @@ def show_events(
     """Print a page of events."""
     kind = asked["kind"]
     if kind is not None:
-        for nearest in cloud_events.unknown_types([kind]).values():
-            hint = f"did you mean {nearest}?" if nearest else "names are like nacre.task.ended"
-            raise InvalidValueError(f"there is no event type {kind!r}; {hint}", field="--type")
-        kind = cloud_events.TYPE_NAMES.get(kind)
+        kind = event_type_of(kind, "--type")
     with reading(database) as tx:
         wanted = views.EventsAsked(kind, asked["subject"], asked["lap_id"], asked["after"])
         return say_page(
@@ -59,7 +56,7 @@ def show_webhook(database: str | None, webhook_id: int, *, as_json: bool) -> int
     with reading(database) as tx:
         item = views.get_webhook(tx, webhook_id)
     if item is None:
-        raise NotFoundError(f"there is no webhook {webhook_id}; `nacre webhook list` lists what there is")
+        raise _no_webhook(webhook_id)
     return say_item(item, {}, as_json=as_json)
 
 
@@ -72,12 +69,15 @@ def show_deliveries(
         raise InvalidValueError(f"--state must be one of {known}, not {state!r}", field="--state")
     wanted = None if state is None else DeliveryState(state)
     with reading(database) as tx:
+        if views.get_webhook(tx, webhook_id) is None:
+            raise _no_webhook(webhook_id)
         found = views.list_webhook_deliveries(tx, webhook_id, state=wanted, **page)
     return say_page(found, DELIVERY_COLUMNS, as_json=as_json)
 
 
 def add(database: str | None, *, url: str, types: list[str], description: str, as_json: bool) -> int:
     """Register a webhook and print its secret, alone on standard output unless JSON is asked for."""
+    webhooks.check_types(types)
     with opened_platform(database) as platform:
         _destinations(platform).check(url)
         with platform.store.write(actor=OPERATOR) as tx:
@@ -87,6 +87,8 @@ def add(database: str | None, *, url: str, types: list[str], description: str, a
 
 def change(database: str | None, webhook_id: int, changes: Mapping[str, Any], *, as_json: bool) -> int:
     """Change what is named and print the webhook."""
+    if changes["types"]:
+        webhooks.check_types(changes["types"])
     with opened_platform(database) as platform:
         if changes["url"] is not None:
             _destinations(platform).check(changes["url"])
@@ -146,6 +148,10 @@ def discard(database: str | None, webhook_id: int, delivery_id: int, *, reason: 
         webhooks.discard(tx, webhook_id, delivery_id, reason=reason)
     answer = {"delivery_id": delivery_id, "state": str(DeliveryState.DISCARDED)}
     return say_item(answer, {}, as_json=as_json)
+
+
+def _no_webhook(webhook_id: int) -> NotFoundError:
+    return NotFoundError(f"there is no webhook {webhook_id}; `nacre webhook list` lists what there is")
 
 
 def _destinations(platform: Platform) -> Destinations:

@@ -41,3 +41,43 @@ def test_what_dependencies_and_aliases_take_is_known(sqlite_world):
     query = "limit=5&order=oldest&from=2026-01-01&to=2026-02-01&dimension=platform&key=all&grain=day"
     assert sqlite_world.operator.get(f"/metrics/task_success/series?{query}").status_code == 200
     assert sqlite_world.operator.get("/tasks?limit=5&order=oldest").status_code == 200
+
+
+NAMES = [
+    ("/metrics/task_success/series?dimension=agent&key=999", 404, "not_found", "/keys lists them"),
+    ("/metrics/task_success/summary?dimension=agent&key=999", 404, "not_found", "it has none yet"),
+    ("/metrics/task_success/series?from=2026-02-01&to=2026-01-01", 422, "span_reversed", "later than from"),
+    ("/metrics/task_success/summary?from=2026-02-01&to=2026-01-01", 422, "span_reversed", "later than from"),
+    ("/cron?job=nope", 404, "not_found", "the jobs are "),
+    ("/dead-letters?subscriber=bogus", 422, "subscriber_unknown", "there are "),
+    ("/dead-letters?event_type=Bogus", 422, "event_type_unknown", "docs/events.md"),
+    ("/health?component=nope", 422, "component_unknown", "there are "),
+    (
+        "/health?component=job/lease_expir&layer=correct",
+        422,
+        "component_unknown",
+        "did you mean 'job/lease_expiry'?",
+    ),
+    ("/events?type=nacre.task.endet", 422, "event_type_unknown", "did you mean 'nacre.task.ended'"),
+]
+
+
+@pytest.mark.parametrize(("path", "status", "code", "said"), NAMES)
+def test_an_unknown_name_is_refused_with_what_there_is(sqlite_world, problem_of, path, status, code, said):
+    assert said in problem_of(sqlite_world.operator.get(path), status, code)["detail"]
+
+
+def test_an_event_type_of_a_webhook_is_judged_before_its_host(sqlite_world, problem_of):
+    body = {"url": "https://nowhere.invalid/x", "types": ["nacre.ping"]}
+    told = problem_of(sqlite_world.operator.post("/webhooks", body), 422, "event_type_unknown")
+    assert "cannot be asked for" in told["detail"]
+
+
+def test_a_replay_that_moves_nothing_has_no_state_and_an_unknown_subscriber_is_refused(
+    sqlite_world, problem_of
+):
+    replay = sqlite_world.operator.post
+    done = replay("/dead-letters/replay", {"delivery_ids": [1]})
+    assert done.json() == {"state": None, "delivery_ids": [], "passed_over": [1], "ledger_index": None}
+    told = problem_of(replay("/dead-letters/replay", {"subscriber": "bogus"}), 422, "subscriber_unknown")
+    assert told["field"] == "body.subscriber"

@@ -34,8 +34,8 @@ def tell(platform, status):
         health.report(tx, "correct", "ledger", "newest_entries", status, output="entry 7 is not its hash")
 
 
-def test_the_exit_code_is_0_1_2_for_pass_warn_fail(nacre, platform, database):
-    for status, code in ((Status.PASS, 0), (Status.WARN, 1), (Status.FAIL, 2)):
+def test_the_exit_code_is_0_1_3_for_pass_warn_fail(nacre, platform, database):
+    for status, code in ((Status.PASS, 0), (Status.WARN, 1), (Status.FAIL, 3)):
         tell(platform, status)
         ran = nacre("health", "--component", "ledger", "--layer", "correct", "--database", database)
         assert ran.code == code, ran.err
@@ -46,7 +46,7 @@ def test_json_is_the_api_s_tree(nacre, platform, database):
     tell(platform, Status.FAIL)
     ran = nacre("health", "--json", "--database", database)
     shown = json.loads(ran.out)
-    assert (ran.code, shown["status"], shown["score"]["points"] <= 85) == (2, "fail", True)
+    assert (ran.code, shown["status"], shown["score"]["points"] <= 85) == (3, "fail", True)
     assert shown["promotion_hold"].startswith("check ledger:newest_entries fails")
     assert {check["layer"] for found in shown["checks"].values() for check in found} == {
         "live", "ready", "correct",
@@ -67,7 +67,7 @@ def test_only_what_does_not_pass_is_listed_unless_all_is_asked_for(nacre, platfo
 
 def test_a_database_that_is_not_there_is_a_failure(nacre, tmp_path):
     ran = nacre("health", "--json", "--database", f"sqlite:///{tmp_path}/none.db")
-    assert ran.code == 2
+    assert ran.code == 3
     assert json.loads(ran.out)["checks"]["database:answer_time"][0]["status"] == "fail"
 
 
@@ -75,7 +75,7 @@ def test_an_old_schema_is_a_failure(nacre, tmp_path):
     url = f"sqlite:///{tmp_path}/old.db"
     (tmp_path / "old.db").touch()
     ran = nacre("health", "--database", url)
-    assert ran.code == 2
+    assert ran.code == 3
     assert "nacre db upgrade" in ran.out
 
 

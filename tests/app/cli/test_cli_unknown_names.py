@@ -66,3 +66,59 @@ def test_no_dead_letter_is_one_line(nacre, sqlite_database):
         1,
         "nacre: there is no dead letter 1; `nacre dead-letter list` lists what there is (not_found)\n",
     )
+
+
+UNKNOWN = [
+    ("cron history --job nope", "there is no job 'nope'; there are "),
+    ("cron history --job lease_expir", "did you mean 'lease_expiry'?"),
+    ("dead-letter list --subscriber bogus", "there is no subscriber 'bogus'; there are "),
+    ("dead-letter list --type bogus", "docs/events.md lists every type"),
+    ("dead-letter replay --subscriber bogus", "there is no subscriber 'bogus'; there are "),
+    ("dead-letter replay --type TaskEndet", "did you mean 'nacre.task.ended'"),
+    ("dead-letter discard --subscriber bogus --reason x", "there is no subscriber 'bogus'"),
+    (
+        "observatory series task_success --by agent --key 999",
+        "never had a window for the key '999'; it has none",
+    ),
+    ("observatory series task_success --from 2026-02-01 --to 2026-01-01", "--to must be later than --from"),
+    ("observatory series task_success --from 2026-02-01 --to 2026-02-01", "is not after '2026-02-01'"),
+    ("health --component nope", "there is no component 'nope'"),
+    ("event list --type zzz", "docs/events.md"),
+    ("webhook add https://nowhere.invalid/x --type nacre.ping", "cannot be asked for"),
+    ("webhook add https://nowhere.invalid/x --type nacre.zzz", "docs/events.md lists every type"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), UNKNOWN)
+def test_an_unknown_name_is_wrong_input_and_names_what_there_is(nacre, sqlite_database, words, said):
+    ran = nacre(*words.split(), *sqlite_database)
+    assert (ran.code, ran.out) == (2, ""), ran.err
+    assert said in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "cron history --job lease_expiry",
+        "dead-letter list --subscriber verify --type nacre.task.ended",
+        "dead-letter list --type TaskEnded",
+        "observatory series task_success --from 2026-01-01 --to 2026-02-01",
+    ],
+)
+def test_a_name_that_exists_may_have_nothing_yet(nacre, sqlite_database, words):
+    assert nacre(*words.split(), "--json", *sqlite_database).json["items"] == []
+
+
+def test_deliveries_of_no_webhook_are_refused_as_the_webhook_is(nacre, sqlite_database):
+    ran = nacre("webhook", "deliveries", 77, *sqlite_database)
+    assert (ran.code, "there is no webhook 77; `nacre webhook list`" in ran.err) == (1, True)
+
+
+def test_an_act_that_moves_nothing_says_so(nacre, sqlite_database):
+    ran = nacre("dead-letter", "replay", "--subscriber", "verify", *sqlite_database)
+    assert (ran.code, ran.out) == (0, "nothing to replay\n")
+    ran = nacre("dead-letter", "discard", 3, 4, "--reason", "x", *sqlite_database)
+    assert (ran.code, ran.out) == (0, "nothing to discard: not dead are 3, 4\n")
+    ran = nacre("dead-letter", "replay", "--type", "nacre.task.ended", "--json", *sqlite_database)
+    assert (ran.json["state"], ran.json["delivery_ids"]) == (None, [])

@@ -70,7 +70,6 @@ def test_what_is_sensitive_is_the_operators():
     words = {"salt", "arm", "bid", "ask_microcredits", "attempt_id", "fencing_token", "output", "inputs"}
     assert words.isdisjoint(set().union(*FOR_AGENTS.values()))
     for kind in hidden:
-        assert not cloud_events.is_for_agents(kind)
         assert cloud_event({**ROW, "type": kind}, SOURCE, is_for_operator=False)["data"] == {}
 
 
@@ -80,8 +79,9 @@ def test_what_is_sensitive_is_the_operators():
         ("nacre.task.endet", "nacre.task.ended"),
         ("TaskEnded", "nacre.task.ended"),
         ("anomaly_detected", "nacre.anomaly.detected"),
-        ("nacre.ping", None),
+        ("nacre.ping", ""),
         ("zzzzzz", ""),
+        ("nacre.zzzzzz", ""),
         ("", ""),
         ("*" * 4_000, ""),
     ],
@@ -89,5 +89,11 @@ def test_what_is_sensitive_is_the_operators():
 def test_an_unknown_type_is_named_with_the_nearest(name, nearest):
     found = cloud_events.unknown_types(["*", "nacre.task.ended", name])
     assert list(found) == [name]
-    if nearest is not None:
-        assert found[name] == nearest
+    assert found[name] == nearest
+    hint = cloud_events.type_hint(name)
+    assert hint.startswith(f"did you mean {nearest!r}") == bool(nearest)
+    assert ("docs/events.md" in hint) == (name != "nacre.ping")
+
+
+def test_a_ping_cannot_be_asked_for_and_the_hint_says_so():
+    assert cloud_events.type_hint("nacre.ping").startswith("a ping is sent by the test of a webhook alone")
