@@ -5,8 +5,11 @@ are of the newest window or of this instant. Labels are bounded: task types, job
 many agents as a deployment asks for. It never scans history and never writes.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from prometheus_client.core import (
@@ -19,11 +22,15 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from app.api.platform import ApiPlatform
+from services.domain.checks import Layer, Status
 from services.domain.measures import BY_NAME, Dimension
 from services.domain.metric_totals import SPREADS, Spread, Totals
 from services.domain.states import ExperimentState, Standing, TickState
-from services.operations import health, metric_totals, metric_watchdog
+from services.operations import health, metric_totals, metric_watchdog, vitals
+from services.operations.breaches import KIND
+from services.operations.vitals import JobFacts
 from services.store import deliveries, exposition
+from services.store import health as counts
 from services.store.sql import Row
 from services.store.tx import Tx
 
@@ -31,7 +38,10 @@ SECOND: Final = 1_000_000
 OCTAVES: Final = range(10, 38, 2)
 """Edges of the histograms, as powers of two: 1 ms to 38 hours in microseconds."""
 COUNTED_UP_TO: Final = 10_000
-"""Dead letters and deliveries that fail are counted up to here."""
+"""Dead letters, deliveries that fail and those to webhooks are counted up to here."""
+KINDS_SHOWN: Final = 20
+OTHER: Final = "other"
+INVARIANT: Final = re.compile(r"[A-Z][0-9]{1,2}")
 SHOWN: Final = (Dimension.PLATFORM, Dimension.TASK_TYPE, Dimension.JOB)
 BEGUN: Final = (TickState.RUNNING, TickState.DONE, TickState.FAILED, TickState.OVERRUN)
 SPREAD_NAMES: Final[Mapping[str, tuple[str, float]]] = {
@@ -57,8 +67,10 @@ class PlatformCollector(Collector):
                 *_counters(metric_totals.now(tx)),
                 *_windows(tx, self.platform.settings.metrics_agents),
                 *_bus(tx),
+                *_webhooks(tx),
                 *_cron(tx, [job.name for job in self.platform.jobs]),
-                *_health(tx),
+                *_health(tx, [JobFacts(job.name, job.interval_us) for job in self.platform.jobs]),
+                *_reviews(tx),
                 *_stock(tx),
             ]
 
@@ -130,6 +142,8 @@ def _windows(tx: Tx, agents: int) -> Iterator[Metric]:
         below.add_metric(names, row["denominator"])
     yield from (above, below)
     yield _gauge("nacre_window_end_timestamp_seconds", "End of the newest window.", end_us / SECOND)
+    age_us = max(0, tx.now_us - end_us)
+    yield _gauge("nacre_snapshot_age_seconds", "Time since the newest window ended.", age_us / SECOND)
 
 
 def _bus(tx: Tx) -> Iterator[Metric]:
@@ -148,6 +162,15 @@ def _bus(tx: Tx) -> Iterator[Metric]:
     yield _gauge("nacre_bus_failing_deliveries", "Deliveries that failed and are tried again.", failing)
 
 
+def _webhooks(tx: Tx) -> Iterator[Metric]:
+    active, paused = exposition.webhooks(tx)
+    hooks = {"active": active, "paused": paused}
+    yield _by_state("nacre_webhooks", "Webhooks that are not deleted.", "state", hooks, hooks)
+    found = exposition.webhook_deliveries(tx, COUNTED_UP_TO)
+    words = f"Deliveries to webhooks that are under way or dead, each counted up to {COUNTED_UP_TO}."
+    yield _by_state("nacre_webhook_deliveries", words, "state", found, found)
+
+
 def _cron(tx: Tx, jobs: list[str]) -> Iterator[Metric]:
     last = GaugeMetricFamily("nacre_cron_last_tick_state", "1 for the state of the newest tick.",
                              labels=["job", "state"])  # fmt: skip
@@ -161,20 +184,53 @@ def _cron(tx: Tx, jobs: list[str]) -> Iterator[Metric]:
         if row["state"] in BEGUN:
             late.add_metric([row["job"]], max(0, row["started_at_us"] - row["due_at_us"]) / SECOND)
         begun.add_metric([row["job"]], row["started_at_us"] / SECOND)
-    yield from (last, late, begun)
+    paused = GaugeMetricFamily("nacre_cron_paused", "1 for a job that an operator has paused.",
+                               labels=["job"])  # fmt: skip
+    stopped = counts.paused(tx)
+    for job in jobs:
+        paused.add_metric([job], int(job in stopped))
+    yield from (last, late, begun, paused)
     age_us = metric_watchdog.heartbeat_age_us(tx)
     if age_us is not None:
         words = "Time since the metric watchdog ended a run."
         yield _gauge("nacre_metric_watchdog_age_seconds", words, age_us / SECOND)
 
 
-def _health(tx: Tx) -> Iterator[Metric]:
+def _health(tx: Tx, jobs: list[JobFacts]) -> Iterator[Metric]:
     score = health.score_now(tx)
     yield _gauge("nacre_health_points", "The platform's health, 0 to 100.", score.points)
     lost = GaugeMetricFamily("nacre_health_points_lost", "Points that each part takes.", labels=["part"])
     for part, points in score.parts.items():
         lost.add_metric([part], points)
     yield lost
+    found = Counter(
+        (layer, check.status)
+        for layer, check in (*vitals.platform_correctness(tx), *vitals.job_checks(tx, jobs))
+    )
+    checks = GaugeMetricFamily(
+        "nacre_health_checks", "Kept checks of the platform, and those of its jobs, by layer and status.",
+        labels=["layer", "status"],
+    )  # fmt: skip
+    for layer in Layer:
+        for status in Status:
+            checks.add_metric([layer, status], found[layer, status])
+    yield checks
+    is_held = health.promotion_hold(tx) is not None
+    yield _gauge("nacre_promotions_held", "1 while nothing may be promoted.", int(is_held))
+
+
+def _reviews(tx: Tx) -> Iterator[Metric]:
+    found = exposition.open_reviews(tx)
+    yield _gauge("nacre_open_review_items", "What waits for a person.", sum(found.values()))
+    shown = {KIND: found.get(KIND, 0), **dict(islice(found.items(), KINDS_SHOWN))}
+    shown[OTHER] = shown.get(OTHER, 0) + sum(found.values()) - sum(shown.values())
+    kinds = f"What waits for a person by kind; all but the {KINDS_SHOWN} most frequent are `{OTHER}`."
+    yield _by_state("nacre_open_review_items_by_kind", kinds, "kind", shown, shown)
+    breaches = Counter[str]()
+    for name, number in exposition.open_breaches(tx, KIND).items():
+        breaches[name if INVARIANT.fullmatch(name) else OTHER] += number
+    words = "Breaches found by the watchdogs that wait for a person."
+    yield _by_state("nacre_open_breaches", words, "invariant", breaches, sorted(breaches))
 
 
 def _stock(tx: Tx) -> Iterator[Metric]:
@@ -189,7 +245,6 @@ def _stock(tx: Tx) -> Iterator[Metric]:
         episodes.add_metric([metric], number)
     yield episodes
     yield _gauge("nacre_ledger_entries", "Entries of the ledger.", exposition.ledger_size(tx))
-    yield _gauge("nacre_open_review_items", "What waits for a person.", exposition.open_reviews(tx))
     budgets = GaugeMetricFamily(
         "nacre_day_budget", "The newest day's budget of the platform, in the resource's unit.",
         labels=["resource", "part"],

@@ -17,6 +17,7 @@ GRAINED = ["metric", "dimension", "key", "grain", "window_end_us"]
 PARTIAL = {
     "ix_delivery_failing": ("delivery", "event_id", "state = 'pending' AND attempts > 0"),
     "ix_delivery_dead": ("delivery", "id", "state = 'dead'"),
+    "ix_webhook_delivery_dead": ("webhook_delivery", "id", "state = 'dead'"),
 }
 PLAIN = {
     "ix_task_posted": ("task", "posted_at_us"),

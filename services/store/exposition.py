@@ -7,10 +7,10 @@ are kept, and what is added to them is at most what is newer. They never judge a
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, bindparam, func, select
+from sqlalchemy import BindParameter, bindparam, func, literal_column, select
 
 from services.domain.budget import BudgetScope
-from services.domain.states import EpisodeState, ExperimentKind
+from services.domain.states import DeliveryState, EpisodeState, ExperimentKind
 from services.store import sql
 from services.store.sql import Row
 from services.store.tables import (
@@ -27,10 +27,14 @@ from services.store.tables import (
     snapshot,
     snapshot_correction,
     task,
+    webhook,
+    webhook_delivery,
 )
 from services.store.tx import Tx
 
 TOTALS: Final = "metric_totals"
+INVARIANT_LENGTH: Final = 3
+"""So many letters of a breach's subject are the name of its invariant, such as `A8` or `W8`."""
 END: BindParameter[int] = bindparam("end_us")
 AFTER: BindParameter[int] = bindparam("after_id")
 LIMIT: BindParameter[int] = bindparam("most_rows")
@@ -100,7 +104,33 @@ BALANCES = select(account.c.owner, account.c.balance).where(
     account.c.owner.in_(bindparam("owners", expanding=True))
 )
 AGENTS = select(agent.c.standing, func.count().label("number")).group_by(agent.c.standing)
-REVIEWS = select(func.count()).where(review_item.c.closed_at_us.is_(None))
+IS_OPEN = review_item.c.closed_at_us.is_(None)
+REVIEWS = (
+    select(review_item.c.kind, func.count().label("number"))
+    .where(IS_OPEN)
+    .group_by(review_item.c.kind)
+    .order_by(func.count().desc(), review_item.c.kind)
+)
+INVARIANT: Final = func.substr(review_item.c.subject, 1, INVARIANT_LENGTH)
+BREACHES = (
+    select(INVARIANT.label("invariant"), func.count().label("number"))
+    .where(IS_OPEN, review_item.c.kind == bindparam("broken_kind"))
+    .group_by(INVARIANT)
+)
+WEBHOOKS = (
+    select(webhook.c.is_active, func.count().label("number"))
+    .where(webhook.c.deleted_at_us.is_(None))
+    .group_by(webhook.c.is_active)
+)
+OF_WEBHOOKS = {
+    state: select(func.count()).select_from(
+        select(webhook_delivery.c.id)
+        .where(webhook_delivery.c.state == literal_column(f"'{state}'"))  # as the partial indexes say it
+        .limit(LIMIT)
+        .subquery()
+    )
+    for state in (DeliveryState.PENDING, DeliveryState.DEAD)
+}
 BUDGETS_SHOWN: Final = 20
 
 
@@ -196,6 +226,28 @@ def ledger_size(tx: Tx) -> int:
     return 0 if head is None else int(head["size"])
 
 
-def open_reviews(tx: Tx) -> int:
-    """Return how many items wait for a person."""
-    return int(sql.value(tx, REVIEWS))
+def open_reviews(tx: Tx) -> dict[str, int]:
+    """Return how many items wait for a person by kind, most first."""
+    return {row["kind"]: row["number"] for row in sql.listed(tx, REVIEWS)}
+
+
+def open_breaches(tx: Tx, broken_kind: str) -> dict[str, int]:
+    """Return how many open items of that kind there are by the invariant that they name first."""
+    found: dict[str, int] = {}
+    for row in sql.listed(tx, BREACHES, broken_kind=broken_kind):
+        name = row["invariant"].strip()
+        found[name] = found.get(name, 0) + row["number"]
+    return found
+
+
+def webhooks(tx: Tx) -> tuple[int, int]:
+    """Return how many webhooks are active, and how many are paused."""
+    found = {bool(row["is_active"]): row["number"] for row in sql.listed(tx, WEBHOOKS)}
+    return found.get(True, 0), found.get(False, 0)
+
+
+def webhook_deliveries(tx: Tx, limit: int) -> dict[str, int]:
+    """Return how many deliveries to webhooks are pending, and dead; each counted up to `limit`."""
+    return {
+        str(state): int(sql.value(tx, statement, most_rows=limit)) for state, statement in OF_WEBHOOKS.items()
+    }

@@ -12,8 +12,12 @@ from starlette.testclient import TestClient
 
 from app.api.application import build_api
 from services import observatory
-from services.operations import metric_totals
-from services.store import sql, tables
+from services.domain.checks import Layer, Status
+from services.domain.market_invariants import Breach
+from services.domain.states import DeliveryState
+from services.operations import health, metric_totals, review_queue
+from services.operations.breaches import KIND, tell
+from services.store import exposition, sql, tables
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 BASE_UNITS = ("_seconds", "_microcredits", "_ratio")
@@ -200,3 +204,89 @@ def test_a_scrape_reads_with_a_fixed_number_of_statements_and_no_row_of_history(
     scans = [text for text in told if "FROM task" in text and "ended_at_us IS NULL" not in text]
     assert scans == []
     assert not [text for text in told if text.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE"))]
+
+
+def by_label(market, name, label):
+    return {dict(labels)[label]: value for labels, value in samples(market, name).items()}
+
+
+def test_webhooks_are_counted_with_what_they_are_owed(scraped):
+    hook = {
+        "url": "https://example.com/", "types": ["*"], "description": "", "secret_version": 1,
+        "created_by": "operator", "created_at_us": 1,
+    }  # fmt: skip
+    sent = {"body": "{}", "attempts": 1, "next_attempt_at_us": 1, "created_at_us": 1}
+    with scraped.write() as tx:
+        first = sql.insert(tx, tables.webhook, is_active=True, **hook)
+        for _ in range(2):
+            sql.insert(tx, tables.webhook, is_active=False, pause_reason="410", **hook)
+        sql.insert(tx, tables.webhook, is_active=False, deleted_at_us=2, **hook)
+        for number, state in enumerate(("pending", "pending", "pending", "dead", "delivered", "discarded")):
+            sql.insert(tx, tables.webhook_delivery, webhook_id=first, event_id=number, state=state, **sent)
+    assert by_label(scraped, "nacre_webhooks", "state") == {"active": 1, "paused": 2}
+    assert by_label(scraped, "nacre_webhook_deliveries", "state") == {"pending": 3, "dead": 1}
+
+
+def test_dead_deliveries_to_webhooks_are_counted_over_their_index(scraped):
+    told = str(exposition.OF_WEBHOOKS[DeliveryState.DEAD]).replace(":most_rows", "10")
+    explain = "EXPLAIN QUERY PLAN"
+    with scraped.platform.store.read() as tx:
+        if tx.connection.dialect.name == "postgresql":
+            explain = "EXPLAIN"
+            tx.connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        plan = tx.connection.exec_driver_sql(f"{explain} {told}").all()
+    assert "ix_webhook_delivery_dead" in str(plan)
+
+
+def test_checks_are_counted_by_layer_and_status_and_promotions_are_held_by_a_failing_one(scraped):
+    def checks():
+        found = samples(scraped, "nacre_health_checks")
+        return {(dict(one)["layer"], dict(one)["status"]): value for one, value in found.items()}
+
+    before = checks()
+    assert set(before) == {(layer, status) for layer in Layer for status in Status}
+    assert sum(value for (layer, _), value in before.items() if layer == Layer.LIVE) == len(
+        scraped.platform.jobs
+    )
+    assert samples(scraped, "nacre_promotions_held") == {(): 0}
+    with scraped.write() as tx:
+        health.report(tx, Layer.CORRECT, "books", "sums", Status.FAIL, output="off by one")
+        health.report(tx, Layer.CORRECT, "bus", "gaps", Status.WARN)
+    after = checks()
+    changed = {key: after[key] - value for key, value in before.items() if after[key] != value}
+    assert changed == {(Layer.CORRECT, Status.FAIL): 1, (Layer.CORRECT, Status.WARN): 1}
+    assert samples(scraped, "nacre_promotions_held") == {(): 1}
+
+
+def test_review_items_are_counted_by_kind_and_breaches_by_invariant(scraped):
+    assert by_label(scraped, "nacre_open_review_items_by_kind", "kind") == {KIND: 0, "other": 0}
+    assert samples(scraped, "nacre_open_breaches") == {}
+    with scraped.write() as tx:
+        found = [Breach("A8", "task 1", "x"), Breach("A8", "task 2", "x"), Breach("M5", "task 1", "y")]
+        assert tell(tx, found) == 3
+        for subject in ("no invariant at all", 'B"{}'):
+            review_queue.open_item(tx, kind=KIND, subject=subject, context={})
+        closed = review_queue.open_item(tx, kind=KIND, subject="S1 agent 4", context={})
+        sql.update(tx, tables.review_item, {"id": closed}, closed_at_us=tx.now_us)
+        for number in range(25):
+            for _ in range(1 if number else 7):
+                review_queue.open_item(tx, kind=f"kind_{number:02}", subject="s", context={})
+    assert by_label(scraped, "nacre_open_breaches", "invariant") == {"A8": 2, "M5": 1, "other": 2}
+    kinds = by_label(scraped, "nacre_open_review_items_by_kind", "kind")
+    assert len(kinds) == 21
+    assert (kinds["kind_00"], kinds[KIND], kinds["other"]) == (7, 5, 6)
+    assert samples(scraped, "nacre_open_review_items") == {(): sum(kinds.values())} == {(): 36}
+
+
+def test_paused_jobs_and_the_age_of_the_newest_window_are_told(scraped):
+    name = scraped.platform.jobs[0].name
+    with scraped.write() as tx:
+        sql.insert(
+            tx, tables.cron_job, job=name, is_paused=True, reason="r", changed_by="operator", changed_at_us=1
+        )
+    paused = by_label(scraped, "nacre_cron_paused", "job")
+    assert {job for job, value in paused.items() if value} == {name}
+    assert set(paused) == {job.name for job in scraped.platform.jobs}
+    assert samples(scraped, "nacre_snapshot_age_seconds") == {(): 0}
+    scraped.pass_seconds(90)
+    assert samples(scraped, "nacre_snapshot_age_seconds") == {(): 90}
