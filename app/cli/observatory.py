@@ -61,7 +61,8 @@ def score(
 
     Writes timestamp, value, anomaly_score (0 to 1; 0.5 is the alert's line) and alert (0 or 1) as CSV, one
     row per row of FILE, and a summary to standard error. --json prints the summary to standard output
-    instead; the rows then need --out. Alerts need 12 hours of history, and have low confidence before 3 days.
+    instead; the rows then need --out. Alerts need 12 hours of history and 12 points within
+    7 days, and have low confidence before 3 days.
 
     Times are ISO 8601 with or without a zone (without: UTC), "2014-02-14 14:30:00", or seconds or
     milliseconds since 1970, all alike in a file. Cells are separated by commas, semicolons, tabs or bars, the
@@ -132,9 +133,11 @@ def explain(
 
     FILE has a row per combination of values, with its attempts and how many of them failed; rows of the same
     values are added up. Expected failures are each combination's own baseline, drawn to the rate of the whole
-    by 50 attempts. Coverage is a combination's share of the failures beyond expectation (which may account
-    for half of all failures at most), purity its rate of them against the failure rate of the rest, score =
-    coverage^0.2 x purity^0.8. Of three or more answers the last
+    by 50 attempts; where they sum to more than half of all failures, all are multiplied by the same number to
+    be half of them (expected_scale). What is left is the excess: excess = failures - expected x
+    expected_scale. Coverage is a combination's excess as a share of all (column excess: "80.0 of 100.0"),
+    purity = e / (e + r) with e its excess per attempt and r the failures (at least 1) per attempt of the
+    rest, score = coverage^0.2 x purity^0.8. Of three or more answers the last
     is what explains the rest best once the first is taken out. Without a baseline the table is compared with
     itself. Evidence names lines of FILE: the rows that fail most beyond expectation.
 

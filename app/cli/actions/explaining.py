@@ -8,21 +8,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from app.cli.actions.exposures import refuse
+from app.cli.actions.exposures import named, refuse
 from app.cli.actions.screen import counted, say_item, say_json, say_line, say_note
 from app.cli.actions.series_file import Row, Table, is_absent, open_table
-from services.domain.attribution import PSEUDO_ATTEMPTS, Cell, Suspect, rank_cells, whole
+from services.domain.attribution import EXPLAINED_MOST, PSEUDO_ATTEMPTS, Cell, Suspect, rank_cells, whole
 from services.domain.errors import InvalidValueError
 
 LEAVES_MOST = 200_000
 EVIDENCE_LEAVES = 5
 SHOWN_LEAVES = 3
 EMPTY = "(empty)"
+COUNT_OPTIONS = ("failures", "attempts", "baseline_failures", "baseline_attempts")
 COLUMNS = (
     "rank",
     "combination",
     "score",
     "coverage",
+    "excess",
     "purity",
     "failures",
     "attempts",
@@ -84,7 +86,8 @@ def explain_file(file: str, asked: Mapping[str, Any], *, top: int, as_json: bool
     leaves = list(found.leaves.values())
     attempts, failures = sum(one.attempts for one in leaves), sum(one.failures for one in leaves)
     if not attempts:
-        said = f"column {asked['attempts']}: no row has an attempt; there is nothing to explain"
+        rows = counted(sum(one.rows for one in leaves), "row")
+        said = f"{named(file)}: no row has an attempt: column {asked['attempts']} is 0 in {rows}"
         raise InvalidValueError(said, field="attempts", code="file_empty")
     has_baseline = found.baseline_attempts > 0.0
     rate = found.baseline_failures / found.baseline_attempts if has_baseline else failures / attempts
@@ -98,16 +101,19 @@ def explain_file(file: str, asked: Mapping[str, Any], *, top: int, as_json: bool
         )
         for leaf, counts in found.leaves.items()
     ]
+    scale, excess = _excess(failures, sum(_expected(cell, rate) for cell in cells))
     item = {
         "failures": whole(failures),
         "attempts": whole(attempts),
         "failure_rate": failures / attempts,
         "baseline_failure_rate": rate if has_baseline else None,
         "expected_failures": sum(_expected(cell, rate) for cell in cells) if has_baseline else None,
+        "expected_scale": scale,
+        "excess_failures": excess,
         "rows": sum(one.rows for one in leaves),
         "leaves": len(leaves),
         "suspects": [
-            _suspect(place, one, cells, leaves)
+            _suspect(place, one, cells, leaves, scale)
             for place, one in enumerate(rank_cells(cells, rate, suspects=top), start=1)
         ],
     }
@@ -175,12 +181,16 @@ def _too_many(found: Counted) -> str:
 def _dimensions(file: str, asked: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the dimensions; refuse options that do not go together."""
     names = tuple(name.strip() for name in asked["dimensions"].split(",") if name.strip())
-    counts = [asked[name] for name in ("failures", "attempts", "baseline_failures", "baseline_attempts")]
-    doubled = [name for name in names if names.count(name) > 1 or name in counts]
+    doubled = [name for name in names if names.count(name) > 1]
+    counts = [(asked[option], option) for option in COUNT_OPTIONS if asked[option] in names]
     if not names:
         raise _option("dimensions", "must name at least one column, such as agent,model")
+    if counts:
+        column, option = counts[0]
+        said = f"{column!r} is the column of --{option.replace('_', '-')}; a dimension is no count"
+        raise _option("dimensions", said)
     if doubled:
-        raise _option("dimensions", f"{doubled[0]!r} is named more than once; a dimension is no count")
+        raise _option("dimensions", f"{doubled[0]!r} is named more than once; name each column once")
     if (asked["baseline_failures"] is None) != (asked["baseline_attempts"] is None):
         missing = "failures" if asked["baseline_failures"] is None else "attempts"
         raise _option(f"baseline_{missing}", "give both columns of the baseline, or none")
@@ -197,8 +207,7 @@ def _option(name: str, said: str) -> InvalidValueError:
 
 
 def _wanted(names: Sequence[str], asked: Mapping[str, Any]) -> list[str]:
-    others = ("failures", "attempts", "baseline_failures", "baseline_attempts")
-    return [*names, *(asked[name] for name in others if asked[name] is not None)]
+    return [*names, *(asked[name] for name in COUNT_OPTIONS if asked[name] is not None)]
 
 
 def _places(table: Table, names: Sequence[str], asked: Mapping[str, Any]) -> Places:
@@ -218,7 +227,18 @@ def _places(table: Table, names: Sequence[str], asked: Mapping[str, Any]) -> Pla
 # --- words
 
 
-def _suspect(place: int, suspect: Suspect, cells: Sequence[Cell], leaves: Sequence[Counts]) -> dict[str, Any]:
+def _excess(failures: float, expected: float) -> tuple[float, float]:
+    """Return what expectations are multiplied by to account for half of all failures at most, and the rest
+    of the failures: what coverage is a share of.
+    """
+    most = EXPLAINED_MOST * failures
+    scale = most / expected if expected > most else 1.0
+    return scale, failures - scale * expected
+
+
+def _suspect(
+    place: int, suspect: Suspect, cells: Sequence[Cell], leaves: Sequence[Counts], scale: float
+) -> dict[str, Any]:
     """Return a combination as JSON has it, with the leaves that fail most beyond expectation."""
     expected = suspect.expected_failures
     evidence = [
@@ -241,6 +261,7 @@ def _suspect(place: int, suspect: Suspect, cells: Sequence[Cell], leaves: Sequen
         "attempts": suspect.attempts,
         "expected_failures": expected,
         "beyond": suspect.failures - expected,
+        "excess": suspect.failures - scale * expected,
         "rows": sum(leaves[leaf].rows for leaf in suspect.leaves),
         "evidence": evidence,
     }
@@ -275,6 +296,11 @@ def _sentences(item: Mapping[str, Any]) -> Iterator[str]:
     outside = f"{failures - first['failures']:,} of {item['attempts'] - first['attempts']:,} elsewhere"
     usual = "" if expected is None else f", where {first['expected_failures']:,.1f} were expected"
     yield f"The failures sit in {_named(first['dimensions'])}: {inside}{usual}, and {outside}."
+    if item["expected_scale"] < 1.0:
+        yield (
+            f"Expectations are drawn down to half of all failures (times {item['expected_scale']:.3g}); "
+            f"coverage is a share of the {item['excess_failures']:,.1f} left over."
+        )
     if expected is None:
         yield "No baseline is known: the combination is compared with the rest of the table alone."
     elif failures <= expected:
@@ -283,9 +309,6 @@ def _sentences(item: Mapping[str, Any]) -> Iterator[str]:
 
 def _line(suspect: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
     """Return a combination as a line of the table."""
-    expected = item["expected_failures"]
-    beyond = 0.0 if expected is None else item["failures"] - expected
-    share = f" of {beyond:+.1f}" if beyond > 0.0 else ""
     lines = [str(one["line"]) for one in suspect["evidence"][:SHOWN_LEAVES]]
     more = suspect["rows"] - len(lines)
     return {
@@ -293,9 +316,10 @@ def _line(suspect: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]
         "combination": _named(suspect["dimensions"]),
         "score": f"{suspect['score']:.3f}",
         "coverage": f"{100.0 * suspect['coverage']:.0f} %",
+        "excess": f"{suspect['excess']:.1f} of {item['excess_failures']:.1f}",
         "purity": f"{100.0 * suspect['purity']:.0f} %",
         "expected": f"{suspect['expected_failures']:.1f}",
-        "beyond": f"{suspect['beyond']:+.1f}{share}",
+        "beyond": f"{suspect['beyond']:+.1f}",
         "evidence": f"line {', '.join(lines)}" + (f" and {more:,} more" if more > 0 else ""),
     }
 

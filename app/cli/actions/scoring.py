@@ -19,7 +19,7 @@ from app.cli.actions.screen import counted, say_json, say_note
 from app.cli.actions.series_file import Row, Table, is_absent, open_table
 from app.cli.actions.timestamps import Kind, Spacing, TimestampRefusedError, Timestamps, span, written
 from services.domain.errors import InvalidValueError
-from services.domain.gauges import SILENCE_US, THRESHOLD_Z, GaugeDetector
+from services.domain.gauges import LEAST_POINTS, SILENCE_US, THRESHOLD_Z, GaugeDetector
 
 TIMES = ("timestamp", "time", "datetime", "date", "ts", "at")
 VALUES = ("value", "values", "y", "metric")
@@ -27,6 +27,7 @@ HEADER = ("timestamp", "value", "anomaly_score", "alert")
 HOUR_US = 3_600_000_000
 NOTED = 5
 LISTED_ALERTS = 1_000
+WHY_LOW = f"less than 3 days of history, or fewer than {LEAST_POINTS} points within 7 days"
 VALUE_RULE = "must be a finite number, or empty where nothing was measured"
 
 
@@ -171,6 +172,11 @@ def _output(out: str | None, file: str, *, is_silent: bool) -> Iterator[IO[str]]
     if file != "-" and path.exists() and path.samefile(file):
         said = f"--out: is {file} itself; write to another file"
         raise InvalidValueError(said, field="out", code="option_refused")
+    if not path.parent.is_dir():
+        said = f"--out: there is no folder {path.parent} for {path.name}; make it, or name another file"
+        raise InvalidValueError(said, field="out", code="option_refused")
+    if path.is_dir():
+        raise InvalidValueError(f"--out: {out} is a folder; name a file", field="out", code="option_refused")
     part = path.with_name(path.name + ".part")
     try:
         with part.open("w", encoding="utf-8", newline="") as stream:
@@ -208,7 +214,7 @@ def _notes(summary: Summary, spacing: Spacing, kinds: Timestamps) -> Iterator[st
     """Yield the lines for standard error."""
     scored = summary.points - summary.without_value
     first, last = summary.first_us or 0, summary.last_us or 0
-    every = "" if spacing.usual_us is None else f", one every {span(spacing.usual_us)}"
+    every = "" if spacing.usual_us is None else f", one every {_every(spacing.usual_us)}"
     zone = " (no zone given: taken as UTC)" if kinds.kind is Kind.LOCAL else ""
     yield f"{counted(summary.points, 'point')} from {written(first)} to {written(last)}{every}{zone}"
     share = 100.0 * summary.alert_count / scored
@@ -219,9 +225,12 @@ def _notes(summary: Summary, spacing: Spacing, kinds: Timestamps) -> Iterator[st
     ]
     yield from _listed(words, summary.alert_count, "alert")
     low = 100.0 * summary.low_confidence / scored
-    yield f"{low:.3g} % of the scores have low confidence (less than 3 days of history)"
+    yield f"{low:.3g} % of the scores have low confidence ({WHY_LOW})"
     if summary.low_confidence == scored and not summary.alert_count:
-        yield "too short for its silence to mean much: alerts need 12 h of history, confidence 3 days"
+        yield (
+            f"too short or too sparse for its silence to mean much: alerts need 12 h of history and "
+            f"{LEAST_POINTS} points within 7 days, confidence 3 days"
+        )
     if summary.without_value:
         yield f"{counted(summary.without_value, 'row')} without a value: no score, no alert"
     if summary.same_instant:
@@ -235,6 +244,11 @@ def _notes(summary: Summary, spacing: Spacing, kinds: Timestamps) -> Iterator[st
         ]
         yield from _listed(words, spacing.gap_count, "gap")
     yield f"{1e6 * summary.spent_seconds / scored:.3g} µs per point"
+
+
+def _every(spacing_us: float) -> str:
+    """Return a spacing as it stands after "every": "5 min", "2 days", "day"."""
+    return span(spacing_us).removeprefix("1 ") if span(spacing_us) == "1 day" else span(spacing_us)
 
 
 def _listed(lines: Sequence[str], count: int, noun: str) -> Iterator[str]:

@@ -55,13 +55,23 @@ class Table:
         if len(places) > 1:
             refuse(self.name, 1, column, "stands in the header more than once; name each column once")
         if not places:
-            there = ", ".join(shown(known) for known in self.columns[:SHOWN_COLUMNS])
+            if self._is_headless():
+                said = f"{self.name} has no header: the first line must name the columns, got {self._first()}"
+                raise InvalidValueError(said, field="file", code="header_missing")
+            there = self._first()
             near = get_close_matches(column.casefold(), [known.casefold() for known in self.columns], n=1)
             meant = [known for known in self.columns if known.casefold() in near]
             hint = f"did you mean {shown(meant[0])}? " if meant else ""
             said = f"{option}: {self.name} has no column {shown(column)}; {hint}its columns are {there}"
             raise InvalidValueError(said, field=column, code="column_missing")
         return places[0]
+
+    def _is_headless(self) -> bool:
+        """Tell whether values stand where the names of columns should: a number among them."""
+        return any(_is_number(known) for known in self.columns)
+
+    def _first(self) -> str:
+        return ", ".join(shown(known) for known in self.columns[:SHOWN_COLUMNS])
 
     def blame(self, row: Row, place: int, rule: str) -> NoReturn:
         """Refuse a cell, with what stands in it."""

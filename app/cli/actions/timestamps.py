@@ -142,7 +142,8 @@ def span(length_us: float) -> str:
     """Return a length of time in its largest fitting unit: "5 min", "3.2 days"."""
     for unit, size_us in _units():
         if length_us >= size_us:
-            return f"{length_us / size_us:.3g} {unit}"
+            count = f"{length_us / size_us:.3g}"
+            return f"{count} {unit.removesuffix('s') if count == '1' else unit}"
     return f"{length_us / SECOND_US:.3g} s"
 
 

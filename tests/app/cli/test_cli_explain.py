@@ -64,6 +64,27 @@ def test_the_planted_combination_comes_first_with_the_lines_that_show_it(explain
     assert first["beyond"] == pytest.approx(first["failures"] - first["expected_failures"])
 
 
+@pytest.mark.parametrize("words", [PAST, ()], ids=["baseline", "no baseline"])
+def test_a_reader_can_recompute_coverage_and_purity(explain, file, words):
+    found = explain(file(incident()), *words, "--json").json
+    expected = found["expected_failures"]
+    if expected is None:
+        assert found["expected_scale"] == pytest.approx(0.5)
+    else:
+        assert found["expected_scale"] == pytest.approx(min(1.0, 0.5 * found["failures"] / expected))
+        assert found["excess_failures"] == pytest.approx(
+            found["failures"] - found["expected_scale"] * expected
+        )
+    assert found["suspects"]
+    for one in found["suspects"]:
+        excess = one["failures"] - found["expected_scale"] * one["expected_failures"]
+        assert one["excess"] == pytest.approx(excess)
+        assert one["coverage"] == pytest.approx(min(1.0, excess / found["excess_failures"]))
+        inside = excess / one["attempts"]
+        rest = max(1, found["failures"] - one["failures"]) / (found["attempts"] - one["attempts"])
+        assert one["purity"] == pytest.approx(inside / (inside + rest))
+
+
 def test_words_then_figures_then_the_table(explain, file):
     ran = explain(file(incident()), *PAST)
     first, *others = ran.out.splitlines()
@@ -75,7 +96,7 @@ def test_words_then_figures_then_the_table(explain, file):
     assert named["combination"] == "agent=bob, model=large"
     assert named["coverage"].endswith(" %")
     assert named["evidence"].startswith("line ")
-    assert " of +" in named["beyond"]
+    assert " of " in named["excess"]
 
 
 def test_a_baseline_in_a_file_says_the_same_as_one_in_columns(explain, file):
@@ -168,7 +189,7 @@ BAD_INPUT = [
     (GOOD.replace("\n", "\r"), "line 1: ends in CR alone"),
     (gzip.compress(GOOD.encode(), mtime=0), "line 1: is packed by gzip"),
     (b"PK\x03\x04" + bytes(80), "line 1: is a zip archive or a workbook"),
-    (f"{HEADER}\nada,s,n,0,0,0,9\n", "column calls: no row has an attempt"),
+    (f"{HEADER}\nada,s,n,0,0,0,9\n", "calls.csv: no row has an attempt: column calls is 0 in 1 row"),
 ]
 
 
@@ -190,7 +211,8 @@ def test_what_cannot_be_counted_is_named_with_its_line(explain, file, content, s
         (("--baseline", "none.csv"), "none.csv cannot be read: No such file"),
         (("--dimensions", " , "), "--dimensions: must name at least one column"),
         (("--dimensions", "agent,agent"), "'agent' is named more than once"),
-        (("--dimensions", "agent,calls"), "'calls' is named more than once; a dimension is no count"),
+        (("--dimensions", "agent,calls"), "'calls' is the column of --attempts; a dimension is no count"),
+        (("--dimensions", "agent,failed"), "'failed' is the column of --failures; a dimension is no count"),
         (("--top", "0"), "--top"),
     ],
 )

@@ -310,3 +310,30 @@ def test_a_span_has_the_largest_unit_that_fits():
         "2.5 h",
         "1.5 days",
     ]
+
+
+def test_daily_points_say_what_they_lack(score, file):
+    rows = "".join(f"2024-02-{day:02d},{day % 3}\n" for day in range(1, 30))
+    said = score(file("day,value\n" + rows), "--timestamp", "day").err
+    assert "29 points from 2024-02-01" in said
+    assert "one every day" in said
+    assert (
+        "100 % of the scores have low confidence (less than 3 days of history, or fewer than 12 points"
+        in said
+    )
+    assert "too sparse" in said
+
+
+@pytest.mark.parametrize(
+    ("out", "message"), [("none/x.csv", "--out: there is no folder "), (".", "--out: . is a folder")]
+)
+def test_rows_cannot_go_where_there_is_no_folder(score, file, tmp_path, monkeypatch, out, message):
+    monkeypatch.chdir(tmp_path)
+    ran = score(file(series(values())), "--out", out)
+    assert (ran.code, message in ran.err) == (2, True), ran.err
+
+
+def test_a_table_without_a_header_is_told_so(score, file):
+    ran = score(file("2024-02-01,3\n2024-02-02,4\n"))
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "has no header: the first line must name the columns, got '2024-02-01', '3'" in ran.err
