@@ -56,7 +56,10 @@ def show_series(
     database: Database = None,
     as_json: AsJson = False,
 ) -> int:
-    """Read the windows of one series: exact sums, mean, spread, percentiles, corrections."""
+    """Read the windows of one series: exact sums, mean, spread, percentiles, corrections.
+
+    Tables show times in seconds; --json has them in microseconds, as counted.
+    """
     asked = {"metric": metric, "dimension": by, "key": key, "grain": grain, "start": start, "end": end}
     page = {"limit": limit, "cursor": cursor, "oldest_first": oldest}
     return int(load(f"{ACTIONS}:show_series")(database, asked, page, as_json=as_json))

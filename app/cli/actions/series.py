@@ -18,8 +18,11 @@ from services.store.views import series as views
 JsonObject = dict[str, Any]
 METRIC_COLUMNS = ("metric", "kind", "unit", "bad", "cut_by", "watched", "newest_value", "newest_window_end")
 POINT_COLUMNS = ("window_end", "value", "numerator", "denominator", "sd", "p50", "p95", "corrections")
-ROUNDED = ("value", "sd", "p50", "p95")
+IN_UNITS = ("value", "numerator", "sd", "p50", "p95")
 SIGNIFICANT = 6
+MICROSECONDS = "microseconds"
+SECOND_US = 1_000_000
+"""Tables show seconds where the platform counts microseconds; JSON stays as counted."""
 
 
 def show_metrics(database: str | None, *, as_json: bool) -> int:
@@ -37,9 +40,10 @@ def _metric_row(item: JsonObject) -> JsonObject:
     newest = item["newest"] or {}
     return {
         **item,
+        "unit": "seconds" if item["unit"] == MICROSECONDS else item["unit"],
         "cut_by": ", ".join(item["dimensions"]),
         "watched": ", ".join(item["watched"]) or "-",
-        "newest_value": rounded(newest.get("value")),
+        "newest_value": rounded(newest.get("value"), item["unit"]),
         "newest_window_end": newest.get("window_end"),
     }
 
@@ -62,13 +66,22 @@ def show_series(
             raise InvalidValueError(error.detail, field="--key", code="key_unknown") from error
     if as_json:
         return say_json(found)
-    rows = [{**row, **{name: rounded(row[name]) for name in ROUNDED}} for row in found["items"]]
-    return say_page({**found, "items": rows}, POINT_COLUMNS, as_json=False)
+    unit = views.measure_of(series.metric).unit
+    names = {name: f"{name}_seconds" if unit == MICROSECONDS else name for name in IN_UNITS}
+    rows = [
+        {**row, **{shown: rounded(row[name], unit) for name, shown in names.items()}}
+        for row in found["items"]
+    ]
+    columns = [names.get(name, name) for name in POINT_COLUMNS]
+    return say_page({**found, "items": rows}, columns, as_json=False)
 
 
-def rounded(value: float | None) -> float | None:
-    """Return a figure with six significant digits, for reading."""
-    return None if value is None else float(f"{value:.{SIGNIFICANT}g}")
+def rounded(value: float | None, unit: str) -> float | None:
+    """Return a figure for reading: microseconds as seconds, fractions with six significant digits."""
+    if value is None:
+        return None
+    value = value / SECOND_US if unit == MICROSECONDS else value
+    return value if isinstance(value, int) else float(f"{value:.{SIGNIFICANT}g}")
 
 
 def accept_shift(database: str | None, episode_id: int, *, reason: str, as_json: bool) -> int:

@@ -250,6 +250,7 @@ def test_rows_are_scored_as_they_come(file):
     call = [sys.executable, "-u", "-c", "import sys; from app.cli import main; sys.exit(main())"]
     with subprocess.Popen(
         [*call, "observatory", "score", "-"],
+        bufsize=0,
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
