@@ -41,7 +41,7 @@ def test_values_fit_the_columns_and_are_spelt_like_their_names(kind):
         (TaskState, set(TASK_ENDS)),
         (AttemptState, {AttemptState.VERIFIED, AttemptState.FAILED, AttemptState.LAPSED}),
         (EscrowState, {EscrowState.PAID, EscrowState.RETURNED, EscrowState.FORFEITED}),
-        (DeliveryState, {DeliveryState.DELIVERED}),
+        (DeliveryState, {DeliveryState.DELIVERED, DeliveryState.DISCARDED}),
     ],
 )
 def test_final_states_are_called_final(kind, ends):
