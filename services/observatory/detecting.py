@@ -6,7 +6,7 @@ shift freezes the baseline before it until a ledger entry accepts it. It never o
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
 from services.domain.anomaly import WINDOWS, Detection, Sample, detect_proportion, proportion_band
@@ -113,10 +113,17 @@ def _detect_number(history: Sequence[CountWindow], measure: Measure, look: Look)
 
 def _gauge(row: Row, is_excluded: bool) -> GaugeWindow:  # noqa: FBT001 (one of a table of functions)
     number = row["denominator"]
+    mean = row["numerator"] / number if number else 0.0
+    return GaugeWindow(mean, 0.0, number, _hour(row), is_excluded, _weekday(row))
+
+
+def _spread(row: Row, is_excluded: bool) -> GaugeWindow:  # noqa: FBT001 (one of a table of functions)
+    """Read a window of a duration or an amount: what they are does not follow the weekday."""
+    number = row["denominator"]
     mean = max(1.0, row["numerator"] / number) if number else 1.0
     squares = row["squares"]
     variance = 0.0 if squares is None or not number else max(0.0, squares / number - mean * mean)
-    return GaugeWindow(mean, math.sqrt(variance), number, _hour(row), is_excluded, _weekday(row))
+    return GaugeWindow(mean, math.sqrt(variance), number, _hour(row), is_excluded)
 
 
 def _is_log(measure: Measure) -> bool:
@@ -155,12 +162,19 @@ LEVEL: Final[Reading[Any]] = Reading(
     _level_band,
     lambda pool, measure: gauge_level(pool, is_log=_is_log(measure)),
 )
-READINGS: Final = {MetricKind.PROPORTION: SHARE, MetricKind.COUNT: NUMBER}
+SPREAD: Final[Reading[Any]] = replace(LEVEL, read=_spread)
+READINGS: Final = {
+    MetricKind.PROPORTION: SHARE,
+    MetricKind.COUNT: NUMBER,
+    MetricKind.GAUGE: LEVEL,
+    MetricKind.DURATION: SPREAD,
+    MetricKind.AMOUNT: SPREAD,
+}
 
 
 def reading_of(measure: Measure) -> Reading[Any]:
     """Return how windows of a measure are read."""
-    return READINGS.get(measure.kind, LEVEL)
+    return READINGS[measure.kind]
 
 
 def detect(look: Look, measure: Measure, name: Series) -> tuple[Detection, list[Row]] | None:
