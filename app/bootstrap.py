@@ -148,6 +148,11 @@ def _decimal(number: float) -> str:
     return str(int(number)) if number == int(number) else repr(number)
 
 
+def job_names() -> list[str]:
+    """Return the names of the jobs of the table."""
+    return [job.name for job in CRON_JOBS]
+
+
 def _jobs(profile: Profile) -> tuple[CronJob[LoopContext], ...]:
     if profile is not Profile.DEMONSTRATION:
         return CRON_JOBS

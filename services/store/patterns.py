@@ -78,6 +78,7 @@ FAILED_ATTEMPTS = (
     .where(
         attempt.c.task_id.in_(bindparam("task_ids", expanding=True)),
         attempt.c.state.in_((AttemptState.FAILED, AttemptState.LAPSED)),
+        attempt.c.reason.is_distinct_from(EndReason.PLATFORM_AWAY),
     )
     .order_by(attempt.c.task_id, attempt.c.number)
 )

@@ -8,12 +8,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from app.bootstrap import job_names
 from app.cli.actions.opening import reading
 from app.cli.actions.operating import OPERATOR, opened_platform
 from app.cli.actions.reading import KINDS
 from app.cli.actions.screen import say_item, say_json, say_note, say_page
 from app.known_names import check_name
-from cron_registry import CRON_JOBS
 from services.cron_runner import control, run_here
 from services.domain.states import TickState
 from services.store import sql, tables, views
@@ -40,7 +40,7 @@ def show_history(database: str | None, asked: Mapping[str, Any], *, as_json: boo
     with reading(database) as tx:
         page = views.cron_history(tx, **asked)
     if asked["job"] is not None and not page["items"]:
-        check_name(asked["job"], (job.name for job in CRON_JOBS), "job", "--job")
+        check_name(asked["job"], job_names(), "job", "--job")
     return say_page(page, KINDS["tick"].columns, as_json=as_json)
 
 
