@@ -12,6 +12,7 @@ from sqlalchemy import Text, and_, bindparam, cast, delete, func, or_, select
 from services.domain.patterns import PatternKind
 from services.domain.states import (
     AttemptState,
+    EndReason,
     ExperimentKind,
     ExperimentState,
     ProposalState,
