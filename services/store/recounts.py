@@ -175,8 +175,10 @@ STEPS: Final = {
     "time_to_recover": RECOVERED,
 }
 
-OPEN_NOW = select(func.count()).where(task.c.ended_at_us.is_(None), task.c.posted_at_us <= END, IS_USERS)
-ENDED_LATER = select(func.count()).where(task.c.ended_at_us > END, task.c.posted_at_us <= END, IS_USERS)
+POSTED_BY = task.c.posted_at_us + 0 <= END
+"""A sum, so that no planner reads the index of posting times: nearly all of history was posted before."""
+OPEN_NOW = select(func.count()).where(task.c.ended_at_us.is_(None), POSTED_BY, IS_USERS)
+ENDED_LATER = select(func.count()).where(task.c.ended_at_us > END, POSTED_BY, IS_USERS)
 POSTED_COUNT = select(func.count()).where(IS_USERS, task.c.posted_at_us > START, task.c.posted_at_us <= END)
 ENDED_COUNT = select(func.count()).where(IS_USERS, task.c.ended_at_us > START, task.c.ended_at_us <= END)
 CANCELLED = select(func.count()).where(

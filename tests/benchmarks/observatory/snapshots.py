@@ -23,7 +23,7 @@ from tests.plugins.platforms import platform_over
 from tests.plugins.postgresql import running_server
 
 TITLE = "Cost of a snapshot against history (processor time of the process; PostgreSQL: wall time)"
-SIZES = {"sqlite": (100_000, 1_000_000, 10_000_000), "postgresql": (100_000, 1_000_000, 10_000_000)}
+SIZES = {"sqlite": (100_000, 1_000_000, 10_000_000), "postgresql": (100_000, 1_000_000)}
 QUICK_SIZES = {"sqlite": (2_000, 20_000), "postgresql": (2_000, 20_000)}
 NEW = 4_000
 QUICK_NEW = 500
