@@ -33,9 +33,13 @@ FASTER_NOT_SAFER = ("fsync = off", "synchronous_commit = off", "full_page_writes
 
 @dataclass
 class PostgresqlServer:
-    """A server that hands out databases; `admin` is the URL of a database it may be managed from."""
+    """A server that hands out databases; `admin` is the URL of a database it may be managed from.
+
+    `strategy` is how a template is copied: by files is a third quicker where nothing is synced.
+    """
 
     admin: URL
+    strategy: str = ""
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -48,8 +52,8 @@ class PostgresqlServer:
     def create_database(self, template: str = "template1") -> str:
         """Create a database as a copy of `template` and return its name."""
         name = f"nacre_test_{self.run}_{next(self.numbers)}"
-        names = (sql.Identifier(name), sql.Identifier(template))
-        self.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+        parts = (sql.Identifier(name), sql.Identifier(template), sql.SQL(self.strategy))
+        self.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} {}").format(*parts))
         return name
 
     def drop_database(self, name: str) -> None:
@@ -74,7 +78,7 @@ def running_server(settings: Sequence[str]) -> Iterator[PostgresqlServer]:
     with tempfile.TemporaryDirectory(prefix="nacre-postgresql-", ignore_cleanup_errors=True) as folder:
         wheel_server = wheel.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
-            server = PostgresqlServer(make_url(wheel_server.get_uri()))
+            server = PostgresqlServer(make_url(wheel_server.get_uri()), "STRATEGY FILE_COPY")
             for setting in settings:
                 server.execute(sql.SQL(f"ALTER SYSTEM SET {setting}"))
             server.execute(sql.SQL("SELECT pg_reload_conf()"))
