@@ -52,11 +52,13 @@ NOTE_ENDED = observation.insert().from_select(
         case((task.c.state != TaskState.EXPIRED, task.c.duration_us), else_=null()),
         task.c.awarded_at_us - task.c.posted_at_us,
         case((task.c.state == TaskState.SETTLED, task.c.paid_microcredits), else_=null()),
-    ).where(*NOTED_TASKS, task.c.state.in_(COUNTED)),
+    )
+    .where(*NOTED_TASKS, task.c.state.in_(COUNTED))
+    .order_by(task.c.id),
 )
 NOTE_POSTED = observation.insert().from_select(
     ["kind", "at_us", "task_type"],
-    select(NOTED_KIND, task.c.posted_at_us, task.c.type).where(*NOTED_TASKS),
+    select(NOTED_KIND, task.c.posted_at_us, task.c.type).where(*NOTED_TASKS).order_by(task.c.id),
 )
 LAST_WINDOW_END = select(func.max(snapshot.c.window_end_us)).where(
     snapshot.c.metric == METRIC_NAME, snapshot.c.dimension == PLATFORM, snapshot.c.key == ALL

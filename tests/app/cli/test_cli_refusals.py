@@ -56,7 +56,7 @@ REFUSED = [
     ("parameter show no.such", "there is no parameter"),
     ("parameter rollback no.such --reason x", "there is no parameter"),
     ("parameter rollback monte_carlo.timeout_seconds --reason x", "never promoted"),
-    ("dead-letter replay 99", "not a dead letter"),
+    ("dead-letter replay 99", "there is no delivery 99"),
     ("review close 99", "not open"),
     ("task-type show no_such_type", "there are ml_training"),
 ]
