@@ -1,6 +1,7 @@
 """Replays over a real platform: every award of a market at work comes out again; what is changed is named."""
 
 import contextlib
+import itertools
 import random
 from concurrent.futures import ThreadPoolExecutor
 
@@ -211,9 +212,14 @@ def test_awards_of_racing_writers_come_out_again(market, requester):
     """What an award had seen is fixed by its mark, also where outcomes are recorded beside it."""
     agents = [market.agent(is_vouched=number < 3) for number in range(4)]
 
+    def has_few():
+        return min(len(market.rows(tables.agent_outcome)), len(market.rows(tables.award))) < 12
+
     def trade(seed):
         rng = random.Random(seed)
-        for _ in range(6):
+        for number in itertools.count():
+            if number >= 6 and not has_few():
+                return
             task_id = market.post(requester)
             for agent in agents:
                 with contextlib.suppress(NacreError):  # another thread has let the window pass
@@ -226,8 +232,6 @@ def test_awards_of_racing_writers_come_out_again(market, requester):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(trade, range(4)))
     awarded = {row["task_id"] for row in market.rows(tables.award)}
-    assert len(market.rows(tables.agent_outcome)) > 8
-    assert len(awarded) > 8
     for task_id in sorted(awarded):
         found = replayed(market, task_id)
         assert found["is_confirmed"], [award["differences"] for award in found["awards"]]
