@@ -46,6 +46,12 @@ class EventType(StrEnum):
     """A voter of the electorate has voted."""
     PROPOSAL_PASSED = "ProposalPassed"
     """The vote sent the change into the sandbox."""
+    REVIEW_ASKED = "ReviewAsked"
+    """A GATED change passed its vote and waits for a person."""
+    REVIEW_DECIDED = "ReviewDecided"
+    """A person approved or refused it, or nobody did in time."""
+    VOTE_EXTENDED = "VoteExtended"
+    """A late swing gave a vote more time, once."""
     PROPOSAL_CLOSED = "ProposalClosed"
     """A proposal ended without an experiment: rejected, inquorate, withdrawn or expired."""
     EXPERIMENT_STARTED = "ExperimentStarted"
@@ -66,6 +72,12 @@ class EventType(StrEnum):
     """The verdict did not support the change."""
     PARAMETER_ROLLED_BACK = "ParameterRolledBack"
     """A promoted value was taken out again and the old one read back."""
+    PARAMETER_OVERRIDDEN = "ParameterOverridden"
+    """A person set a value; it was read back."""
+    CHECKPOINT_SIGNED = "CheckpointSigned"
+    """The ledger's size and root were signed and put in a second place."""
+    REPORT_MADE = "ReportMade"
+    """A scheduled report was built and delivered to its folder."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,18 @@ class Frontier:
             carry >>= 1
         return Frontier(self.size + 1, (*self.hashes[:kept], node))
 
+    def completed_by(self, leaf: bytes) -> list[tuple[int, bytes]]:
+        """Return (level, root) of each subtree of 2**level leaves that one more leaf makes whole, from level 1."""
+        found: list[tuple[int, bytes]] = []
+        node, carry = leaf, self.size
+        for hashed in reversed(self.hashes):
+            if not carry & 1:
+                break
+            node = node_hash(hashed, node)
+            found.append((len(found) + 1, node))
+            carry >>= 1
+        return found
+
     def root(self) -> bytes:
         """Return the 32-byte root of all leaves so far; `EMPTY_ROOT` for none."""
         if not self.hashes:

@@ -38,10 +38,11 @@ class History(LedgerHistory):
         """Fold one well-formed entry; raise CausalityError or EvidenceRefusedError when it has no cause."""
         is_genesis = entry.type is EntryType.GENESIS
         require_cause((entry.index == 0) == is_genesis, "GENESIS is entry 0 and no other")
-        later = LATER.get(entry.type, {})
-        if self.format == 1:
-            later = {name: kind for name, kind in later.items() if name in entry.payload}
-        check_fields(f"{entry.type} payload", entry.payload, later)
+        for brought_by, types in LATER.items():
+            later = types.get(entry.type, {})
+            if self.format < brought_by:
+                later = {name: kind for name, kind in later.items() if name in entry.payload}
+            check_fields(f"{entry.type} payload", entry.payload, later)
         _ACTS[entry.type](self, entry)
 
 

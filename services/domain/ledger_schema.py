@@ -14,9 +14,10 @@ from typing import Any, Final, NamedTuple
 from services.domain.bet import Verdict
 from services.domain.canonical import canonical_bytes, parse_canonical
 from services.domain.clock import from_rfc3339, to_rfc3339
-from services.domain.states import BallotChoice, ExperimentScope, Leg
+from services.domain.parameters import Risk
+from services.domain.states import BallotChoice, ElectorateMode, ExperimentScope, Leg, ReviewState
 from services.domain.stream import StreamRule
-from services.domain.tally import WHOLE_PERCENT, TallyOutcome
+from services.domain.tally import WHOLE_PERCENT, Swing, TallyOutcome
 
 
 class EntryType(StrEnum):
@@ -32,8 +33,14 @@ class EntryType(StrEnum):
     """An agent asked for a change; electorate and deadline are frozen here."""
     BALLOT = "BALLOT"
     """One elector's word."""
+    EXTENDED = "EXTENDED"
+    """A late swing gave the vote more time, once."""
     TALLY = "TALLY"
     """The vote ended."""
+    REVIEW_OPENED = "REVIEW_OPENED"
+    """A GATED change passed its vote; what a person is shown is fixed by its hash."""
+    REVIEW_DECIDED = "REVIEW_DECIDED"
+    """A person approved or refused exactly that, or nobody did in time."""
     WITHDRAWN = "WITHDRAWN"
     """The proposer took it back before the first ballot."""
     EXPIRED = "EXPIRED"
@@ -70,8 +77,14 @@ class EntryType(StrEnum):
     """A person acted, perhaps on a parameter."""
     RECOVERED = "RECOVERED"
     """An episode closed."""
+    LAP_CLOSED = "LAP_CLOSED"
+    """A turn of the loop ended; how, and what it cost."""
     CORRECTION = "CORRECTION"
     """A remark on an earlier entry, which stays as it is."""
+    ERASED = "ERASED"
+    """A text was erased; its hash stays in the entries that name it."""
+    FORMAT = "FORMAT"
+    """From here on entries follow a newer format."""
 
 
 OPERATOR: Final = "operator"
@@ -175,8 +188,9 @@ GUARDRAILS = Kind(
     "a list of {metric, margin, ceiling} objects, both decimals in strings",
     lambda value: isinstance(value, list) and all(map(_is_guardrail, value)),
 )
-FORMAT = 2
-"""Ledgers since the stream of levels and probation; entries of an older one may lack their fields."""
+FORMAT = 3
+"""Format 2 came with the stream of levels and probation, 3 with units of the electorate, late swings, review
+gates and erasure. Entries written under an older one may lack what came later."""
 
 _ENVELOPE: Final[dict[str, Kind]] = {
     "index": COUNT,
@@ -218,6 +232,12 @@ PAYLOADS: Final[dict[EntryType, dict[str, Kind]]] = {
         "proposal_id": INTEGER, "electorate": COUNT, "yes": COUNT, "no": COUNT, "abstain": COUNT,
         "is_closed": FLAG, "outcome": _one_of(TallyOutcome, TallyOutcome.OPEN),
     },
+    EntryType.EXTENDED: {"proposal_id": INTEGER, "closes_at_us": INTEGER, "cause": _one_of(Swing)},
+    EntryType.REVIEW_OPENED: {"proposal_id": INTEGER, "shown_sha256": HASH, "expires_at_us": INTEGER},
+    EntryType.REVIEW_DECIDED: {
+        "proposal_id": INTEGER, "shown_sha256": HASH, "decision": _one_of(ReviewState, ReviewState.PENDING),
+        "reviewer": TEXT, "reason_sha256": HASH,
+    },
     EntryType.WITHDRAWN: {"proposal_id": INTEGER},
     EntryType.EXPIRED: {"proposal_id": INTEGER},
     EntryType.EXPERIMENT_STARTED: {
@@ -252,18 +272,30 @@ PAYLOADS: Final[dict[EntryType, dict[str, Kind]]] = {
     EntryType.STANDING: {"agent": NAME, "from": TEXT, "to": TEXT, "reason": TEXT},
     EntryType.OVERRIDE: {"act": NAME, "reason": NAME},
     EntryType.RECOVERED: {"episode_id": INTEGER, "numerator": INTEGER, "denominator": INTEGER},
+    EntryType.LAP_CLOSED: {"outcome": NAME, "opened_at_us": INTEGER, "spent_microcredits": COUNT},
     EntryType.CORRECTION: {"corrects": COUNT, "reason": NAME},
+    EntryType.ERASED: {"sha256": HASH, "kind": NAME, "reason": NAME},
+    EntryType.FORMAT: {"format": COUNT},
 }  # fmt: skip
 
-LATER: Final[dict[EntryType, dict[str, Kind]]] = {
-    EntryType.PROPOSAL: {"scope": _one_of(ExperimentScope), "guardrails": GUARDRAILS, "cap_days": COUNT},
-    EntryType.EXPERIMENT_STARTED: {
-        "scope": _one_of(ExperimentScope), "window_us": COUNT, "stream_rule": _one_of(StreamRule),
-        "stream_position": COUNT, "confirm_alpha": DECIMAL,
+LATER: Final[dict[int, dict[EntryType, dict[str, Kind]]]] = {
+    2: {
+        EntryType.PROPOSAL: {"scope": _one_of(ExperimentScope), "guardrails": GUARDRAILS, "cap_days": COUNT},
+        EntryType.EXPERIMENT_STARTED: {
+            "scope": _one_of(ExperimentScope), "window_us": COUNT, "stream_rule": _one_of(StreamRule),
+            "stream_position": COUNT, "confirm_alpha": DECIMAL,
+        },
+        EntryType.VERDICT: {"leg": _one_of(Leg)},
     },
-    EntryType.VERDICT: {"leg": _one_of(Leg)},
+    3: {
+        EntryType.PROPOSAL: {
+            "electorate_mode": _one_of(ElectorateMode), "electors": CONFIG, "conflicts": CONFIG,
+            "rules": RULES, "risk": _one_of(Risk, Risk.FIXED),
+        },
+        EntryType.BALLOT: {"agent": NAME},
+    },
 }  # fmt: skip
-"""Fields that entries of format 2 must have besides; in older ones they may be missing."""
+"""Fields that entries of a format must have besides, by the format that brought them."""
 
 _TYPES: Final = {kind.value: kind for kind in EntryType}
 

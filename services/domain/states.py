@@ -134,6 +134,8 @@ class ProposalState(StrEnum):
 
     OPEN = "open"
     """Ballots come in; the tally moves it on."""
+    REVIEW = "review"
+    """Passed the vote; a GATED change waits for a person, whose word or silence moves it on."""
     PASSED = "passed"
     """Voted into the sandbox; the sandbox moves it on, or the grace period does."""
     REJECTED = "rejected"
@@ -154,7 +156,29 @@ class ProposalState(StrEnum):
     """Was in production and was taken out again. Final."""
 
 
-LIVE_PROPOSALS = (ProposalState.OPEN, ProposalState.PASSED, ProposalState.TESTING)
+LIVE_PROPOSALS = (ProposalState.OPEN, ProposalState.REVIEW, ProposalState.PASSED, ProposalState.TESTING)
+
+
+class ReviewState(StrEnum):
+    """The life of a review gate: a person decides once on exactly what was shown."""
+
+    PENDING = "pending"
+    """Shown to a person; a decision or the deadline moves it on."""
+    APPROVED = "approved"
+    """A person let the change go into the sandbox. Final."""
+    REFUSED = "refused"
+    """A person turned it down. Final."""
+    EXPIRED = "expired"
+    """Nobody decided in time, which means no. Final."""
+
+
+class ElectorateMode(StrEnum):
+    """Who has a ballot."""
+
+    AGENT = "agent"
+    """Every eligible agent: where an operator registers all agents."""
+    OWNER = "owner"
+    """Every owner of eligible agents, the first of them to vote: where anybody may register agents."""
 
 
 class ExperimentState(StrEnum):

@@ -20,6 +20,13 @@ class TallyOutcome(StrEnum):
     INQUORATE = "inquorate"  # the deadline passed with too few ballots for or against
 
 
+class Swing(StrEnum):
+    """How a late ballot turns a vote, so that the others get time to answer it."""
+
+    FLIP = "flip"  # the result so far is another one than before it
+    QUORUM = "quorum"  # it is the one that makes the vote valid
+
+
 def need(votes: int, threshold_percent: int = THRESHOLD_PERCENT) -> int:
     """Return the fewest `for` ballots that carry `votes` cast ballots: ceil(threshold * votes / 100).
 
@@ -72,3 +79,20 @@ def _at_deadline(yes: int, no: int, threshold_percent: int, minimum_ballots: int
     if yes >= need(yes + no, threshold_percent):
         return TallyOutcome.PASSED
     return TallyOutcome.REJECTED
+
+
+def swing(
+    before: tuple[int, int],
+    after: tuple[int, int],
+    *,
+    threshold_percent: int = THRESHOLD_PERCENT,
+    minimum_ballots: int = MINIMUM_BALLOTS,
+) -> Swing | None:
+    """Return how one more ballot turned the result so far, None when it did not.
+
+    `before` and `after` are the ballots (for, against) cast without and with it.
+    """
+    if sum(before) < minimum_ballots <= sum(after):
+        return Swing.QUORUM
+    was, now = (_at_deadline(*cast, threshold_percent, minimum_ballots) for cast in (before, after))
+    return Swing.FLIP if was is not now else None

@@ -12,6 +12,7 @@ from dataclasses import replace
 from services.domain.errors import ConflictError, LedgerBrokenError
 from services.domain.hash_chain import EMPTY_ROOT, Frontier, leaf_hash
 from services.domain.ledger_schema import Entry, EntryType, entry_bytes
+from services.domain.ledger_subjects import subjects_of
 from services.store import sql, tables
 from services.store.tx import Tx
 
@@ -40,7 +41,8 @@ def append(tx: Tx, kind: EntryType, payload: Mapping[str, object]) -> int:
     at_us = max(tx.now_us, head["at_us"])
     leaf = entry_bytes(Entry(head["size"], at_us, kind, tx.actor, tx.lap, head["root"], dict(payload)))
     hashed = leaf_hash(leaf)
-    frontier = Frontier(head["size"], tuple(bytes.fromhex(text) for text in head["frontier"])).append(hashed)
+    before = Frontier(head["size"], tuple(bytes.fromhex(text) for text in head["frontier"]))
+    frontier = before.append(hashed)
     sql.insert(
         tx,
         tables.ledger_entry,
@@ -52,6 +54,12 @@ def append(tx: Tx, kind: EntryType, payload: Mapping[str, object]) -> int:
         leaf=leaf,
         leaf_hash=hashed.hex(),
     )
+    index = head["size"]
+    about = [{"subject": name, "index": index} for name in subjects_of(payload)]
+    sql.insert_many(tx, tables.ledger_subject, about)
+    nodes = before.completed_by(hashed)
+    found = [{"level": level, "index": index >> level, "hash": node.hex()} for level, node in nodes]
+    sql.insert_many(tx, tables.ledger_node, found)
     moved = sql.update(
         tx,
         tables.ledger_head,

@@ -46,6 +46,7 @@ parameter_change = Table(
     Column("actor", String(80), nullable=False),
     Column("experiment_id", BigInteger, nullable=True),
     Column("ledger_index", BigInteger, nullable=True),
+    Column("reason", Text, nullable=True),
     instant("changed_at_us"),
     UniqueConstraint("name", "version"),
 )
@@ -73,6 +74,9 @@ proposal = Table(
     Column("risk", String(8), nullable=False),
     Column("scope", String(8), nullable=False, server_default=text("'task'")),
     Column("guardrails", JSON, nullable=False, server_default=text("'[]'")),
+    Column("units_per_day", Float, nullable=True),
+    Column("electorate_mode", String(8), nullable=False, server_default=text("'agent'")),
+    Column("conflicts", JSON, nullable=False, server_default=text("'{}'")),
     Column("state", String(16), nullable=False),
     Column("yes", Integer, nullable=False),
     Column("no", Integer, nullable=False),
@@ -81,6 +85,7 @@ proposal = Table(
     instant("opened_at_us"),
     instant("minimum_until_us"),
     instant("closes_at_us"),
+    instant("extended_from_us", nullable=True),
     instant("decided_at_us", nullable=True),
     instant("ended_at_us", nullable=True),
     Column("end_reason", String(120), nullable=True),
@@ -89,8 +94,8 @@ proposal = Table(
         "uq_proposal_live",
         "parameter",
         unique=True,
-        sqlite_where=text("state IN ('open', 'passed', 'testing')"),
-        postgresql_where=text("state IN ('open', 'passed', 'testing')"),
+        sqlite_where=text("state IN ('open', 'review', 'passed', 'testing')"),
+        postgresql_where=text("state IN ('open', 'review', 'passed', 'testing')"),
     ),
 )
 
@@ -99,6 +104,7 @@ elector = Table(
     metadata,
     Column("proposal_id", Identity64, ForeignKey("proposal.id"), primary_key=True),
     Column("agent_id", Identity64, ForeignKey("agent.id"), primary_key=True),
+    Column("unit", String(96), nullable=False),
 )
 
 ballot = Table(
@@ -107,12 +113,31 @@ ballot = Table(
     identity(),
     reference("proposal.id", "proposal_id"),
     reference("agent.id", "agent_id"),
+    Column("unit", String(96), nullable=False),
     Column("choice", String(8), nullable=False),
     Column("forecast_percent", Integer, nullable=True),
     Column("reason", Text, nullable=False),
     Column("brier", Float, nullable=True),
     instant("cast_at_us"),
     UniqueConstraint("proposal_id", "agent_id"),
+    UniqueConstraint("proposal_id", "unit"),
+)
+
+review_gate = Table(
+    "review_gate",
+    metadata,
+    identity(),
+    reference("proposal.id", "proposal_id"),
+    Column("shown", JSON, nullable=False),
+    Column("shown_sha256", String(64), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("reviewer", String(80), nullable=True),
+    Column("reason", Text, nullable=True),
+    Column("ledger_index", BigInteger, nullable=False),
+    instant("opened_at_us"),
+    instant("expires_at_us"),
+    instant("decided_at_us", nullable=True),
+    UniqueConstraint("proposal_id"),
 )
 
 
@@ -237,6 +262,30 @@ ledger_entry = Table(
     Column("leaf_hash", String(64), nullable=False),
 )
 
+ledger_subject = Table(
+    "ledger_subject",
+    metadata,
+    Column("subject", String(120), primary_key=True),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+)
+
+ledger_node = Table(
+    "ledger_node",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", String(64), nullable=False),
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", String(64), nullable=False),
+    Column("note", Text, nullable=False),
+    instant("signed_at_us"),
+)
+
 ledger_head = Table(
     "ledger_head",
     metadata,
@@ -253,4 +302,5 @@ blob = Table(
     Column("sha256", String(64), primary_key=True),
     Column("kind", String(24), nullable=False),
     Column("content", LargeBinary, nullable=False),
+    instant("erased_at_us", nullable=True),
 )

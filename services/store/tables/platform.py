@@ -309,3 +309,38 @@ health_check = Table(
     UniqueConstraint("layer", "component", "measurement"),
 )
 """The newest answer of each check of readiness and correctness."""
+
+report_schedule = Table(
+    "report_schedule",
+    metadata,
+    identity(),
+    Column("name", String(80), nullable=False),
+    Column("period", String(8), nullable=False),
+    Column("formats", JSON, nullable=False),
+    Column("is_announced", Boolean, nullable=False),
+    Column("last_error", Text, nullable=True),
+    Column("created_by", String(80), nullable=False),
+    instant("created_at_us"),
+    instant("next_at_us"),
+    instant("deleted_at_us", nullable=True),
+    Index(
+        "uq_report_schedule_name",
+        "name",
+        unique=True,
+        sqlite_where=text("deleted_at_us IS NULL"),
+        postgresql_where=text("deleted_at_us IS NULL"),
+    ),
+)
+
+report_delivery = Table(
+    "report_delivery",
+    metadata,
+    identity(),
+    reference("report_schedule.id", "schedule_id"),
+    instant("from_us"),
+    instant("to_us"),
+    Column("ledger_size", BigInteger, nullable=False),
+    Column("files", JSON, nullable=False),
+    instant("delivered_at_us"),
+    UniqueConstraint("schedule_id", "to_us"),
+)
