@@ -65,7 +65,7 @@ class Frontier:
         return Frontier(self.size + 1, (*self.hashes[:kept], node))
 
     def completed_by(self, leaf: bytes) -> list[tuple[int, bytes]]:
-        """Return (level, root), level from 1, of each subtree of 2**level leaves that one more leaf completes."""
+        """Return (level, root) of each subtree that one more leaf completes; level from 1."""
         found: list[tuple[int, bytes]] = []
         node, carry = leaf, self.size
         for hashed in reversed(self.hashes):
