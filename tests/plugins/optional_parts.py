@@ -10,6 +10,7 @@ import os
 import shutil
 from collections import Counter
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,7 +33,8 @@ POSTGRESQL = OptionalPart(
     "PostgreSQL",
     "unset TEST_DB, or name a server where you may create databases in TEST_DB_URL",
 )
-OPTIONAL_PARTS = (CHROMIUM, CLAUDE, POSTGRESQL)
+TYPST = OptionalPart("typst", "Typst", "install nacre[pdf]")
+OPTIONAL_PARTS = (CHROMIUM, CLAUDE, POSTGRESQL, TYPST)
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
 
 
@@ -55,6 +57,13 @@ def find_chromium() -> str | None:
 def chromium_path() -> str:
     """Path of Chromium. As root it must be started with `--no-sandbox`."""
     return find_chromium() or missing(CHROMIUM, "none found on PATH or in CHROMIUM_PATH")
+
+
+@pytest.fixture(scope="session")
+def typst() -> None:
+    """Nothing; a test that asks for it writes PDFs."""
+    if find_spec("typst") is None:
+        missing(TYPST, "the package typst is not installed")
 
 
 @pytest.fixture
