@@ -141,6 +141,7 @@ def _parameter(kind: TaskType, spec: ParameterSpec) -> Parameter:
         summary=spec.summary,
         is_whole=isinstance(spec.default, int),
         layer=spec.layer,
+        sets_pay=spec.suffix == "reserve_price_microcredits",
     )
 
 

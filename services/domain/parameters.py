@@ -8,10 +8,12 @@ restrains the loop is FIXED. It never holds a value in force; that is the store'
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 
+from services.domain import parameter_kinds as kinds
 from services.domain.errors import InvalidValueError, NotFoundError
+from services.domain.parameter_kinds import LENGTH_MAX, SHOWN, Kind
 
 
 class Risk(StrEnum):
@@ -31,10 +33,11 @@ ALLOCATION = ".allocation"
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One setting. Values are decimal text, so that the ledger can hold them exactly.
+    """One setting. Values are text (numbers decimal), so that the ledger can hold them exactly.
 
-    `low` and `high` are inclusive bounds; `step_max` is the largest factor by which one change may
-    multiply or divide the value.
+    `low` and `high` are inclusive bounds and `step_max` the largest factor by which one change may multiply
+    or divide the value; all three only bind numbers and durations. `choices` are the words of a CHOICE,
+    `length_max` the most characters of a TEXT. `sets_pay`: the value decides what agents earn.
     """
 
     name: str
@@ -48,6 +51,15 @@ class Parameter:
     summary: str
     is_whole: bool = False
     layer: str = ""
+    kind: Kind = Kind.NUMBER
+    choices: tuple[str, ...] = ()
+    length_max: int = LENGTH_MAX
+    sets_pay: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        """Tell whether the value is a number: of units, or of seconds."""
+        return self.kind in {Kind.NUMBER, Kind.DURATION}
 
     @property
     def layer_name(self) -> str:
@@ -72,7 +84,7 @@ def task_policy(task_type: str, owner: str) -> tuple["Parameter", ...]:
                   "How bids are ranked and paid: 0 cooled draw, second score; 1 guarded (low quantile), "
                   "second score; 2 cooled draw, first price; 3 greedy reputation, first price; "
                   "4 lowest price; 5 first come.",
-                  is_whole=True, layer=f"{task_type}{ALLOCATION}"),
+                  is_whole=True, layer=f"{task_type}{ALLOCATION}", sets_pay=True),
         Parameter(f"{task_type}.maximum_attempts", "2", "1", "5", "5", "attempts", owner, Risk.GATED,
                   "Attempts that a task may have in all.", is_whole=True),
         Parameter(f"{task_type}.retry_failures", "0", "0", "1", "2", "0 or 1", owner, Risk.GATED,
@@ -129,7 +141,8 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("market.cooling", "4", "1", "16", "2", "factor", "platform", Risk.GATED,
               "Divides how widely the award rule's draw spreads: higher explores less."),
     Parameter("market.stake_percent", "20", "0", "50", "2", "percent", "platform", Risk.FIXED,
-              "Share of the reserve price that a winner stakes and loses when it fails.", is_whole=True),
+              "Share of the reserve price that a winner stakes and loses when it fails.", is_whole=True,
+              sets_pay=True),
     Parameter("market.maximum_attempts", "5", "1", "5", "5", "attempts", "platform", Risk.GATED,
               "Most attempts that any task may have; each type has its own number below it.", is_whole=True),
     Parameter("market.heartbeat_seconds", "300", "1", "86400", "2", "seconds", "platform", Risk.GATED,
@@ -146,7 +159,8 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("market.guard_quantile", "0.1", "0.01", "0.5", "2", "probability", "platform", Risk.GATED,
               "Guarded task types judge an agent by this quantile of its record instead of a draw."),
     Parameter("market.cancel_percent", "10", "0", "100", "2", "percent", "platform", Risk.FIXED,
-              "Share of the price that a requester pays when it takes an awarded task back.", is_whole=True),
+              "Share of the price that a requester pays when it takes an awarded task back.", is_whole=True,
+              sets_pay=True),
     Parameter("market.open_bids_per_agent", "500", "1", "100000", "2", "bids", "platform", Risk.FIXED,
               "Bids that one agent may have on tasks that still take bids.", is_whole=True),
     Parameter("market.open_tasks_per_requester", "10000", "10", "10000000", "2", "tasks", "platform",
@@ -160,7 +174,7 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("market.reinstatement_microcredits", "1000000", "0", "1000000000000", "2", "microcredits",
               "platform", Risk.FIXED,
               "The new stake with which a suspended agent comes back; lost if it is suspended again.",
-              is_whole=True),
+              is_whole=True, sets_pay=True),
     Parameter("market.lease_grace_seconds", "1", "0.1", "60", "2", "seconds", "platform", Risk.FIXED,
               "Added to the time allowed before a silent lease is taken away."),
     Parameter("observatory.success_line_percent", "70", "1", "99", "2", "percent", "platform", Risk.FIXED,
@@ -199,6 +213,14 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               "The same change may not be proposed again for this long after it ended."),
     Parameter("consensus.start_grace_seconds", "86400", "1", "2592000", "2", "seconds", "platform",
               Risk.FIXED, "A passed proposal expires when no experiment could start within this time."),
+    Parameter("consensus.electorate", "agent", "", "", "", "word", "platform", Risk.FIXED,
+              "Who has a ballot: agent gives each agent one; owner gives all agents of one owner one.",
+              kind=Kind.CHOICE, choices=("agent", "owner")),
+    Parameter("consensus.review_seconds", "259200", "1", "2592000", "2", "seconds", "platform", Risk.FIXED,
+              "A person has this long to decide on a GATED change; after it the answer is no.",
+              kind=Kind.DURATION),
+    Parameter("consensus.tenure_days", "1", "0", "365", "2", "days", "platform", Risk.FIXED,
+              "An agent that nobody vouched for votes only this many days after it was registered."),
     Parameter("sandbox.treatment_percent", "50", "10", "50", "2", "percent", "platform", Risk.FIXED,
               "Share of tasks that get the new value.", is_whole=True),
     Parameter("sandbox.alpha", "0.05", "0.0001", "0.05", "2", "probability", "platform", Risk.FIXED,
@@ -242,7 +264,8 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("investigation.deadline_seconds", "86400", "60", "2592000", "2", "seconds", "platform",
               Risk.GATED, "An investigation that nothing has decided ends after this long."),
     Parameter("investigation.reserve_price_microcredits", "5000000", "1000", "1000000000", "2",
-              "microcredits", "platform", Risk.GATED, "Most that an investigation pays.", is_whole=True),
+              "microcredits", "platform", Risk.GATED, "Most that an investigation pays.", is_whole=True,
+              sets_pay=True),
     *BUDGET_PARAMETERS,
 )  # fmt: skip
 
@@ -291,51 +314,101 @@ def _check_definition(parameter: Parameter, known: Mapping[str, Parameter]) -> N
     if unicodedata.normalize("NFKC", folded) != parameter.name or not parameter.name.isascii():
         msg = f"parameter name {parameter.name!r} must be lower-case ASCII"
         raise InvalidValueError(msg, field="parameter")
-    parse_value(parameter, parameter.default)
+    if parameter.kind is Kind.CHOICE:
+        kinds.check_choices(parameter.name, parameter.choices)
+    if parameter.kind is Kind.TEXT:
+        _check_text_definition(parameter)
+    if parameter.is_number:
+        _check_bounds(parameter)
+    canonical_value(parameter, parameter.default, field="default")
 
 
-def parse_value(parameter: Parameter, text: str) -> Decimal:
-    """Return the decimal in `text`; raise InvalidValueError when it is no number or out of bounds."""
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        value = Decimal("nan")
-    if not value.is_finite():
-        msg = f"{parameter.name} takes a decimal number, not {text[:40]!r}"
-        raise InvalidValueError(msg, field="to", code="value_not_a_number")
-    if not Decimal(parameter.low) <= value <= Decimal(parameter.high):
+def _check_text_definition(parameter: Parameter) -> None:
+    if parameter.risk is Risk.OPEN:
+        msg = f"{parameter.name} is a text: no test reads what it says, so it is gated or fixed"
+        raise InvalidValueError(msg, field="risk", code="text_never_open")
+    if not 1 <= parameter.length_max <= LENGTH_MAX:
+        msg = f"{parameter.name} may have 1 to {LENGTH_MAX} characters at most, not {parameter.length_max}"
+        raise InvalidValueError(msg, field="length_max", code="value_out_of_bounds")
+
+
+def _check_bounds(parameter: Parameter) -> None:
+    """Raise InvalidValueError unless low <= high and the step is a factor of at least 1."""
+    found = {field: _read(parameter, getattr(parameter, field)) for field in ("low", "high", "step_max")}
+    for field, number in found.items():
+        if number is None:
+            text, is_duration = getattr(parameter, field), parameter.kind is Kind.DURATION
+            raise kinds.refuse_number(
+                f"{field} of {parameter.name}", text, field=field, is_duration=is_duration
+            )
+    low, high, step = (number or Decimal(0) for number in found.values())
+    if low > high:
+        msg = f"{parameter.name} has its bounds reversed: low {parameter.low} is above high {parameter.high}"
+        raise InvalidValueError(msg, field="low", code="bounds_reversed")
+    if step < 1:
+        msg = f"step_max of {parameter.name} is a factor of at least 1, not {parameter.step_max}"
+        raise InvalidValueError(msg, field="step_max", code="value_out_of_bounds")
+
+
+def _read(parameter: Parameter, text: object) -> Decimal | None:
+    reads = kinds.read_duration if parameter.kind is Kind.DURATION else kinds.read_number
+    return reads(text)
+
+
+def parse_value(parameter: Parameter, text: str, *, field: str = "to") -> Decimal:
+    """Return the number (of seconds) in `text`; raise InvalidValueError for none, or one out of bounds."""
+    value = _read(parameter, text) if parameter.is_number else None
+    if value is None:
+        is_duration = parameter.kind is Kind.DURATION
+        raise kinds.refuse_number(parameter.name, text, field=field, is_duration=is_duration)
+    if not _bound(parameter, parameter.low) <= value <= _bound(parameter, parameter.high):
         msg = f"{parameter.name} must be within {parameter.low} and {parameter.high} {parameter.unit}, "
-        msg += f"not {text[:40]}"
-        raise InvalidValueError(msg, field="to", code="value_out_of_bounds")
+        msg += f"not {text}"
+        raise InvalidValueError(msg, field=field, code="value_out_of_bounds")
     if parameter.is_whole and value != value.to_integral_value():
-        msg = f"{parameter.name} takes whole {parameter.unit}; {text[:40]} is not whole"
-        raise InvalidValueError(msg, field="to", code="value_not_whole")
+        msg = f"{parameter.name} takes whole {parameter.unit}; {text} is not whole"
+        raise InvalidValueError(msg, field=field, code="value_not_whole")
     return value
 
 
-def canonical_value(parameter: Parameter, text: str) -> str:
-    """Return the one spelling of a value (no exponent, no trailing zeros), after checking it."""
-    value = parse_value(parameter, text)
-    plain = format(value.normalize(), "f")
-    return "0" if plain in {"-0", "0"} else plain
+def _bound(parameter: Parameter, text: str) -> Decimal:
+    return _read(parameter, text) or Decimal(0)
+
+
+def canonical_value(parameter: Parameter, text: str, *, field: str = "to") -> str:
+    """Return the one spelling of a value after checking it; raise InvalidValueError with a code otherwise.
+
+    Numbers and durations have no exponent and no trailing zeros, durations are seconds, texts are in NFC.
+    """
+    if parameter.kind is Kind.CHOICE:
+        return kinds.check_choice(parameter.name, text, parameter.choices, field=field)
+    if parameter.kind is Kind.TEXT:
+        return kinds.check_text(parameter.name, text, parameter.length_max, field=field)
+    return kinds.plain(parse_value(parameter, text, field=field))
 
 
 def check_change(parameter: Parameter, before: str, after: str) -> str:
     """Return the canonical new value if the loop may ask for it; raise InvalidValueError otherwise.
 
-    Refused: FIXED parameters, values out of bounds, no change at all, and steps beyond `step_max`.
+    Refused: FIXED parameters, values out of bounds, no change at all, and steps of a number beyond
+    `step_max`. From 0 any step is taken.
     """
     if parameter.risk is Risk.FIXED:
         msg = f"{parameter.name} is FIXED: it restrains the loop, and no proposal may change it"
         raise InvalidValueError(msg, field="parameter", code="parameter_fixed")
-    new = parse_value(parameter, after)
-    old = Decimal(before)
-    if new == old:
-        msg = f"{parameter.name} is already {before}"
+    new = canonical_value(parameter, after)
+    is_same = Decimal(new) == Decimal(before) if parameter.is_number else new == before
+    if is_same:
+        msg = f"{parameter.name} is already {before[:SHOWN]}"
         raise InvalidValueError(msg, field="to", code="value_unchanged")
+    if parameter.is_number:
+        _check_step(parameter, Decimal(before), Decimal(new))
+    return new
+
+
+def _check_step(parameter: Parameter, old: Decimal, new: Decimal) -> None:
     factor = Decimal(parameter.step_max)
     if old != 0 and not (old / factor <= new <= old * factor):
-        msg = f"one change may move {parameter.name} from {before} "
+        msg = f"one change may move {parameter.name} from {old:f} "
         msg += f"at most to {old / factor:f} or {old * factor:f}"
         raise InvalidValueError(msg, field="to", code="step_too_large")
-    return canonical_value(parameter, after)

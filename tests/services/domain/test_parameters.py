@@ -28,12 +28,14 @@ def code_of(verb, *arguments):
     return refusal.value.code, refusal.value.field
 
 
-@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "", "ninety", "1e400e", "0x10"])
-def test_what_is_no_number_is_refused(text):
-    assert code_of(parse_value, TIMEOUT, text) == ("value_not_a_number", "to")
+def test_what_is_no_plain_ascii_number_is_refused():
+    signs = ["nan", "NaN", "inf", "-inf", "Infinity", "", "ninety", "0x10", "1e2", "9E1", "+90", "90.", ".9"]
+    scripts = [" 90", "90 ", "90\n", "9_0", "９０", "٩٠", "9\u200b0", "90; market.stake_percent=0", True, 90]
+    for text in signs + scripts:
+        assert code_of(parse_value, TIMEOUT, text) == ("value_not_a_number", "to"), text
 
 
-@pytest.mark.parametrize("text", ["0.49", "600.0001", "-90", "1e99"])
+@pytest.mark.parametrize("text", ["0.49", "600.0001", "-90", "999999999"])
 def test_bounds_bind(text):
     assert code_of(parse_value, TIMEOUT, text) == ("value_out_of_bounds", "to")
 
@@ -50,7 +52,7 @@ def test_whole_is_whole():
 
 @pytest.mark.parametrize(
     ("text", "spelling"),
-    [("90", "90"), ("90.0", "90"), ("9e1", "90"), ("+90", "90"), ("0.90", "0.9"), ("1E+2", "100")],
+    [("90", "90"), ("90.0", "90"), ("0.90", "0.9"), ("100.000", "100")],
 )
 def test_a_value_has_one_spelling(text, spelling):
     assert canonical_value(TIMEOUT, text) == spelling
@@ -63,7 +65,7 @@ def test_zero_has_one_spelling():
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.decimals("0.5", "600", places=4))
 def test_spelling_changes_no_value_and_is_stable(value):
-    text = canonical_value(TIMEOUT, str(value))
+    text = canonical_value(TIMEOUT, format(value, "f"))
     assert Decimal(text) == value
     assert canonical_value(TIMEOUT, text) == text
 
@@ -99,7 +101,8 @@ def test_the_platform_s_own_parameters_are_sound():
     registry = ParameterRegistry(PLATFORM_PARAMETERS)
     assert len(registry) == len(PLATFORM_PARAMETERS)
     assert [p.name for p in registry] == sorted(p.name for p in PLATFORM_PARAMETERS)
-    assert all(Decimal(p.step_max) > 1 and p.summary and p.unit for p in registry)
+    assert all(Decimal(p.step_max) > 1 for p in registry if p.is_number)
+    assert all(p.summary and p.unit for p in registry)
 
 
 @pytest.mark.parametrize("name", ["Demo.timeout", "démo.timeout", "demo.ﬁne"])
