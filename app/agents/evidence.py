@@ -171,8 +171,9 @@ def all_parameters(client: NacreClient) -> list[ParameterFact]:
 
 
 def attempted_changes(client: NacreClient) -> list[Attempted]:
-    """Changes that experiments have tried or are trying, newest first."""
-    return [attempted_of(experiment) for experiment in client.items("/experiments", pages=1, limit=100)]
+    """Changes of numbers that experiments have tried or are trying, newest first."""
+    found = client.items("/experiments", pages=1, limit=100)
+    return [attempted_of(one) for one in found if _number(one["treatment_value"]) is not None]
 
 
 def attempted_of(experiment: Mapping[str, Any]) -> Attempted:

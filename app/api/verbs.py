@@ -14,6 +14,7 @@ from services import meta_task_market
 from services.domain.clock import SECOND_US, to_rfc3339
 from services.domain.errors import NacreError, StaleTokenError
 from services.domain.handoff import Handoff
+from services.domain.parameter_kinds import read_number
 from services.domain.states import TaskKind
 from services.meta_task_market import Claim, Lease, NewBid, NewResult, Renewal, TaskTerms
 from services.operations import production_config
@@ -64,7 +65,8 @@ class MarketVerbs:
         kind = self._platform.task_types.get(lease.task_type)
         payload = lease.payload
         if kind is not None:
-            values = {name: float(str(value["value"])) for name, value in lease.parameters.items()}
+            read = {name: read_number(value["value"]) for name, value in lease.parameters.items()}
+            values = {name: float(number) for name, number in read.items() if number is not None}
             payload = kind.with_values_in_force(lease.payload, values)
         return {
             "fencing_token": lease.fencing_token,

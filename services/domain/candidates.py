@@ -69,7 +69,7 @@ def rank(
     found = []
     for parameter in parameters:
         value = in_force.get(parameter.name)
-        if parameter.risk is Risk.FIXED or value is None:
+        if parameter.risk is Risk.FIXED or not parameter.is_number or value is None:
             continue
         under = {
             other: weighed(entries, today)

@@ -14,6 +14,7 @@ from enum import StrEnum
 from services.domain import parameter_kinds as kinds
 from services.domain.errors import InvalidValueError, NotFoundError
 from services.domain.parameter_kinds import LENGTH_MAX, SHOWN, Kind
+from services.domain.parameter_names import Resemblance, skeleton
 
 
 class Risk(StrEnum):
@@ -275,9 +276,15 @@ class ParameterRegistry:
 
     def __init__(self, parameters: Iterable[Parameter]) -> None:
         self._by_name: dict[str, Parameter] = {}
+        shapes: dict[str, str] = {}
         for parameter in parameters:
             _check_definition(parameter, self._by_name)
             self._by_name[parameter.name] = parameter
+            twin = shapes.setdefault(skeleton(parameter.name), parameter.name)
+            if twin != parameter.name:
+                msg = f"parameter name {parameter.name} could be mistaken for {twin}; choose another one"
+                raise InvalidValueError(msg, field="parameter", code="name_resembles", resembles=twin)
+        self._fixed = Resemblance(name for name, one in self._by_name.items() if one.risk is Risk.FIXED)
 
     def __iter__(self) -> Iterator[Parameter]:
         """Iterate over the parameters by name."""
@@ -288,12 +295,24 @@ class ParameterRegistry:
         return len(self._by_name)
 
     def get(self, name: str) -> Parameter:
-        """Return the parameter of exactly this name; raise NotFoundError otherwise."""
-        found = self._by_name.get(name)
-        if found is None:
-            msg = f"there is no parameter {name!r}; list them with `nacre parameter list`"
-            raise NotFoundError(msg, field="parameter")
-        return found
+        """Return the parameter of exactly this name.
+
+        Raises InvalidValueError (`parameter_fixed`) where the text passes for a FIXED one by case, look-alike
+        letters, path or batch, NotFoundError for any other unknown name.
+        """
+        found = self.find(name)
+        if found is not None:
+            return found
+        fixed = self._fixed.of(name)
+        if fixed is not None:
+            msg = f"{name[:96]!a} is no parameter; it resembles {fixed}, which is FIXED"
+            raise InvalidValueError(msg, field="parameter", code="parameter_fixed", resembles=fixed)
+        msg = f"there is no parameter {name[:96]!a}; list them with `nacre parameter list`"
+        raise NotFoundError(msg, field="parameter")
+
+    def find(self, name: str) -> Parameter | None:
+        """Return the parameter of exactly this name, or None."""
+        return self._by_name.get(name)
 
     def with_defaults(self, values: Mapping[str, str]) -> "ParameterRegistry":
         """Return a registry in which the named parameters start from other values, still within bounds."""

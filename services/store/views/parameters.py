@@ -6,7 +6,7 @@ with its default, version 0. It never says what a single task gets; that depends
 
 from sqlalchemy import select
 
-from services.domain.errors import NotFoundError
+from services.domain.parameter_kinds import Kind
 from services.domain.parameters import Parameter, ParameterRegistry
 from services.domain.states import LIVE_EXPERIMENTS, ValueSource
 from services.store.sql import Row, find, rows
@@ -36,9 +36,8 @@ def list_parameters(
 
 def get_parameter(tx: Tx, registry: ParameterRegistry, name: str) -> JsonObject | None:
     """Return one parameter with every change it went through, newest first; None for an unknown name."""
-    try:
-        item = registry.get(name)
-    except NotFoundError:
+    item = registry.find(name)
+    if item is None:
         return None
     statement = (
         select(parameter_change)
@@ -65,6 +64,10 @@ def _parameter(item: Parameter, stored: Row | None, held: Row | None) -> JsonObj
         "default": item.default,
         "source": stored["source"] if stored else ValueSource.DEFAULT.value,
         "version": stored["version"] if stored else 0,
+        "kind": item.kind.value,
+        "choices": list(item.choices),
+        "length_max": item.length_max if item.kind is Kind.TEXT else None,
+        "sets_pay": item.sets_pay,
         "low": item.low,
         "high": item.high,
         "step_max": item.step_max,
