@@ -7,11 +7,15 @@ structure only. It computes on hashes; it never reads entries, stores anything o
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()  # RFC 9162 section 2.1.1: the root of no leaves
+
+NodeAt: TypeAlias = Callable[[int, int], bytes]
+"""Gives the root of a whole subtree by (level, index): 2**level leaves from leaf index * 2**level on."""
 
 _LEAF_PREFIX = b"\x00"
 _NODE_PREFIX = b"\x01"
@@ -94,116 +98,82 @@ def root_of(leaves: Iterable[bytes]) -> bytes:
     return frontier.root()
 
 
-class MerkleTree:
-    """Every complete subtree's root, kept as leaves arrive, so that proofs cost O(log^2 size).
+def inclusion_proof(index: int, size: int, node_at: NodeAt) -> list[bytes]:
+    """Return PATH(index, D[size]) of RFC 9162 section 2.1.3.1; IndexError unless 0 <= index < size."""
+    if not 0 <= index < size:
+        raise IndexError(f"entry {index} is not among the first {size}")
+    proof: list[bytes] = []
+    start, end = 0, size
+    while end - start > 1:
+        middle = start + _split(end - start)
+        if index < middle:
+            proof.append(_range_root(middle, end, node_at))
+            end = middle
+        else:
+            proof.append(_range_root(start, middle, node_at))
+            start = middle
+    proof.reverse()
+    return proof
 
-    Mutable and not thread-safe; about 64 bytes of hash a leaf. `levels[k][i]` is the root of leaves
-    i * 2**k up to (i + 1) * 2**k.
+
+def consistency_proof(old_size: int, size: int, node_at: NodeAt) -> list[bytes]:
+    """Return PROOF(old_size, D[size]) of RFC 9162 section 2.1.4.1; empty when old_size is 0 or size.
+
+    Raises IndexError unless 0 <= old_size <= size.
     """
+    if not 0 <= old_size <= size:
+        raise IndexError(f"{old_size} leaves are not a prefix of {size}")
+    if old_size in (0, size):
+        return []
+    proof: list[bytes] = []
+    start, end = 0, size
+    while end != old_size:
+        middle = start + _split(end - start)
+        if old_size <= middle:
+            proof.append(_range_root(middle, end, node_at))
+            end = middle
+        else:
+            proof.append(_range_root(start, middle, node_at))
+            start = middle
+    if start:  # the old tree is not itself a subtree here, so its last part must be given
+        proof.append(_range_root(start, end, node_at))
+    proof.reverse()
+    return proof
 
-    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
-        """Build from leaf hashes of 32 bytes each."""
-        self._levels: list[list[bytes]] = [[]]
-        for leaf in leaves:
-            self.append(leaf)
 
-    @property
-    def size(self) -> int:
-        """Number of leaves."""
-        return len(self._levels[0])
+def root_at(size: int, node_at: NodeAt) -> bytes:
+    """Return the root of the first `size` leaves; `EMPTY_ROOT` for none."""
+    return _range_root(0, size, node_at) if size else EMPTY_ROOT
 
-    def append(self, leaf: bytes) -> None:
-        """Add one leaf hash of 32 bytes."""
-        level, node = 0, leaf
-        self._levels[0].append(node)
-        while len(self._levels[level]) % 2 == 0:
-            node = node_hash(self._levels[level][-2], node)
-            level += 1
-            if level == len(self._levels):
-                self._levels.append([])
-            self._levels[level].append(node)
 
-    def root(self, size: int | None = None) -> bytes:
-        """Return the root over the first `size` leaves (all by default); ValueError beyond the tree."""
-        size = self._checked_size(size)
-        return self._range_root(0, size) if size else EMPTY_ROOT
+def nodes_read(read: Callable[[NodeAt], object]) -> set[tuple[int, int]]:
+    """Return the (level, index) of every node that `read` asks for: O(log size) of them for a proof.
 
-    def inclusion_proof(self, index: int, size: int | None = None) -> list[bytes]:
-        """Return PATH(index, D[size]) of RFC 9162 section 2.1.3.1; IndexError unless 0 <= index < size."""
-        size = self._checked_size(size)
-        if not 0 <= index < size:
-            raise IndexError(f"entry {index} is not among the first {size}")
-        proof: list[bytes] = []
-        start, end = 0, size
-        while end - start > 1:
-            middle = start + _split(end - start)
-            if index < middle:
-                proof.append(self._range_root(middle, end))
-                end = middle
-            else:
-                proof.append(self._range_root(start, middle))
-                start = middle
-        proof.reverse()
-        return proof
+    So what a proof needs can be fetched at once, before it is assembled by the very same `read`.
+    """
+    found: set[tuple[int, int]] = set()
 
-    def consistency_proof(self, old_size: int, size: int | None = None) -> list[bytes]:
-        """Return PROOF(old_size, D[size]) of RFC 9162 section 2.1.4.1; empty when old_size is 0 or size.
+    def note(level: int, index: int) -> bytes:
+        found.add((level, index))
+        return EMPTY_ROOT
 
-        Raises IndexError unless 0 <= old_size <= size.
-        """
-        size = self._checked_size(size)
-        if not 0 <= old_size <= size:
-            raise IndexError(f"{old_size} leaves are not a prefix of {size}")
-        if old_size in (0, size):
-            return []
-        proof: list[bytes] = []
-        start, end = 0, size
-        while end != old_size:
-            middle = start + _split(end - start)
-            if old_size <= middle:
-                proof.append(self._range_root(middle, end))
-                end = middle
-            else:
-                proof.append(self._range_root(start, middle))
-                start = middle
-        if start:  # the old tree is not itself a subtree here, so its last part must be given
-            proof.append(self._range_root(start, end))
-        proof.reverse()
-        return proof
+    read(note)
+    return found
 
-    def _checked_size(self, size: int | None) -> int:
-        if size is None:
-            return self.size
-        if not 0 <= size <= self.size:
-            raise ValueError(f"the tree has {self.size} leaves, {size} were asked for")
-        return size
 
-    def _range_root(self, start: int, end: int) -> bytes:
-        """Return MTH(D[start:end]); `start` is a multiple of the largest power of two within the range."""
-        width = end - start
-        if width & (width - 1) == 0:
-            level = width.bit_length() - 1
-            return self._levels[level][start >> level]
-        middle = start + _split(width)
-        return node_hash(self._range_root(start, middle), self._range_root(middle, end))
+def _range_root(start: int, end: int, node_at: NodeAt) -> bytes:
+    """Return MTH(D[start:end]); `start` is a multiple of the largest power of two within the range."""
+    width = end - start
+    if width & (width - 1) == 0:
+        level = width.bit_length() - 1
+        return node_at(level, start >> level)
+    middle = start + _split(width)
+    return node_hash(_range_root(start, middle, node_at), _range_root(middle, end, node_at))
 
 
 def _split(width: int) -> int:
     """Return the largest power of two smaller than `width` (at least 2): where RFC 9162 splits a tree."""
     return 1 << ((width - 1).bit_length() - 1)
-
-
-def inclusion_proof(hashes: Sequence[bytes], index: int, size: int) -> list[bytes]:
-    """Return the proof that leaf `index` is among the first `size` of the leaf `hashes`; O(size).
-
-    For many proofs over one log keep a `MerkleTree`. Raises IndexError or ValueError as that does.
-    """
-    return MerkleTree(hashes[:size]).inclusion_proof(index, size)
-
-
-def consistency_proof(hashes: Sequence[bytes], old_size: int, size: int) -> list[bytes]:
-    """Return the proof that the first `old_size` leaf `hashes` are a prefix of the first `size`; O(size)."""
-    return MerkleTree(hashes[:size]).consistency_proof(old_size, size)
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:

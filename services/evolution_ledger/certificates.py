@@ -6,16 +6,17 @@ against the verdict.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from services.domain.certificate import FORMAT, claims_of
 from services.domain.errors import ConflictError, LedgerBrokenError, NotFoundError
-from services.domain.hash_chain import MerkleTree
+from services.domain.hash_chain import NodeAt, inclusion_proof
 from services.domain.ledger_records import read_records
 from services.domain.states import Leg
-from services.evolution_ledger.proofs import Signer, checkpoint
+from services.evolution_ledger.proofs import Signer, checkpoint, from_tree
 from services.evolution_ledger.verdicts import leg_start
-from services.store import ledger, sql, tables
+from services.store import sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
 from services.store.views import certificates as kept
@@ -40,14 +41,21 @@ def certificate(tx: Tx, signer: Signer, experiment_id: int) -> dict[str, Any]:
         )
         raise ConflictError(msg, field="experiment_id", code="verdict_missing", state=experiment["state"])
     signed = checkpoint(tx, signer)
-    tree = MerkleTree(ledger.leaf_hashes(tx, int(str(signed["size"]))))
+    size = int(str(signed["size"]))
+    stream = kept.stream_before(tx, found[0]["index"])
+
+    def prove(node_at: NodeAt) -> dict[int, list[str]]:
+        indexes = [row["index"] for row in (*found, *stream)]
+        return {index: [node.hex() for node in inclusion_proof(index, size, node_at)] for index in indexes}
+
+    proofs = from_tree(tx, prove)
     return {
         "format": FORMAT,
         "experiment_id": experiment_id,
         "kind": experiment["kind"],
         "checkpoint": signed,
-        "entries": [_entry(row, tree) for row in found],
-        "stream": [_entry(row, tree) for row in kept.stream_before(tx, found[0]["index"])],
+        "entries": [_entry(row, proofs) for row in found],
+        "stream": [_entry(row, proofs) for row in stream],
         "legs": [_leg(tx, experiment, leg) for leg in Leg if leg in decided],
     }
 
@@ -56,12 +64,11 @@ def _leg_of(leaf: dict[str, Any]) -> Leg:
     return Leg(leaf["payload"].get("leg", Leg.TRIAL))
 
 
-def _entry(row: Row, tree: MerkleTree) -> dict[str, Any]:
+def _entry(row: Row, proofs: Mapping[int, list[str]]) -> dict[str, Any]:
     leaf = bytes(row["leaf"]).decode()
     shown = json.loads(leaf)
     names = ("index", "at", "type", "actor", "lap", "payload")
-    proof = [node.hex() for node in tree.inclusion_proof(row["index"])]
-    return {**{name: shown[name] for name in names}, "leaf": leaf, "proof": proof}
+    return {**{name: shown[name] for name in names}, "leaf": leaf, "proof": proofs[row["index"]]}
 
 
 def _leg(tx: Tx, experiment: Row, leg: Leg) -> dict[str, Any]:

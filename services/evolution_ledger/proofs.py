@@ -5,23 +5,27 @@ Stands over the Merkle log; needs nobody's trust. It never writes an entry.
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
 
 from services.domain.canonical import canonical_bytes
-from services.domain.errors import InvalidValueError, NotFoundError
+from services.domain.errors import InvalidValueError, LedgerBrokenError, NotFoundError
 from services.domain.hash_chain import (
+    NodeAt,
     checkpoint_body,
     consistency_proof,
     inclusion_proof,
+    nodes_read,
     parse_checkpoint,
-    root_of,
+    root_at,
 )
 from services.domain.ledger_audit import AuditReport, audit_ledger
 from services.operations import audit_log
 from services.store import ledger, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
+
+T = TypeVar("T")
 
 
 class Signer(Protocol):
@@ -48,15 +52,17 @@ def inclusion(tx: Tx, index: int, size: int | None) -> dict[str, object]:
     if not 0 <= index < total <= newest["size"]:
         msg = f"0 <= index < size <= {newest['size']} must hold"
         raise InvalidValueError(msg, field="size")
-    hashes = ledger.leaf_hashes(tx, total)
-    proof = [node.hex() for node in inclusion_proof(hashes, index, total)]
-    return {
-        "index": index,
-        "size": total,
-        "leaf_hash": hashes[index].hex(),
-        "root": root_of(hashes).hex(),
-        "proof": proof,
-    }
+
+    def read(node_at: NodeAt) -> dict[str, object]:
+        return {
+            "index": index,
+            "size": total,
+            "leaf_hash": node_at(0, index).hex(),
+            "root": root_at(total, node_at).hex(),
+            "proof": [node.hex() for node in inclusion_proof(index, total, node_at)],
+        }
+
+    return from_tree(tx, read)
 
 
 def consistency(tx: Tx, first: int, second: int) -> dict[str, object]:
@@ -65,15 +71,34 @@ def consistency(tx: Tx, first: int, second: int) -> dict[str, object]:
     if not 0 < first <= second <= newest["size"]:
         msg = f"0 < from <= to <= {newest['size']} must hold"
         raise InvalidValueError(msg, field="to")
-    hashes = ledger.leaf_hashes(tx, second)
-    proof = [node.hex() for node in consistency_proof(hashes, first, second)]
-    return {
-        "from": first,
-        "to": second,
-        "from_root": root_of(hashes[:first]).hex(),
-        "to_root": root_of(hashes).hex(),
-        "proof": proof,
-    }
+
+    def read(node_at: NodeAt) -> dict[str, object]:
+        return {
+            "from": first,
+            "to": second,
+            "from_root": root_at(first, node_at).hex(),
+            "to_root": root_at(second, node_at).hex(),
+            "proof": [node.hex() for node in consistency_proof(first, second, node_at)],
+        }
+
+    return from_tree(tx, read)
+
+
+def from_tree(tx: Tx, read: Callable[[NodeAt], T]) -> T:
+    """Return what `read` makes of the tree's nodes; it is run twice, and they are fetched in one query.
+
+    Raises LedgerBrokenError where a node or leaf is missing.
+    """
+    kept = ledger.nodes(tx, nodes_read(read))
+
+    def node_at(level: int, index: int) -> bytes:
+        try:
+            return kept[level, index]
+        except KeyError:
+            msg = f"node {index} of level {level} of the ledger's tree is missing"
+            raise LedgerBrokenError(msg) from None
+
+    return read(node_at)
 
 
 def checkpoint(tx: Tx, signer: Signer) -> dict[str, object]:

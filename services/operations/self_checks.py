@@ -16,7 +16,7 @@ from services.domain.errors import ConflictError
 from services.domain.hash_chain import Frontier, leaf_hash
 from services.operations import audit_log, production_config
 from services.store import health as queries
-from services.store import observations, sql, tables, views
+from services.store import ledger, observations, sql, tables, views
 from services.store.sql import Row
 from services.store.tx import Tx
 
@@ -84,17 +84,23 @@ def replay_awards(tx: Tx, watch: Watch) -> list[Finding]:
 
 
 def verify_entries(tx: Tx, watch: Watch) -> list[Finding]:
-    """Verify the ledger's entries since the last time against their leaves, their order and the root."""
+    """Verify the ledger's entries since the last time against their leaves, their order, tree and root."""
     kept = watch.marks.get("frontier", {"size": 0, "hashes": []})
     frontier = Frontier(kept["size"], tuple(bytes.fromhex(text) for text in kept["hashes"]))
     found = queries.entries_from(tx, max(0, frontier.size - 1), ENTRIES_VERIFIED + 1)
     wrong = next((told for row in found if (told := _wrong_with(row)) is not None), None)
+    nodes: dict[tuple[int, int], bytes] = {}
     for row in found:
         if wrong is None and row["index"] == frontier.size:
             if json.loads(row["leaf"])["previous_root"] != frontier.root().hex():
                 wrong = f"entry {row['index']} does not follow the entries before it"
                 break
-            frontier = frontier.append(leaf_hash(bytes(row["leaf"])))
+            hashed = leaf_hash(bytes(row["leaf"]))
+            nodes |= {(level, frontier.size >> level): node for level, node in frontier.completed_by(hashed)}
+            frontier = frontier.append(hashed)
+    if wrong is None and (differing := nodes.items() - ledger.nodes(tx, nodes).items()):
+        (level, index), _ = min(differing)
+        wrong = f"node {index} of level {level} of the tree is not the root of its leaves"
     head = sql.find(tx, tables.ledger_head, id=audit_log.HEAD)
     if wrong is None and head is not None and head["size"] < frontier.size:
         wrong = f"the ledger had {frontier.size} entries and has {head['size']} now"

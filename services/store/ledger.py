@@ -1,17 +1,19 @@
-"""Queries of the ledger: leaves and leaf hashes in order, blobs, the newest promotion of a parameter.
+"""Queries of the ledger: leaves in order, nodes of its tree, blobs, entries by what they are about.
 
 Stands under layer 7. It never writes.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, FromClause, Select, bindparam, func, select
 
 from services.domain.ledger_schema import EntryType
 from services.domain.states import Leg
-from services.store.sql import Row, rows
-from services.store.tables import blob, ledger_entry
+from services.store import rowsets
+from services.store.sql import Row, listed, rows
+from services.store.tables import blob, ledger_entry, ledger_node, ledger_subject
 from services.store.tx import Tx
 
 PAGE = 1_000
@@ -34,12 +36,33 @@ def leaves(tx: Tx) -> Iterator[bytes]:
         start = page[-1]["index"] + 1
 
 
-def leaf_hashes(tx: Tx, size: int) -> list[bytes]:
-    """Return the first `size` leaf hashes."""
-    statement = (
-        select(ledger_entry.c.leaf_hash).where(ledger_entry.c.index < size).order_by(ledger_entry.c.index)
-    )
-    return [bytes.fromhex(row["leaf_hash"]) for row in rows(tx, statement)]
+def nodes(tx: Tx, places: Collection[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+    """Return the hash of each (level, index) of the tree, in one query; level 0 are the leaves."""
+    asked = [{"level": level, "index": index} for level, index in sorted(places)]
+    given = rowsets.folded(tx.connection.dialect, ledger_node, PLACE, asked)
+    found = listed(tx, _NODES if tx.is_postgresql else _NODES_OF_SQLITE, **given)
+    return {(row["level"], row["index"]): bytes.fromhex(row["hash"]) for row in found if row["hash"]}
+
+
+def _nodes(wanted: FromClause) -> Select[*tuple[Any, ...]]:
+    """Return the select of the nodes or leaves at the places of a relation, each found by its key."""
+    is_node = (ledger_node.c.level == wanted.c.level) & (ledger_node.c.index == wanted.c.index)
+    is_leaf = (wanted.c.level == 0) & (ledger_entry.c.index == wanted.c.index)
+    hashed = func.coalesce(ledger_node.c.hash, ledger_entry.c.leaf_hash).label("hash")
+    kept = wanted.outerjoin(ledger_node, is_node).outerjoin(ledger_entry, is_leaf)
+    return select(wanted.c.level, wanted.c.index, hashed).select_from(kept)
+
+
+def _wanted_of_sqlite() -> FromClause:
+    each = func.json_each(bindparam(rowsets.ROWS)).table_valued("value")
+    return select(
+        *[func.json_extract(each.c.value, f"$.{name}", type_=BigInteger()).label(name) for name in PLACE]
+    ).cte("wanted")
+
+
+PLACE: Final = ("level", "index")
+_NODES: Final = _nodes(rowsets.given(ledger_node, PLACE))
+_NODES_OF_SQLITE: Final = _nodes(_wanted_of_sqlite())
 
 
 def blobs(tx: Tx) -> Iterator[Row]:
@@ -54,29 +77,27 @@ def entry_of_experiment(
 
     With `leg`, only an entry of that leg (one that names none is of the trial).
     """
-    statement = (
-        select(ledger_entry.c.index, ledger_entry.c.leaf)
-        .where(ledger_entry.c.type.in_([str(kind) for kind in kinds]))
-        .where(ledger_entry.c.lap_id.is_(None) if lap_id is None else ledger_entry.c.lap_id == lap_id)
-        .order_by(ledger_entry.c.index.desc())
-    )
-    for row in rows(tx, statement):
+    for row in _about(tx, f"experiment:{experiment_id}", kinds):
         payload = json.loads(row["leaf"])["payload"]
-        is_of_leg = leg is None or payload.get("leg", Leg.TRIAL) == leg
-        if payload.get("experiment_id") == experiment_id and is_of_leg:
+        if row["lap_id"] == lap_id and (leg is None or payload.get("leg", Leg.TRIAL) == leg):
             return int(row["index"])
     return None
 
 
 def last_promotion(tx: Tx, parameter: str) -> tuple[int, dict[str, object]] | None:
     """Return (index, payload) of the newest PROMOTED entry of a parameter, or None."""
+    found = _about(tx, f"parameter:{parameter}", (EntryType.PROMOTED,), limit=1)
+    return (int(found[0]["index"]), json.loads(found[0]["leaf"])["payload"]) if found else None
+
+
+def _about(tx: Tx, subject: str, kinds: Collection[EntryType], limit: int | None = None) -> list[Row]:
+    """Return index, lap and leaf of the entries about a subject, newest first; see `ledger_subjects`."""
+    is_about = (ledger_subject.c.index == ledger_entry.c.index) & (ledger_subject.c.subject == subject)
     statement = (
-        select(ledger_entry.c.index, ledger_entry.c.leaf)
-        .where(ledger_entry.c.type == EntryType.PROMOTED)
+        select(ledger_entry.c.index, ledger_entry.c.lap_id, ledger_entry.c.leaf)
+        .join(ledger_subject, is_about)
+        .where(ledger_entry.c.type.in_([str(kind) for kind in kinds]))
         .order_by(ledger_entry.c.index.desc())
+        .limit(limit)
     )
-    for row in rows(tx, statement):
-        payload: dict[str, object] = json.loads(row["leaf"])["payload"]
-        if payload["parameter"] == parameter:
-            return int(row["index"]), payload
-    return None
+    return rows(tx, statement)

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from services.domain.hash_chain import (
     EMPTY_ROOT,
     Frontier,
-    MerkleTree,
     checkpoint_body,
     consistency_proof,
     from_hex,
     inclusion_proof,
     leaf_hash,
     node_hash,
+    nodes_read,
     parse_checkpoint,
+    root_at,
     root_of,
     to_hex,
     verify_consistency,
@@ -42,6 +43,19 @@ ROOTS = [
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 ]
 HASHES = [leaf_hash(leaf) for leaf in LEAVES]
+
+
+def tree_of(hashes):
+    """Return the nodes that appending these leaf hashes keeps, as a function of (level, index)."""
+    frontier, nodes = Frontier(), {}
+    for index, leaf in enumerate(hashes):
+        nodes[0, index] = leaf
+        nodes |= {(level, index >> level): node for level, node in frontier.completed_by(leaf)}
+        frontier = frontier.append(leaf)
+    return lambda level, index: nodes[level, index]
+
+
+TREE = tree_of(HASHES)
 
 
 def reference_root(hashes: list[bytes]) -> bytes:
@@ -81,7 +95,7 @@ def reference_subproof(m: int, hashes: list[bytes], *, is_whole: bool) -> list[b
 @pytest.mark.parametrize("size", range(9))
 def test_roots_are_the_public_vectors(size):
     assert to_hex(root_of(HASHES[:size])) == ROOTS[size]
-    assert to_hex(MerkleTree(HASHES).root(size)) == ROOTS[size]
+    assert to_hex(root_at(size, TREE)) == ROOTS[size]
     assert to_hex(reference_root(HASHES[:size])) == ROOTS[size]
 
 
@@ -106,7 +120,7 @@ def test_a_frontier_restored_from_its_parts_goes_on():
 @given(st.lists(st.binary(max_size=4), max_size=70))
 def test_any_tree_has_the_reference_root(leaves):
     hashes = [leaf_hash(leaf) for leaf in leaves]
-    assert root_of(hashes) == MerkleTree(hashes).root() == reference_root(hashes)
+    assert root_of(hashes) == root_at(len(hashes), tree_of(hashes)) == reference_root(hashes)
 
 
 @pytest.mark.parametrize("size", range(1, 18))
@@ -114,7 +128,7 @@ def test_inclusion_proofs_are_the_reference_and_fit_nothing_else(size):
     hashes = [leaf_hash(bytes([number])) for number in range(size)]
     root = root_of(hashes)
     for index in range(size):
-        proof = inclusion_proof(hashes, index, size)
+        proof = inclusion_proof(index, size, tree_of(hashes))
         assert proof == reference_path(index, hashes)
         assert verify_inclusion(hashes[index], index, size, proof, root)
         for other in range(-1, size + 1):
@@ -134,7 +148,7 @@ def test_consistency_proofs_are_the_reference_and_fit_nothing_else(size):
     root = root_of(hashes)
     for old_size in range(1, size + 1):
         old_root = root_of(hashes[:old_size])
-        proof = consistency_proof(hashes, old_size, size)
+        proof = consistency_proof(old_size, size, tree_of(hashes))
         assert proof == reference_subproof(old_size, hashes, is_whole=True)
         assert verify_consistency(old_size, size, old_root, root, proof)
         assert not verify_consistency(old_size, size, EMPTY_ROOT, root, proof)
@@ -155,7 +169,7 @@ def flipped(proof: list[bytes], place: int) -> list[bytes]:
 
 def test_every_tree_extends_the_empty_one_and_only_with_its_root():
     root = from_hex(ROOTS[3])
-    assert consistency_proof(HASHES, 0, 3) == []
+    assert consistency_proof(0, 3, TREE) == []
     assert verify_consistency(0, 3, EMPTY_ROOT, root, [])
     assert not verify_consistency(0, 3, root, root, [])
     assert not verify_consistency(0, 3, EMPTY_ROOT, root, [EMPTY_ROOT])
@@ -165,18 +179,21 @@ def test_every_tree_extends_the_empty_one_and_only_with_its_root():
 
 def test_a_fork_is_not_consistent():
     fork = [*HASHES[:4], leaf_hash(b"forged"), *HASHES[5:]]
-    proof = consistency_proof(fork, 6, 8)
+    proof = consistency_proof(6, 8, tree_of(fork))
     assert not verify_consistency(6, 8, from_hex(ROOTS[6]), root_of(fork), proof)
 
 
-def test_proofs_hold_in_a_large_tree_at_every_kind_of_size():
-    tree = MerkleTree(leaf_hash(number.to_bytes(4)) for number in range(5_000))
+def test_proofs_hold_in_a_large_tree_and_read_a_few_nodes_only():
+    node_at = tree_of(leaf_hash(number.to_bytes(4)) for number in range(5_000))
     sizes = [1, 2, 3, 127, 128, 129, 1000, 2047, 2048, 2049, 4095, 4096, 4097, 4999, 5000]
     for old_size, size in pairwise(sizes):
-        proof = tree.consistency_proof(old_size, size)
-        assert verify_consistency(old_size, size, tree.root(old_size), tree.root(size), proof)
-        leaf = leaf_hash((size - 1).to_bytes(4))
-        assert verify_inclusion(leaf, size - 1, size, tree.inclusion_proof(size - 1, size), tree.root(size))
+        proof = consistency_proof(old_size, size, node_at)
+        roots = root_at(old_size, node_at), root_at(size, node_at)
+        assert verify_consistency(old_size, size, *roots, proof)
+        proof = inclusion_proof(size - 1, size, node_at)
+        assert verify_inclusion(leaf_hash((size - 1).to_bytes(4)), size - 1, size, proof, roots[1])
+    assert len(nodes_read(lambda kept: inclusion_proof(2_500, 5_000, kept))) <= 2 * (5_000).bit_length()
+    assert nodes_read(lambda kept: inclusion_proof(2, 6, kept)) == {(0, 3), (1, 0), (1, 2)}
 
 
 def test_leaf_and_node_cannot_be_confused():
@@ -187,13 +204,9 @@ def test_leaf_and_node_cannot_be_confused():
 
 def test_proofs_beyond_the_tree_are_refused():
     with pytest.raises(IndexError, match="not among the first 3"):
-        inclusion_proof(HASHES, 3, 3)
-    with pytest.raises(ValueError, match="8 leaves, 9 were asked"):
-        inclusion_proof(HASHES, 0, 9)
+        inclusion_proof(3, 3, TREE)
     with pytest.raises(IndexError, match="not a prefix"):
-        consistency_proof(HASHES, 4, 3)
-    with pytest.raises(ValueError, match="8 leaves"):
-        MerkleTree(HASHES).root(9)
+        consistency_proof(4, 3, TREE)
 
 
 @pytest.mark.parametrize("digits", ["", "00", ROOTS[1][:-1], ROOTS[1].upper(), ROOTS[1] + "00", "g" * 64])

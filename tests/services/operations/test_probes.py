@@ -10,8 +10,9 @@ from app.verification import ResultVerifier, known_answers_of
 from services.domain.checks import Status
 from services.domain.events import EventType
 from services.domain.known_answers import KnownAnswer
+from services.domain.ledger_schema import EntryType
 from services.domain.states import TickState
-from services.operations import health, probes
+from services.operations import audit_log, health, probes
 from services.operations.self_checks import SELF_CHECKS, WATCHED
 from services.store import sql, tables
 
@@ -188,6 +189,16 @@ def test_a_root_that_is_not_that_of_the_entries_fails_the_ledger_only(market):
     market.pass_seconds(60)
     one_run(market)
     assert failing(market) == {"ledger:newest_entries"}
+
+
+def test_a_node_of_the_tree_that_is_not_the_root_of_its_leaves_fails_the_ledger(market):
+    with market.write() as tx:
+        for number in range(4):
+            audit_log.append(tx, EntryType.CORRECTION, {"corrects": 0, "reason": f"remark {number}"})
+        sql.update(tx, tables.ledger_node, {"level": 1, "index": 1}, hash="ab" * 32)
+    one_run(market)
+    assert failing(market) == {"ledger:newest_entries"}
+    assert "node 1 of level 1" in found(market)["ledger:newest_entries"].output
 
 
 def test_a_ledger_that_lost_entries_fails(market):
