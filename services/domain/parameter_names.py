@@ -7,6 +7,7 @@ It never turns a disguise into a name.
 
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -26,6 +27,7 @@ _SMALL: Final = str.maketrans(
 _ALIKE: Final = str.maketrans("015i|ǀ∣", "olsllll")
 
 
+@lru_cache(maxsize=4_096)
 def skeleton(text: str) -> str:
     """Return what is left of a name when only the shapes of its letters count: no case, marks, separators."""
     shown = unquote(text[:LOOKED_AT]).translate(_CAPITALS)

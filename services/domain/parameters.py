@@ -283,7 +283,7 @@ class ParameterRegistry:
             twin = shapes.setdefault(skeleton(parameter.name), parameter.name)
             if twin != parameter.name:
                 msg = f"parameter name {parameter.name} could be mistaken for {twin}; choose another one"
-                raise InvalidValueError(msg, field="parameter", code="name_resembles", resembles=twin)
+                raise InvalidValueError(msg, field="parameter", resembles=twin)
         self._fixed = Resemblance(name for name, one in self._by_name.items() if one.risk is Risk.FIXED)
 
     def __iter__(self) -> Iterator[Parameter]:
@@ -345,10 +345,10 @@ def _check_definition(parameter: Parameter, known: Mapping[str, Parameter]) -> N
 def _check_text_definition(parameter: Parameter) -> None:
     if parameter.risk is Risk.OPEN:
         msg = f"{parameter.name} is a text: no test reads what it says, so it is gated or fixed"
-        raise InvalidValueError(msg, field="risk", code="text_never_open")
+        raise InvalidValueError(msg, field="risk")
     if not 1 <= parameter.length_max <= LENGTH_MAX:
         msg = f"{parameter.name} may have 1 to {LENGTH_MAX} characters at most, not {parameter.length_max}"
-        raise InvalidValueError(msg, field="length_max", code="value_out_of_bounds")
+        raise InvalidValueError(msg, field="length_max")
 
 
 def _check_bounds(parameter: Parameter) -> None:
@@ -363,10 +363,10 @@ def _check_bounds(parameter: Parameter) -> None:
     low, high, step = (number or Decimal(0) for number in found.values())
     if low > high:
         msg = f"{parameter.name} has its bounds reversed: low {parameter.low} is above high {parameter.high}"
-        raise InvalidValueError(msg, field="low", code="bounds_reversed")
+        raise InvalidValueError(msg, field="low")
     if step < 1:
         msg = f"step_max of {parameter.name} is a factor of at least 1, not {parameter.step_max}"
-        raise InvalidValueError(msg, field="step_max", code="value_out_of_bounds")
+        raise InvalidValueError(msg, field="step_max")
 
 
 def _read(parameter: Parameter, text: object) -> Decimal | None:

@@ -172,7 +172,13 @@ def _restore(tx: Tx, name: str, index: int, facts: dict[str, object], reason: st
         raise ConflictError(msg, field="parameter", code="version_changed")
     before = str(facts["from"])
     done = production_config.change(
-        tx, name, expected_version=now.version, value=before, source=ValueSource.OVERRIDE, experiment_id=None
+        tx,
+        name,
+        expected_version=now.version,
+        value=before,
+        source=ValueSource.OVERRIDE,
+        experiment_id=None,
+        reason=reason[:500],
     )
     rolled = audit_log.append(
         tx,

@@ -10,12 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.domain.canonical import digest_hex
-from services.domain.errors import ConflictError, LedgerBrokenError, NotFoundError
+from services.domain.clock import to_rfc3339
+from services.domain.errors import ConflictError, InvalidValueError, LedgerBrokenError, NotFoundError
 from services.domain.ledger_schema import FORMAT, EntryType
+from services.domain.parameter_kinds import read_number
 from services.domain.parameters import ParameterRegistry, canonical_value
 from services.domain.states import ValueSource
 from services.operations import accounts, audit_log
 from services.store import config, sql, tables
+from services.store.sql import Row
 from services.store.tx import Tx
 
 
@@ -56,6 +59,7 @@ def install(tx: Tx, registry: ParameterRegistry, *, origin: str) -> None:
     accounts.open_account(tx, accounts.TREASURY, is_overdraft_allowed=True)
     accounts.open_account(tx, accounts.ESCROW)
     known = snapshot(tx)
+    _check_kinds(registry, known)
     fresh = {p.name: canonical_value(p, p.default) for p in registry if p.name not in known}
     if audit_log.create_head(tx):
         for name, value in fresh.items():
@@ -71,7 +75,7 @@ def install(tx: Tx, registry: ParameterRegistry, *, origin: str) -> None:
     for name, value in fresh.items():
         before = config_hash(snapshot(tx))
         _insert(tx, name, value, None)
-        audit_log.append(
+        index = audit_log.append(
             tx,
             EntryType.REGISTERED,
             {
@@ -81,6 +85,21 @@ def install(tx: Tx, registry: ParameterRegistry, *, origin: str) -> None:
                 "config_after": config_hash(snapshot(tx)),
             },
         )
+        link_ledger(tx, name, 1, index)
+
+
+def _check_kinds(registry: ParameterRegistry, known: Mapping[str, str]) -> None:
+    """Raise InvalidValueError for a parameter whose value in force is of another kind than it is now."""
+    for parameter in registry:
+        value = known.get(parameter.name)
+        is_number = value is not None and read_number(value) is not None
+        if value is None or (parameter.is_number and is_number):
+            continue
+        if parameter.is_number:
+            msg = f"{parameter.name} is {value[:40]!a} in the config, and now declared a {parameter.kind}; "
+            msg += "a parameter keeps its kind: give the new one another name"
+            raise InvalidValueError(msg, field=parameter.name, code="kind_changed")
+        canonical_value(parameter, value, field=parameter.name)
 
 
 def _insert(tx: Tx, name: str, value: str, ledger_index: int | None) -> None:
@@ -137,10 +156,50 @@ def of_types(tx: Tx, task_types: Collection[str]) -> dict[str, dict[str, Effecti
     return {name: of_type(tx, name) for name in sorted(set(task_types))}
 
 
+def value_at(tx: Tx, name: str, at_us: int) -> EffectiveValue:
+    """Return the production value (no arm) that was in force at an instant (UTC microseconds).
+
+    Raises NotFoundError where no parameter had this name yet.
+    """
+    found = config.changes_at(tx, at_us, name=name)
+    if not found:
+        msg = f"no parameter {name[:96]!a} was registered at {to_rfc3339(at_us)}"
+        raise NotFoundError(msg, field="parameter")
+    return _value_of(found[0])
+
+
+def config_at(tx: Tx, at_us: int) -> dict[str, EffectiveValue]:
+    """Return the whole config that was in force at an instant (UTC microseconds), by name."""
+    return {row["name"]: _value_of(row) for row in config.changes_at(tx, at_us)}
+
+
+def config_of_size(tx: Tx, size: int) -> dict[str, EffectiveValue]:
+    """Return the whole config that the first `size` entries of the ledger amount to, by name.
+
+    Raises NotFoundError for a size that the ledger never had.
+    """
+    if not 1 <= size <= audit_log.size(tx):
+        msg = f"the ledger has {audit_log.size(tx)} entries; there is no config of its first {size}"
+        raise NotFoundError(msg, field="size")
+    return {row["name"]: _value_of(row) for row in config.changes_of_size(tx, size)}
+
+
+def _value_of(row: Row) -> EffectiveValue:
+    source, experiment_id = ValueSource(row["source"]), row["experiment_id"]
+    return EffectiveValue(row["value"], source, row["version"], experiment_id=experiment_id)
+
+
 def change(
-    tx: Tx, name: str, *, expected_version: int, value: str, source: ValueSource, experiment_id: int | None
+    tx: Tx,
+    name: str,
+    *,
+    expected_version: int,
+    value: str,
+    source: ValueSource,
+    experiment_id: int | None,
+    reason: str | None = None,
 ) -> ConfigChange:
-    """Set a value if the version is still `expected_version`, and read it back.
+    """Set a value if the version is still `expected_version`, and read it back; `reason` is a person's.
 
     Raises ConflictError when another change came first, LedgerBrokenError when the value read back differs or
     the live config is not the one that the ledger's last change left behind.
@@ -169,6 +228,7 @@ def change(
         source=source,
         actor=tx.actor,
         experiment_id=experiment_id,
+        reason=reason,
         changed_at_us=tx.now_us,
     )
     read_back = effective(tx, name)

@@ -6,14 +6,14 @@ Stands under `services.operations.production_config` and `assignments`. It never
 import json
 from collections.abc import Collection
 
-from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 
 from services.domain.canonical import digest_hex
 from services.domain.ledger_schema import EntryType
 from services.domain.states import BETTING_EXPERIMENTS, ExperimentKind
 from services.store import sql
 from services.store.sql import Row
-from services.store.tables import epoch, experiment, exposure, ledger_entry, parameter
+from services.store.tables import epoch, experiment, exposure, ledger_entry, parameter, parameter_change
 from services.store.tx import Tx
 
 CONFIG_ENTRIES = (
@@ -72,6 +72,39 @@ def open_unit(tx: Tx, experiment_id: int, first_ordinal: int, key: str) -> Row |
 def epoch_now(tx: Tx) -> Row | None:
     """Return the epoch whose starting config the holdout keeps, or None before the first."""
     return sql.first(tx, EPOCH_NOW)
+
+
+def changes_at(tx: Tx, at_us: int, name: str | None = None) -> list[Row]:
+    """Return what last set each parameter (or the one of this name) at or before an instant, by name."""
+    return _last_of_each(tx, parameter_change.c.changed_at_us <= at_us, name)
+
+
+def changes_of_size(tx: Tx, size: int) -> list[Row]:
+    """Return what last set each parameter among the first `size` entries of the ledger, by name.
+
+    Parameters that were registered before such entries were linked count from their instant.
+    """
+    ended_at_us = select(ledger_entry.c.at_us).where(ledger_entry.c.index == size - 1).scalar_subquery()
+    index = parameter_change.c.ledger_index
+    is_older = and_(index.is_(None), parameter_change.c.changed_at_us <= ended_at_us)
+    return _last_of_each(tx, or_(index < size, is_older), None)
+
+
+def _last_of_each(tx: Tx, is_before: ColumnElement[bool], name: str | None) -> list[Row]:
+    newest = select(parameter_change.c.name, func.max(parameter_change.c.version).label("version"))
+    newest = newest.where(is_before).group_by(parameter_change.c.name)
+    if name is not None:
+        newest = newest.where(parameter_change.c.name == name)
+    last = newest.subquery()
+    statement = (
+        select(parameter_change)
+        .join(
+            last,
+            and_(parameter_change.c.name == last.c.name, parameter_change.c.version == last.c.version),
+        )
+        .order_by(parameter_change.c.name)
+    )
+    return sql.rows(tx, statement)
 
 
 def last_recorded_hash(tx: Tx) -> str | None:
