@@ -19,6 +19,7 @@ depends_on = None
 LIVE = "state IN ('open', 'review', 'passed', 'testing')"
 LIVE_BEFORE = "state IN ('open', 'passed', 'testing')"
 TABLES = ("report_delivery", "report_schedule", "checkpoint", "ledger_node", "ledger_subject", "review_gate")
+FIRST_RULES = """'{"threshold_percent": 51, "minimum_ballots": 3}'"""
 PAGE = 1_000
 NUMBERED = ("proposal", "experiment", "episode", "epoch")
 
@@ -32,6 +33,9 @@ def upgrade() -> None:
         proposal.add_column(sa.Column("units_per_day", sa.Float(), nullable=True))
         proposal.add_column(_words("electorate_mode", 8, default="agent"))
         proposal.add_column(sa.Column("conflicts", sa.JSON(), nullable=False, server_default=sa.text("'{}'")))
+        proposal.add_column(
+            sa.Column("rules", sa.JSON(), nullable=False, server_default=sa.text(FIRST_RULES))
+        )
         proposal.add_column(_instant("extended_from_us", nullable=True))
     op.add_column("blob", _instant("erased_at_us", nullable=True))
     op.add_column("parameter_change", sa.Column("reason", sa.Text(), nullable=True))
@@ -60,7 +64,7 @@ def downgrade() -> None:
     with op.batch_alter_table("blob") as blob:
         blob.drop_column("erased_at_us")
     with op.batch_alter_table("proposal") as proposal:
-        for name in ("extended_from_us", "conflicts", "electorate_mode", "units_per_day"):
+        for name in ("extended_from_us", "rules", "conflicts", "electorate_mode", "units_per_day"):
             proposal.drop_column(name)
     for table in TABLES:
         op.drop_table(table)
@@ -80,7 +84,6 @@ def _create_gate() -> None:
         "review_gate",
         _identity(),
         sa.Column("proposal_id", _identity64(), sa.ForeignKey("proposal.id"), nullable=False),
-        sa.Column("shown", sa.JSON(), nullable=False),
         _words("shown_sha256", 64),
         _words("state", 16),
         sa.Column("reviewer", sa.String(80), nullable=True),

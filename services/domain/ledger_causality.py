@@ -10,25 +10,17 @@ from typing import Final
 
 from services.domain import ledger_experiments as acts
 from services.domain import ledger_safeguards as safeguards
+from services.domain import ledger_votes as votes
 from services.domain.ledger_history import (
     EMPTY_BLOB_SHA256,
     CausalityError,
     LedgerHistory,
-    ProposalFacts,
     config_hash,
     require_cause,
 )
 from services.domain.ledger_schema import FORMAT, LATER, Entry, EntryType, check_fields
-from services.domain.states import BallotChoice, ProposalState
-from services.domain.tally import TallyOutcome, tally
 
 __all__ = ["EMPTY_BLOB_SHA256", "CausalityError", "History", "config_hash"]
-
-_AFTER_TALLY: Final = {
-    TallyOutcome.PASSED: ProposalState.PASSED,
-    TallyOutcome.REJECTED: ProposalState.REJECTED,
-    TallyOutcome.INQUORATE: ProposalState.INQUORATE,
-}
 
 
 class History(LedgerHistory):
@@ -71,90 +63,6 @@ def _recovered(history: LedgerHistory, entry: Entry) -> None:
     history.open_episodes.remove(episode_id)
 
 
-def _proposal(history: LedgerHistory, entry: Entry) -> None:
-    payload = entry.payload
-    proposal_id, parameter, electors = payload["proposal_id"], payload["parameter"], payload["electorate"]
-    require_cause(proposal_id not in history.proposals, f"proposal {proposal_id} was already filed")
-    require_cause(parameter in history.config, f"{parameter} is not a registered parameter")
-    require_cause(
-        history.config[parameter] == payload["from"],
-        f"{parameter} is {history.config[parameter]!a} in the config, not {payload['from']!a}",
-    )
-    require_cause(len(set(electors)) == len(electors), "the electorate names an elector twice")
-    require_cause(
-        payload["proposer"] not in electors, "the proposer is in the electorate of its own proposal"
-    )
-    require_cause(payload["opens_at_us"] < payload["closes_at_us"], "the vote closes before it opens")
-    history.check_blob("root_cause_sha256", payload["root_cause_sha256"])
-    history.proposals[proposal_id] = ProposalFacts(
-        parameter,
-        payload["to"],
-        payload,
-        frozenset(electors),
-        payload["opens_at_us"],
-        payload["closes_at_us"],
-    )
-
-
-def _ballot(history: LedgerHistory, entry: Entry) -> None:
-    payload = entry.payload
-    voter, choice = payload["voter"], payload["choice"]
-    proposal = history.proposal_in(payload["proposal_id"], ProposalState.OPEN)
-    require_cause(voter in proposal.electorate, f"{voter!a} is not in the frozen electorate")
-    require_cause(voter not in proposal.ballots, f"{voter!a} has already voted")
-    require_cause(proposal.opens_at_us <= entry.at_us, "the ballot was cast before the vote opened")
-    require_cause(entry.at_us < proposal.closes_at_us, "the ballot was cast after the vote closed")
-    if choice == BallotChoice.AGAINST:
-        require_cause(payload["reason_sha256"] != EMPTY_BLOB_SHA256, "a ballot against needs a reason")
-    history.check_blob("reason_sha256", payload["reason_sha256"])
-    proposal.ballots[voter] = choice
-
-
-def _tally(history: LedgerHistory, entry: Entry) -> None:
-    payload = entry.payload
-    proposal = history.proposal_in(payload["proposal_id"], ProposalState.OPEN)
-    cast = list(proposal.ballots.values())
-    counts = {
-        "electorate": len(proposal.electorate),
-        "yes": cast.count(BallotChoice.FOR),
-        "no": cast.count(BallotChoice.AGAINST),
-        "abstain": cast.count(BallotChoice.ABSTAIN),
-    }
-    for name, counted in counts.items():
-        require_cause(
-            payload[name] == counted, f"the tally says {name} {payload[name]}, the ballots {counted}"
-        )
-    is_over = entry.at_us >= proposal.closes_at_us or len(cast) == len(proposal.electorate)
-    require_cause(is_over or not payload["is_closed"], "the tally calls the vote closed before its deadline")
-    require_cause(
-        payload["is_closed"] or entry.at_us < proposal.closes_at_us,
-        "the tally calls the vote open after its deadline",
-    )
-    outcome = tally(
-        electorate=counts["electorate"],
-        yes=counts["yes"],
-        no=counts["no"],
-        abstain=counts["abstain"],
-        is_closed=payload["is_closed"],
-        threshold_percent=history.threshold_percent,
-        minimum_ballots=history.minimum_ballots,
-    )
-    require_cause(
-        payload["outcome"] == outcome, f"the tally says {payload['outcome']}, the rule says {outcome}"
-    )
-    proposal.state = _AFTER_TALLY[outcome]
-
-
-def _withdrawn(history: LedgerHistory, entry: Entry) -> None:
-    proposal = history.proposal_in(entry.payload["proposal_id"], ProposalState.OPEN)
-    require_cause(not proposal.ballots, "a proposal can be withdrawn only before the first ballot")
-    proposal.state = ProposalState.WITHDRAWN
-
-
-def _expired(history: LedgerHistory, entry: Entry) -> None:
-    history.proposal_in(entry.payload["proposal_id"], ProposalState.PASSED).state = ProposalState.EXPIRED
-
-
 def _override(history: LedgerHistory, entry: Entry) -> None:
     payload = entry.payload
     require_cause(history.format == 1 or entry.is_by_person, "only a person overrides")
@@ -164,6 +72,25 @@ def _override(history: LedgerHistory, entry: Entry) -> None:
 
 def _correction(_history: LedgerHistory, entry: Entry) -> None:
     require_cause(entry.payload["corrects"] < entry.index, "a correction names an earlier entry")
+
+
+def _lap_closed(history: LedgerHistory, entry: Entry) -> None:
+    lap = entry.lap
+    if lap is None or lap in history.closed_laps:
+        raise CausalityError("a lap is closed once, by an entry that bears it")
+    require_cause(entry.payload["opened_at_us"] <= entry.at_us, "the lap was closed before it was opened")
+    history.closed_laps.add(lap)
+
+
+def _erased(_history: LedgerHistory, entry: Entry) -> None:
+    require_cause(entry.is_by_person, "only a person has a text erased")
+
+
+def _format(history: LedgerHistory, entry: Entry) -> None:
+    written = entry.payload["format"]
+    is_next = history.format > 1 and history.format < written <= FORMAT
+    require_cause(is_next, f"format {written} does not follow format {history.format}")
+    history.format = written
 
 
 def _shift_accepted(_history: LedgerHistory, entry: Entry) -> None:
@@ -178,11 +105,14 @@ _ACTS: Final[dict[EntryType, Callable[[LedgerHistory, Entry], None]]] = {
     EntryType.GENESIS: _genesis,
     EntryType.REGISTERED: _registered,
     EntryType.ANOMALY: _anomaly,
-    EntryType.PROPOSAL: _proposal,
-    EntryType.BALLOT: _ballot,
-    EntryType.TALLY: _tally,
-    EntryType.WITHDRAWN: _withdrawn,
-    EntryType.EXPIRED: _expired,
+    EntryType.PROPOSAL: votes.proposal,
+    EntryType.BALLOT: votes.ballot,
+    EntryType.EXTENDED: votes.extended,
+    EntryType.TALLY: votes.tallied,
+    EntryType.REVIEW_OPENED: votes.review_opened,
+    EntryType.REVIEW_DECIDED: votes.review_decided,
+    EntryType.WITHDRAWN: votes.withdrawn,
+    EntryType.EXPIRED: votes.expired,
     EntryType.EXPERIMENT_STARTED: acts.experiment_started,
     EntryType.VERDICT: acts.verdict,
     EntryType.PROBATION_STARTED: acts.probation_started,
@@ -199,5 +129,8 @@ _ACTS: Final[dict[EntryType, Callable[[LedgerHistory, Entry], None]]] = {
     EntryType.STANDING: _standing,
     EntryType.OVERRIDE: _override,
     EntryType.RECOVERED: _recovered,
+    EntryType.LAP_CLOSED: _lap_closed,
     EntryType.CORRECTION: _correction,
+    EntryType.ERASED: _erased,
+    EntryType.FORMAT: _format,
 }

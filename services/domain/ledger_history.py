@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from services.domain.bet import BetPlan, BetState, Verdict
 from services.domain.canonical import digest_hex
-from services.domain.states import ProposalState
+from services.domain.states import BallotChoice, ProposalState
+from services.domain.tally import Swing
 
 EMPTY_BLOB_SHA256: Final = hashlib.sha256(b"").hexdigest()  # "no text": needs no blob
 
@@ -34,7 +35,11 @@ def require_cause(holds: bool, reason: str) -> None:  # noqa: FBT001  a conditio
 
 @dataclass(slots=True)
 class ProposalFacts:
-    """What the entries so far say of a proposal; `terms` is the payload it was filed with."""
+    """What the entries so far say of a proposal; `terms` is the payload it was filed with.
+
+    `format` is the ledger's at its filing, `swing` a late swing that has yet to extend the vote, `review` the
+    hash of what a person was shown and until when.
+    """
 
     parameter: str
     treatment: str
@@ -42,8 +47,18 @@ class ProposalFacts:
     electorate: frozenset[str]
     opens_at_us: int
     closes_at_us: int
+    format: int = 1
     state: ProposalState = ProposalState.OPEN
     ballots: dict[str, str] = field(default_factory=dict)
+    swing: Swing | None = None
+    is_extended: bool = False
+    review: tuple[str, int] | None = None
+
+    @property
+    def decisive(self) -> tuple[int, int]:
+        """Return the ballots so far: (for, against)."""
+        cast = list(self.ballots.values())
+        return cast.count(BallotChoice.FOR), cast.count(BallotChoice.AGAINST)
 
 
 @dataclass(slots=True)
@@ -116,14 +131,22 @@ class LedgerHistory:
         self.epochs: set[int] = set()
         self.epoch_commitment = ""
         self.commitments: set[str] = set()
+        self.closed_laps: set[int] = set()
 
     def setting(self, name: str) -> float:
         """Return a setting of the sandbox in force; CausalityError where it is missing or no number."""
+        return self._number(f"sandbox.{name}")
+
+    def consensus(self, name: str) -> float:
+        """Return a setting of the votes in force; CausalityError where it is missing or no number."""
+        return self._number(f"consensus.{name}")
+
+    def _number(self, name: str) -> float:
         try:
-            value = float(self.config[f"sandbox.{name}"])
+            value = float(self.config[name])
         except (KeyError, ValueError) as error:
-            raise CausalityError(f"the config has no number for sandbox.{name}") from error
-        require_cause(math.isfinite(value), f"the config has no number for sandbox.{name}")
+            raise CausalityError(f"the config has no number for {name}") from error
+        require_cause(math.isfinite(value), f"the config has no number for {name}")
         return value
 
     def new_experiment(self, number: int) -> None:

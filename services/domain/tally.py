@@ -9,6 +9,8 @@ from enum import StrEnum
 THRESHOLD_PERCENT = 51
 MINIMUM_BALLOTS = 3
 WHOLE_PERCENT = 100
+LATE_QUARTERS = 4
+"""A swing in the last quarter of the period extends the vote by a quarter of it."""
 
 
 class TallyOutcome(StrEnum):
@@ -96,3 +98,13 @@ def swing(
         return Swing.QUORUM
     was, now = (_at_deadline(*cast, threshold_percent, minimum_ballots) for cast in (before, after))
     return Swing.FLIP if was is not now else None
+
+
+def is_late(at_us: int, opens_at_us: int, closes_at_us: int) -> bool:
+    """Tell whether an instant lies in the last quarter of a vote's period."""
+    return LATE_QUARTERS * (at_us - opens_at_us) >= (LATE_QUARTERS - 1) * (closes_at_us - opens_at_us)
+
+
+def extension(at_us: int, opens_at_us: int, closes_at_us: int) -> int:
+    """Return when a vote closes that a late swing at `at_us` extends: a quarter of its period later."""
+    return max(closes_at_us, at_us + (closes_at_us - opens_at_us) // LATE_QUARTERS)

@@ -6,12 +6,13 @@ decision and its entry exist together or not at all. The leaf is the exact canon
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
 from services.domain.errors import ConflictError, LedgerBrokenError
 from services.domain.hash_chain import EMPTY_ROOT, Frontier, leaf_hash
-from services.domain.ledger_schema import Entry, EntryType, entry_bytes
+from services.domain.ledger_schema import FORMAT, Entry, EntryType, entry_bytes
 from services.domain.ledger_subjects import subjects_of
 from services.store import sql, tables
 from services.store.tx import Tx
@@ -73,6 +74,19 @@ def append(tx: Tx, kind: EntryType, payload: Mapping[str, object]) -> int:
         msg = "another writer appended to the ledger first"
         raise ConflictError(msg)
     return int(head["size"])
+
+
+def raise_format(tx: Tx) -> None:
+    """Say in the ledger that entries follow today's format from here on, where they did not yet.
+
+    A ledger of the first format stays one: what its experiments began with is not recorded in it.
+    """
+    first = sql.find(tx, tables.ledger_entry, index=0)
+    raised = sql.find_all(tx, tables.ledger_entry, order_by="index", type=EntryType.FORMAT)
+    newest = raised[-1] if raised else first
+    written = 1 if newest is None else json.loads(bytes(newest["leaf"]))["payload"].get("format", 1)
+    if 1 < written < FORMAT:
+        append(tx, EntryType.FORMAT, {"format": FORMAT})
 
 
 def size(tx: Tx) -> int:

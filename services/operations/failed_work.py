@@ -72,7 +72,7 @@ def dismiss(tx: Tx, kind: FailedKind, item_id: int, *, agent_id: int | None, rea
         msg = f"{line.what} waits for {line.owner}"
         raise ForbiddenError(msg, field="id")
     if kind is FailedKind.REVIEW_ITEM:
-        review_queue.check_no_appeal(tx, line.ids)
+        review_queue.check_undecided(tx, line.ids)
         sql.update(tx, tables.review_item, {"id": line.ids, "closed_at_us": None}, closed_at_us=tx.now_us)
     context = {
         "cause": line.cause,

@@ -6,7 +6,17 @@ proposal or of a ballot to decide anything.
 """
 
 from services.proposal_system.admission import ProposalDraft
+from services.proposal_system.closing import finish
 from services.proposal_system.filing import file_proposal, withdraw
-from services.proposal_system.voting import cast_ballot, finish, tally_due
+from services.proposal_system.reviewing import decide_review
+from services.proposal_system.voting import cast_ballot, tally_due
 
-__all__ = ["ProposalDraft", "cast_ballot", "file_proposal", "finish", "tally_due", "withdraw"]
+__all__ = [
+    "ProposalDraft",
+    "cast_ballot",
+    "decide_review",
+    "file_proposal",
+    "finish",
+    "tally_due",
+    "withdraw",
+]

@@ -54,6 +54,7 @@ class Admission:
     base_rate: float
     effect: Decimal
     tasks: int
+    units_per_day: float
     metric: Metric
     guardrails: list[dict[str, str]]
 
@@ -93,7 +94,7 @@ def admit(tx: Tx, task_type: str, draft: ProposalDraft) -> Admission:
     for item in guardrails:
         if item["metric"] == Metric.SUCCESS:
             _check_proof(tx, base, needed, per_day, float(item["margin"]))
-    return Admission(base, effect, needed, metric, guardrails)
+    return Admission(base, effect, needed, per_day, metric, guardrails)
 
 
 def _units_per_day(tx: Tx, task_type: str, scope: ExperimentScope) -> float:

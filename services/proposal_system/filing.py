@@ -3,21 +3,49 @@
 Stands between diagnosis and the vote. It never reads the text of a proposal to decide anything.
 """
 
+from dataclasses import dataclass
+
+from services.domain import electorate
 from services.domain.canonical import digest_hex
-from services.domain.clock import seconds
+from services.domain.clock import DAY_US, seconds
+from services.domain.electorate import Electorate, Voter
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError
 from services.domain.events import Event, EventType
 from services.domain.ledger_schema import EntryType
-from services.domain.parameters import ParameterRegistry, Risk, check_change
-from services.domain.states import LIVE_EXPERIMENTS, TASK_ENDS, ExperimentScope, ProposalState, TaskKind
+from services.domain.parameters import PLATFORM_PARAMETERS, Parameter, ParameterRegistry, check_change
+from services.domain.states import (
+    LIVE_EXPERIMENTS,
+    LIVE_PROPOSALS,
+    TASK_ENDS,
+    ElectorateMode,
+    ExperimentScope,
+    ProposalState,
+    TaskKind,
+)
 from services.event_bus import publish
 from services.operations import audit_log, measuring, production_config
 from services.operations.measuring import Noted
 from services.proposal_system import admission
 from services.proposal_system.admission import Admission, ProposalDraft
-from services.proposal_system.voting import close, get_proposal, require_standing
+from services.proposal_system.closing import close, get_proposal
+from services.proposal_system.voting import require_standing
 from services.store import governance, sql, tables
 from services.store.tx import Tx
+
+PLATFORM_AREAS = frozenset(parameter.task_type for parameter in PLATFORM_PARAMETERS)
+"""What the platform's own parameters govern: no user task is of these types."""
+RULES = ("threshold_percent", "minimum_ballots")
+
+
+@dataclass(frozen=True, slots=True)
+class TypedChange:
+    """One parameter's change from the value in force, at the version it was read at."""
+
+    parameter: Parameter
+    before: str
+    after: str
+    version: int
+    content_hash: str
 
 
 def file_proposal(tx: Tx, registry: ParameterRegistry, draft: ProposalDraft, proposer_id: int) -> int:
@@ -35,9 +63,9 @@ def file_proposal(tx: Tx, registry: ParameterRegistry, draft: ProposalDraft, pro
         msg = f"{parameter.name} decides who gets a task, for all agents at once; "
         msg += "it is tried in windows of the platform"
         raise InvalidValueError(msg, field="body.scope", code="scope_platform_needed")
-    if parameter.risk is Risk.GATED:
-        msg = f"{parameter.name} is GATED: a person has to change it"
-        raise InvalidValueError(msg, field="parameter", code="parameter_gated")
+    if parameter.task_type in PLATFORM_AREAS:
+        msg = f"{parameter.name} governs no task type, so no experiment can try it; a person can set it"
+        raise InvalidValueError(msg, field="parameter", code="parameter_untestable")
     admission.check_evidence(tx, parameter.task_type, draft.evidence)
     admitted = admission.admit(tx, parameter.task_type, draft)
     content_hash = digest_hex(
@@ -51,15 +79,8 @@ def file_proposal(tx: Tx, registry: ParameterRegistry, draft: ProposalDraft, pro
     )
     _check_rivals(tx, parameter.name, owner, content_hash)
     lap = _lap_of(tx, draft.meta_task_id, proposer_id)
-    return _insert(
-        tx.in_lap(lap),
-        draft,
-        proposer_id,
-        (current.value, to_value),
-        current.version,
-        content_hash,
-        admitted,
-    )
+    change = TypedChange(parameter, current.value, to_value, current.version, content_hash)
+    return _insert(tx.in_lap(lap), draft, Voter(proposer_id, owner), change, admitted)
 
 
 def withdraw(tx: Tx, *, proposal_id: int, agent_id: int) -> None:
@@ -83,7 +104,7 @@ def _check_rivals(tx: Tx, parameter: str, owner: str, content_hash: str) -> None
         tx,
         tables.proposal,
         parameter=parameter,
-        state=(ProposalState.OPEN, ProposalState.PASSED, ProposalState.TESTING),
+        state=LIVE_PROPOSALS,
     )
     held = sql.find_all(tx, tables.experiment, parameter=parameter, state=list(LIVE_EXPERIMENTS), limit=1)
     if held:
@@ -117,30 +138,34 @@ def _lap_of(tx: Tx, meta_task_id: int | None, proposer_id: int) -> int | None:
     return lap
 
 
-def _insert(
-    tx: Tx,
-    draft: ProposalDraft,
-    proposer_id: int,
-    values: tuple[str, str],
-    from_version: int,
-    content_hash: str,
-    admitted: Admission,
-) -> int:
+def _electorate(tx: Tx, parameter: Parameter, proposer: Voter) -> tuple[Electorate, ElectorateMode]:
+    """Return who votes on a change of this parameter, as of now."""
+    mode = ElectorateMode(production_config.effective(tx, "consensus.electorate").value)
     jobs = int(production_config.number(tx, "consensus.minimum_settled_jobs"))
-    electors = governance.eligible_voters(tx, proposer_id=proposer_id, minimum_settled_jobs=jobs)
+    tenure_us = int(production_config.number(tx, "consensus.tenure_days") * DAY_US)
+    eligible = governance.eligible_voters(tx, minimum_settled_jobs=jobs, tenure_us=tenure_us)
+    voters = [Voter(row["id"], row["owner"]) for row in eligible]
+    since_us = tx.now_us - governance.ACTIVE_WITHIN_US
+    paid = governance.paid_since(tx, parameter.task_type, since_us) if parameter.sets_pay else set()
+    return electorate.form(voters, proposer=proposer, paid=paid, mode=mode), mode
+
+
+def _insert(tx: Tx, draft: ProposalDraft, proposer: Voter, change: TypedChange, admitted: Admission) -> int:
+    formed, mode = _electorate(tx, change.parameter, proposer)
     closes = tx.now_us + seconds(production_config.number(tx, "consensus.voting_period_seconds"))
     minimum = tx.now_us + seconds(production_config.number(tx, "consensus.minimum_period_seconds"))
+    rules = {name: int(production_config.number(tx, f"consensus.{name}")) for name in RULES}
     proposal_id = sql.insert_unique(
         tx,
         tables.proposal,
         _already_live(f"a proposal on {draft.parameter}"),
         lap_id=tx.lap,
         meta_task_id=draft.meta_task_id,
-        proposer_id=proposer_id,
+        proposer_id=proposer.agent_id,
         parameter=draft.parameter,
-        from_value=values[0],
-        to_value=values[1],
-        from_version=from_version,
+        from_value=change.before,
+        to_value=change.after,
+        from_version=change.version,
         metric=str(admitted.metric),
         scope=str(draft.scope),
         guardrails=admitted.guardrails,
@@ -149,30 +174,36 @@ def _insert(
         cap_days=draft.cap_days,
         admission_tasks=admitted.tasks,
         base_rate=admitted.base_rate,
+        units_per_day=admitted.units_per_day,
         root_cause=draft.root_cause,
         evidence=list(draft.evidence),
-        content_hash=content_hash,
-        risk=str(Risk.OPEN),
+        content_hash=change.content_hash,
+        risk=str(change.parameter.risk),
+        electorate_mode=mode,
+        conflicts={f"agent:{number}": why for number, why in sorted(formed.conflicts.items())},
+        rules=rules,
         state=ProposalState.OPEN,
         yes=0,
         no=0,
         abstain=0,
-        electorate=len(electors),
+        electorate=len(formed.names),
         opened_at_us=tx.now_us,
         minimum_until_us=min(minimum, closes),
         closes_at_us=closes,
     )
-    sql.insert_many(
-        tx, tables.elector, [{"proposal_id": proposal_id, "agent_id": number} for number in electors]
-    )
-    _record_filing(tx, proposal_id, electors)
+    electors = [
+        {"proposal_id": proposal_id, "agent_id": number, "unit": unit}
+        for number, unit in formed.units.items()
+    ]
+    sql.insert_many(tx, tables.elector, electors)
+    _record_filing(tx, proposal_id, formed)
     if tx.lap is not None and len(sql.find_all(tx, tables.proposal, lap_id=tx.lap, limit=2)) == 1:
         measuring.note_step(tx, Noted.PROPOSED)
     publish(tx, Event(EventType.PROPOSAL_FILED, f"proposal:{proposal_id}", {"proposal_id": proposal_id}))
     return proposal_id
 
 
-def _record_filing(tx: Tx, proposal_id: int, electors: list[int]) -> None:
+def _record_filing(tx: Tx, proposal_id: int, formed: Electorate) -> None:
     row = get_proposal(tx, proposal_id)
     audit_log.append(
         tx,
@@ -192,7 +223,11 @@ def _record_filing(tx: Tx, proposal_id: int, electors: list[int]) -> None:
             "content_hash": row["content_hash"],
             "evidence": row["evidence"],
             "root_cause_sha256": audit_log.keep_blob(tx, "root_cause", row["root_cause"].encode()),
-            "electorate": [f"agent:{number}" for number in electors],
+            "electorate": formed.names,
+            "electorate_mode": row["electorate_mode"],
+            "electors": {f"agent:{number}": unit for number, unit in formed.units.items()},
+            "conflicts": row["conflicts"],
+            "rules": row["rules"],
             "opens_at_us": row["opened_at_us"],
             "closes_at_us": row["closes_at_us"],
             "risk": row["risk"],

@@ -14,6 +14,7 @@ from services.domain.states import (
     LIVE_PROPOSALS,
     ExperimentKind,
     ExperimentState,
+    OutcomeKind,
     ProposalState,
     Standing,
     TaskKind,
@@ -23,6 +24,7 @@ from services.store import sql
 from services.store.sql import Row, rows
 from services.store.tables import (
     agent,
+    agent_outcome,
     award,
     ballot,
     experiment,
@@ -55,19 +57,54 @@ PRICE_PAID = (
 )
 
 
-def eligible_voters(tx: Tx, *, proposer_id: int, minimum_settled_jobs: int) -> list[int]:
-    """Return the agents that may vote: scope, asked for work in 7 days, vouched or tenured, not proposing."""
-    statement = (
-        select(agent.c.id, agent.c.scopes)
+def eligible_voters(tx: Tx, *, minimum_settled_jobs: int, tenure_us: int) -> list[Row]:
+    """Return the agents that may vote (`id`, `owner`), by id: scope, asked for work in 7 days, known.
+
+    Known is who is vouched for, or was registered `tenure_us` ago and had so many results verified for the
+    platform or for requesters that are vouched for: work that one orders from oneself earns no ballot.
+    """
+    jobs = (
+        select(func.count())
         .where(
-            agent.c.id != proposer_id,
+            agent_outcome.c.agent_id == agent.c.id,
+            agent_outcome.c.kind == OutcomeKind.VERIFIED,
+            agent_outcome.c.requester_id.is_(None),
+        )
+        .scalar_subquery()
+    )
+    is_tenured = (
+        (agent.c.registered_at_us <= tx.now_us - tenure_us)
+        & (agent.c.settled_jobs >= minimum_settled_jobs)
+        & (jobs >= minimum_settled_jobs)
+    )
+    statement = (
+        select(agent.c.id, agent.c.owner, agent.c.scopes)
+        .where(
             agent.c.last_active_at_us >= tx.now_us - ACTIVE_WITHIN_US,
             agent.c.standing.in_([Standing.PROBATION, Standing.FULL]),
-            or_(agent.c.is_vouched, agent.c.settled_jobs >= minimum_settled_jobs),
+            or_(agent.c.is_vouched, is_tenured),
         )
         .order_by(agent.c.id)
     )
-    return [row["id"] for row in rows(tx, statement) if "vote" in row["scopes"]]
+    return [row for row in rows(tx, statement) if "vote" in row["scopes"]]
+
+
+def paid_since(tx: Tx, task_type: str, since_us: int) -> set[int]:
+    """Return the agents that were awarded tasks of a type since an instant: those it pays."""
+    statement = select(task.c.awarded_agent_id.distinct().label("agent_id")).where(
+        task.c.type == task_type, task.c.awarded_at_us >= since_us
+    )
+    return {row["agent_id"] for row in rows(tx, statement)}
+
+
+def spent_in_lap(tx: Tx, lap_id: int) -> int:
+    """Return what the investigations of a lap were paid, in microcredits."""
+    statement = (
+        select(func.coalesce(func.sum(award.c.price_microcredits), 0).label("spent"))
+        .join(task, (task.c.id == award.c.task_id) & (task.c.attempt_count == award.c.attempt_number))
+        .where(task.c.lap_id == lap_id, task.c.kind == TaskKind.META, task.c.state == TaskState.SETTLED)
+    )
+    return int(rows(tx, statement)[0]["spent"])
 
 
 def recent_outcomes(tx: Tx, task_type: str, limit: int) -> tuple[int, int]:

@@ -46,7 +46,7 @@ def test_proposer_and_strangers_cannot_vote(lab):
         ({"standing": "full"}, True),
         ({"last_active_at_us": 0}, False),
         ({"is_vouched": False, "settled_jobs": 4}, False),
-        ({"is_vouched": False, "settled_jobs": 5}, True),
+        ({"is_vouched": False, "settled_jobs": 5}, False),  # not a day old, and no work for others
         ({"scopes": ["bid", "propose"]}, False),
     ],
 )

@@ -25,6 +25,9 @@ from sqlalchemy import (
 
 from services.store.tables.columns import Identity64, identity, instant, metadata, reference
 
+FIRST_RULES = """'{"threshold_percent": 51, "minimum_ballots": 3}'"""
+"""The rule of votes that were opened before proposals kept theirs, as JSON in SQL."""
+
 parameter = Table(
     "parameter",
     metadata,
@@ -77,6 +80,7 @@ proposal = Table(
     Column("units_per_day", Float, nullable=True),
     Column("electorate_mode", String(8), nullable=False, server_default=text("'agent'")),
     Column("conflicts", JSON, nullable=False, server_default=text("'{}'")),
+    Column("rules", JSON, nullable=False, server_default=text(FIRST_RULES)),
     Column("state", String(16), nullable=False),
     Column("yes", Integer, nullable=False),
     Column("no", Integer, nullable=False),
@@ -128,7 +132,6 @@ review_gate = Table(
     metadata,
     identity(),
     reference("proposal.id", "proposal_id"),
-    Column("shown", JSON, nullable=False),
     Column("shown_sha256", String(64), nullable=False),
     Column("state", String(16), nullable=False, index=True),
     Column("reviewer", String(80), nullable=True),

@@ -388,7 +388,7 @@ def test_a_refused_win_frees_its_parameter():
 # --- the first format -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("written", [0, 3, "2", True, None])
+@pytest.mark.parametrize("written", [0, 4, "2", True, None])
 def test_an_unknown_format_is_refused(written):
     assert_found(rewritten("genesis", {"format": written}).audit(), 0, "format .* is unknown")
 
