@@ -1,7 +1,7 @@
-"""Alembic's entry: run the revisions on one engine, in one transaction."""
+"""Alembic's entry: run the revisions on one engine, in one transaction, or within the one that is given."""
 
 from alembic import context
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from services.store.engine import open_engine
 from services.store.tables import metadata
@@ -33,8 +33,18 @@ def run(engine: Engine) -> None:
                 raise RuntimeError(msg)
 
 
-engine = open_engine(context.config.attributes["url"])
-try:
-    run(engine)
-finally:
-    engine.dispose()
+def run_within(connection: Connection) -> None:
+    """Run the requested revisions in the transaction that this connection is in (PostgreSQL only)."""
+    context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)
+    context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    run_within(given)
+else:
+    engine = open_engine(context.config.attributes["url"])
+    try:
+        run(engine)
+    finally:
+        engine.dispose()
