@@ -58,6 +58,8 @@ class Settings:
     """Ports that webhooks may lead to."""
     is_webhook_loopback_allowed: bool = False
     """Whether webhooks may lead to this machine, also over http: for demonstrations and tests."""
+    backup_folder: Path | None = None
+    """Where `nacre backup` puts files with dated names; None: every backup is named."""
 
     @property
     def shown_database_url(self) -> str:
@@ -73,6 +75,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings in the environment; raise InvalidValueError naming the variable that is wrong."""
     base = Settings()
     folder = environment.get("NACRE_DOCUMENT_ROOT")
+    backups = environment.get("NACRE_BACKUP_FOLDER")
     return Settings(
         database_url=environment.get("NACRE_DATABASE_URL", base.database_url),
         host=environment.get("NACRE_HOST", base.host),
@@ -98,6 +101,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         webhook_private_hosts=_names(environment, "NACRE_WEBHOOK_PRIVATE_HOSTS"),
         webhook_ports=_ports(environment, "NACRE_WEBHOOK_PORTS", base.webhook_ports),
         is_webhook_loopback_allowed=_yes(environment, "NACRE_WEBHOOK_LOOPBACK"),
+        backup_folder=Path(backups) if backups else None,
     )
 
 

@@ -7,6 +7,7 @@ rendering it with rich would take longer than everything else. It never runs a c
 import typer
 
 from app.cli import (
+    backup,
     certificates,
     dead_letters,
     failed,
@@ -43,6 +44,7 @@ app = typer.Typer(
 running.add_to(app)
 simulate.add_to(app)
 health.add_to(app)
+backup.add_to(app)
 certificates.add_to(experiments)
 standing.add_to(market.agents)
 series.add_to(observatory.observatory)
@@ -53,6 +55,7 @@ for commands in (
     *sandbox.GROUPS,
     *record.GROUPS,
     *operations.GROUPS,
+    *backup.GROUPS,
     *dead_letters.GROUPS,
     *failed.GROUPS,
     *observatory.GROUPS,
