@@ -1,0 +1,232 @@
+"""The parts that reports of a lap and of a period share: forecasters, people, times, cost, trust, config.
+
+Stands over the annals, beside the stories. Each returns a section whose figures name their entries. It never
+leaves a part out because it is empty: it says that there was nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from services.domain.ledger_schema import Entry, EntryType
+from services.domain.report_annals import Annals, Story
+from services.domain.report_formulas import config_of, figure
+from services.domain.report_model import (
+    Block,
+    Cell,
+    Chart,
+    Figure,
+    Joined,
+    Listed,
+    MarkDrawn,
+    Section,
+    Table,
+    Unit,
+    entries_of,
+)
+from services.domain.report_stories import INTERVAL, acts_table
+from services.domain.states import Leg
+
+MARKS_DRAWN: Final = 400
+DETECTED: Final = (EntryType.ANOMALY,)
+LANES: Final = {
+    EntryType.ANOMALY: "seen",
+    EntryType.RECOVERED: "seen",
+    EntryType.PROPOSAL: "proposed",
+    EntryType.WITHDRAWN: "proposed",
+    EntryType.EXPIRED: "proposed",
+    EntryType.TALLY: "voted",
+    EntryType.REVIEW_DECIDED: "voted",
+    EntryType.EXPERIMENT_STARTED: "tested",
+    EntryType.VERDICT: "tested",
+    EntryType.PROMOTED: "in force",
+    EntryType.CONFIRMED: "in force",
+    EntryType.ROLLED_BACK: "in force",
+    EntryType.REFUSED: "refused",
+    EntryType.OVERRIDE: "people",
+    EntryType.FROZEN: "people",
+    EntryType.UNFROZEN: "people",
+    EntryType.SHIFT_ACCEPTED: "people",
+}
+MARK_WORDS: Final = {
+    EntryType.ANOMALY: "anomaly seen",
+    EntryType.RECOVERED: "metric recovered",
+    EntryType.PROPOSAL: "proposal filed",
+    EntryType.TALLY: "vote ended",
+    EntryType.EXPERIMENT_STARTED: "experiment started",
+    EntryType.VERDICT: "verdict",
+    EntryType.PROMOTED: "put into production",
+    EntryType.CONFIRMED: "confirmed",
+    EntryType.ROLLED_BACK: "rolled back",
+    EntryType.REFUSED: "refused",
+    EntryType.OVERRIDE: "a person acted",
+    EntryType.REVIEW_DECIDED: "review decided",
+    EntryType.FROZEN: "promotion frozen",
+    EntryType.UNFROZEN: "freeze lifted",
+    EntryType.SHIFT_ACCEPTED: "shift accepted",
+}
+
+
+def timeline(entries: Sequence[Entry], key: str, title: str) -> Chart | None:
+    """Return when what happened, None where nothing of the loop did."""
+    marks = [entry for entry in entries if entry.type in LANES]
+    if not marks:
+        return None
+    kept = marks[:MARKS_DRAWN]
+    drawn = tuple(MarkDrawn(entry.at_us, LANES[entry.type], _mark(entry), entry.index) for entry in kept)
+    rows = tuple(
+        (figure("mark_at", "when", "at", [entry], Unit.INSTANT), LANES[entry.type], _mark(entry))
+        for entry in kept
+    )
+    table = Table(f"{key}_table", title, ("when", "what", "event"), rows)
+    cut = f" The first {MARKS_DRAWN} of {len(marks)} are drawn." if len(marks) > MARKS_DRAWN else ""
+    says = f"Each mark is one entry of the ledger, from left to right in time.{cut}"
+    return Chart(key, title, says, drawn, table, tuple(entry.index for entry in kept))
+
+
+def _mark(entry: Entry) -> str:
+    words = MARK_WORDS.get(entry.type, entry.type.replace("_", " ").lower())
+    for name in ("outcome", "verdict", "decision"):
+        if name in entry.payload:
+            return f"{words}: {entry.payload[name]}"
+    return words
+
+
+def forecasters(annals: Annals, stories: Iterable[Story]) -> Section:
+    """Return how well those who voted have forecast so far, over everything that was settled."""
+    voters = sorted({entry.payload["voter"] for story in stories for entry in story.every(EntryType.BALLOT)})
+    rows = tuple(_forecaster(annals, voter) for voter in voters)
+    table = Table(
+        "forecasters",
+        "Forecasters",
+        ("voter", "votes cast", "forecasts settled", "mean score"),
+        rows,
+        none="Nobody voted.",
+        explains=(
+            "Over every experiment that had ended by then, not only those of this report. 0 is perfect; "
+            "0.25 is what saying 50 % every time gets; above that, the forecasts mislead."
+        ),
+    )
+    return Section("forecasters", "How well the voters forecast", (table,))
+
+
+def _forecaster(annals: Annals, voter: str) -> tuple[Cell, ...]:
+    ballots = annals.ballots[voter]
+    told = [entry for entry in ballots if entry.payload["forecast_percent"] is not None]
+    trials = [annals.stories[number].trial for number in {e.payload["proposal_id"] for e in told}]
+    return (
+        figure("voter", "voter", "field:voter", ballots[:1], Unit.TEXT),
+        figure("voter_ballots", "votes cast", "count", ballots, Unit.VOTES),
+        figure("voter_forecasts", "forecasts settled", "forecasts", [*told, *trials], Unit.COUNT),
+        figure("voter_score", "mean score", "brier", [*told, *trials], Unit.SCORE),
+    )
+
+
+def people(annals: Annals, entries: Sequence[Entry]) -> Section:
+    """Return what people did, and freezes of promotion."""
+    acts = annals.people(entries)
+    frozen = [entry for entry in entries if entry.type is EntryType.FROZEN]
+    shown = sorted([*acts, *frozen], key=lambda entry: entry.index)
+    return Section("people", "What people did", (acts_table(annals, shown, "people", "Acts of people"),))
+
+
+def times(entries: Sequence[Entry], *, is_one: bool) -> Section:
+    """Return how long it took to detect, propose, promote and recover."""
+    of = {kind: [entry for entry in entries if entry.type is kind] for kind in EntryType}
+    dated = [entry for entry in of[EntryType.ANOMALY] if entry.payload.get("began_at_us") is not None]
+    undated = len(of[EntryType.ANOMALY]) - len(dated)
+    formula, what = ("elapsed", "") if is_one else ("median_elapsed", "median ")
+
+    def span(name: str, label: str, start: EntryType, end: EntryType) -> Figure:
+        used = [*of[start], *of[end]]
+        return figure(name, f"{what}time {label}", f"{formula}:{start}>{end}", used, Unit.MICROSECONDS)
+
+    missing = f"{undated} of {len(of[EntryType.ANOMALY])} say not since when" if undated else ""
+    found = (
+        figure("time_to_detect", f"{what}time to detect", "detect", dated, Unit.MICROSECONDS, missing),
+        span("time_to_propose", "to propose (from detection)", EntryType.ANOMALY, EntryType.PROPOSAL),
+        span("time_to_decide", "to decide (from filing)", EntryType.PROPOSAL, EntryType.TALLY),
+        span("time_to_test", "to test (to the verdict)", EntryType.EXPERIMENT_STARTED, EntryType.VERDICT),
+        span("time_to_promote", "to promote (from detection)", EntryType.ANOMALY, EntryType.PROMOTED),
+        span("time_to_recover", "to recover (from detection)", EntryType.ANOMALY, EntryType.RECOVERED),
+    )
+    says = "Detection counts from when the metric left its band, as far as the ledger says when that was."
+    if not is_one:
+        says += " Medians are over the turns of the loop in which both instants lie in this period."
+    return Section("times", "How long it took", (says, found))
+
+
+def cost(entries: Sequence[Entry]) -> Section:
+    """Return what closed laps cost."""
+    closed = [entry for entry in entries if entry.type is EntryType.LAP_CLOSED]
+    found = (
+        figure("laps_closed", "turns of the loop closed", "count", closed, Unit.COUNT),
+        figure("spent", "spent on them", "total:spent_microcredits", closed, Unit.MICROCREDITS),
+    )
+    says = "What was paid for investigating and for the tasks of experiments is counted when a turn closes."
+    return Section("cost", "What it cost", (says, found))
+
+
+def trust(annals: Annals) -> Section:
+    """Return how often placebos won: whether the instrument itself can be believed."""
+    ends = annals.of(EntryType.PLACEBO_VERDICT)
+    freezes = annals.of(EntryType.FROZEN)
+    found = (
+        figure("placebos", "placebos ended", "placebo:ended", ends, Unit.COUNT),
+        figure("placebo_wins", "of these won", "placebo:wins", ends, Unit.COUNT),
+        Joined(
+            "share that won (95 % interval)",
+            INTERVAL,
+            (
+                figure("placebo_rate", "share that won", "placebo:rate", ends, Unit.SHARE),
+                figure("placebo_lower", "at least (95 %)", "placebo:lower", ends, Unit.SHARE),
+                figure("placebo_upper", "at most (95 %)", "placebo:upper", ends, Unit.SHARE),
+            ),
+        ),
+        figure("freezes", "freezes of promotion", "count", freezes, Unit.COUNT),
+    )
+    says = (
+        "A placebo is an experiment on nothing: both groups get the same value, so it should almost never "
+        "win (5 % at most). If placebos win too often, promotion is frozen until a person has looked. Counted "
+        "from the ledger's beginning to this report's end."
+    )
+    blocks: tuple[Block, ...] = (says, found if ends else "No placebo has ended yet.")
+    return Section("trust", "Whether the test itself can be believed", blocks)
+
+
+def config(annals: Annals, first: int, end: int) -> Section:
+    """Return the config before entry `first` and before entry `end`, and what differs."""
+    earlier, later = annals.config_entries(max(first, 1)), annals.config_entries(end)
+    before, now = config_of(earlier), config_of(later)
+    changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    rows = tuple(
+        (
+            name,
+            figure("config_before", "before", f"config:{name}", earlier, Unit.TEXT),
+            figure("config_after", "after", f"config:{name}", later, Unit.TEXT),
+        )
+        for name in changed
+    )
+    found = (
+        figure("config_size", "settings in force", "config_size", later, Unit.COUNT),
+        figure("config_hash_before", "fingerprint before", "config_hash", earlier, Unit.HASH),
+        figure("config_hash_after", "fingerprint after", "config_hash", later, Unit.HASH),
+    )
+    table = Table(
+        "config", "Settings that differ", ("setting", "before", "after"), rows, none="No setting differs."
+    )
+    says = "The config is what the ledger adds up to: its starting values, and every change in order."
+    return Section("config", "The settings before and after", (says, found, table))
+
+
+def appendix(annals: Annals, blocks: Iterable[Block]) -> tuple[Listed, ...]:
+    """Return every entry that the blocks rest on, in order."""
+    record = annals.record
+    used = sorted(set(entries_of(tuple(blocks))))
+    return tuple(
+        Listed(i, record.entries[i].type, record.entries[i].at_us, record.leaf_hashes[i]) for i in used
+    )
+
+
+def leg_of(entry: Entry) -> str:
+    """Return the leg that a verdict is of."""
+    return str(entry.payload.get("leg", Leg.TRIAL))
