@@ -72,15 +72,15 @@ def _check_terms(history: LedgerHistory, payload: Mapping[str, Any]) -> None:
         mode == history.config.get("consensus.electorate", ElectorateMode.AGENT),
         f"ballots are one per {mode}, the config says otherwise",
     )
+    left_out = payload["conflicts"].keys()
+    require_cause(payload["proposer"] not in of_agents, "the proposer is among the electors")
+    require_cause(left_out.isdisjoint(of_agents), "an agent with a conflict of interest has a ballot")
     require_cause(
         sorted(set(of_agents.values())) == sorted(payload["electorate"]),
         "the units of the electors are not the electorate",
     )
     if mode == ElectorateMode.AGENT:
         require_cause(all(agent == unit for agent, unit in of_agents.items()), "an agent is not its own unit")
-    left_out = payload["conflicts"]
-    require_cause(payload["proposer"] not in of_agents, "the proposer is among the electors")
-    require_cause(left_out.keys().isdisjoint(of_agents), "an agent with a conflict of interest has a ballot")
     period = payload["closes_at_us"] - payload["opens_at_us"]
     settings = (
         ("threshold_percent", payload["rules"]["threshold_percent"]),
