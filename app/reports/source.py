@@ -22,7 +22,7 @@ def of_database(tx: Tx) -> LedgerRecord:
     """Return the record of the whole ledger as this transaction sees it; NotFoundError before it begins."""
     head = evolution_ledger.head(tx)
     leaves = list(ledger.leaves(tx))
-    hashes = [node.hex() for node in ledger.leaf_hashes(tx, head["size"])]
+    hashes = [leaf_hash(leaf).hex() for leaf in leaves]
     blobs = {row["sha256"]: bytes(row["content"]) for row in ledger.blobs(tx)}
     return LedgerRecord(deployment.origin(tx, ""), decoded(leaves), hashes, head["root"], blobs)
 

@@ -70,6 +70,7 @@ def _headline(mine: list[Entry], told: list[Story]) -> tuple[Figure | Joined, ..
     figures: list[Figure | Joined] = []
     if story is not None:
         figures += [
+            figure("parameter", "setting", "field:parameter", [story.proposal], Unit.TEXT),
             stories.values_of(story.proposal),
             stories.effect_of(story, story.trial),
             figure("evidence", "evidence E of the trial", "decimal:e", [story.trial], Unit.EVIDENCE),

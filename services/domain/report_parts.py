@@ -186,8 +186,8 @@ def trust(annals: Annals) -> Section:
     )
     says = (
         "A placebo is an experiment on nothing: both groups get the same value, so it should almost never "
-        "win (5 % at most). If placebos win too often, promotion is frozen until a person has looked. Counted "
-        "from the ledger's beginning to this report's end."
+        "win (5 % at most). If placebos win too often, promotion is frozen until a person has looked. "
+        "Counted from the ledger's beginning to this report's end."
     )
     blocks: tuple[Block, ...] = (says, found if ends else "No placebo has ended yet.")
     return Section("trust", "Whether the test itself can be believed", blocks)
@@ -211,9 +211,8 @@ def config(annals: Annals, first: int, end: int) -> Section:
         figure("config_hash_before", "fingerprint before", "config_hash", earlier, Unit.HASH),
         figure("config_hash_after", "fingerprint after", "config_hash", later, Unit.HASH),
     )
-    table = Table(
-        "config", "Settings that differ", ("setting", "before", "after"), rows, none="No setting differs."
-    )
+    columns = ("setting", "before", "after")
+    table = Table("config", "Settings that differ", columns, rows, none="No setting differs.")
     says = "The config is what the ledger adds up to: its starting values, and every change in order."
     return Section("config", "The settings before and after", (says, found, table))
 

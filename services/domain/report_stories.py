@@ -48,7 +48,7 @@ def effect_of(story: Story | None, ended: Entry | None, prefix: str = "") -> Joi
     """Return the effect that a verdict states with its 95 % limits: a gain, or for ranks a chance."""
     is_ranked = story is not None and story.is_ranked
     formula, unit = ("chance", Unit.SHARE) if is_ranked else ("decimal", Unit.POINTS)
-    what = "chance that a new task beats an old one" if is_ranked else "effect, new − old"
+    what = "chance that a new task beats an old one" if is_ranked else "effect on success, new − old"
     return Joined(
         f"{what} (95 % interval)",
         INTERVAL,
@@ -217,6 +217,8 @@ LEG_SAYS: Final = {
 def leg_figures(story: Story, started: Entry | None, ended: Entry | None) -> tuple[Figure | Joined, ...]:
     """Return what one leg came to: verdict, effect with interval, E against its line, both groups."""
     leg = "probation" if started is not None and started.type is EntryType.PROBATION_STARTED else "trial"
+    if ended is None:
+        return (figure(f"{leg}_line", "line E has to reach", "line", [started], Unit.EVIDENCE),)
     share = "mean rank (higher is better)" if story.is_ranked else "success"
     return (
         figure(f"{leg}_verdict", "verdict", "field:verdict", [ended], Unit.TEXT),

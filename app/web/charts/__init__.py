@@ -10,11 +10,13 @@ from app.web.charts.loop import Stage, loop_ring, loop_strip
 from app.web.charts.market import Ended, endings_bars, evidence_meter, rate_interval
 from app.web.charts.poster import Poster, poster
 from app.web.charts.series import SeriesFrame, SeriesPoint, series_history, series_spark
+from app.web.charts.timeline import Mark, timeline
 from app.web.charts.wealth import PathPoint, WealthLeg, wealth_legs, wealth_path
 
 __all__ = [
     "Arm",
     "Ended",
+    "Mark",
     "PathPoint",
     "Poster",
     "RatePoint",
@@ -34,6 +36,7 @@ __all__ = [
     "series_spark",
     "sparkline",
     "tally_bar",
+    "timeline",
     "wealth_legs",
     "wealth_path",
 ]

@@ -71,10 +71,13 @@ def wealth_path(path: Sequence[PathPoint], threshold_log_e: float, *, title: str
     return wealth_legs([WealthLeg(path, threshold_log_e)], title=title)
 
 
-def wealth_legs(legs: Sequence[WealthLeg], *, title: str) -> Markup:
-    """Draw the legs one after the other, each with its own line; the wealth goes on from leg to leg."""
+def wealth_legs(legs: Sequence[WealthLeg], *, title: str, is_share: bool = True) -> Markup:
+    """Draw the legs one after the other, each with its own line; the wealth goes on from leg to leg.
+
+    Beneath it, what the arms came to: shares of 100 %, or (not `is_share`) means of a raw measure.
+    """
     box = (0, 0, WIDTH, 326)
-    return picture("wealth", box, title, in_words(legs), *panels(legs, INLINE, is_share=True))
+    return picture("wealth", box, title, in_words(legs), *panels(legs, INLINE, is_share=is_share))
 
 
 def in_words(legs: Sequence[WealthLeg]) -> str:
