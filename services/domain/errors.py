@@ -11,8 +11,13 @@ class NacreError(Exception):
     code = "internal"
     transient = False
 
-    def __init__(self, detail: str, *, field: str | None = None, **arguments: object) -> None:
+    def __init__(
+        self, detail: str, *, field: str | None = None, code: str | None = None, **arguments: object
+    ) -> None:
+        """Take the sentence, the field that is wrong, and a `code` that says more than the class's."""
         super().__init__(detail)
+        if code:
+            self.code = code
         self.detail = detail
         self.field = field
         self.arguments = arguments
@@ -22,13 +27,6 @@ class InvalidValueError(NacreError):
     """A value is out of bounds, of the wrong type, or beyond what a rule allows."""
 
     code = "invalid_value"
-
-    def __init__(
-        self, detail: str, *, field: str | None = None, code: str | None = None, **arguments: object
-    ) -> None:
-        super().__init__(detail, field=field, **arguments)
-        if code:
-            self.code = code
 
 
 class NotFoundError(NacreError):
@@ -53,13 +51,6 @@ class ConflictError(NacreError):
     """The thing is not in the state that this act needs; the message names both states."""
 
     code = "conflict"
-
-    def __init__(
-        self, detail: str, *, field: str | None = None, code: str | None = None, **arguments: object
-    ) -> None:
-        super().__init__(detail, field=field, **arguments)
-        if code:
-            self.code = code
 
 
 class InsufficientFundsError(NacreError):

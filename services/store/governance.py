@@ -91,10 +91,12 @@ def eligible_voters(tx: Tx, *, minimum_settled_jobs: int, tenure_us: int) -> lis
 
 def paid_since(tx: Tx, task_type: str, since_us: int) -> set[int]:
     """Return the agents that were awarded tasks of a type since an instant: those it pays."""
-    statement = select(task.c.awarded_agent_id.distinct().label("agent_id")).where(
-        task.c.type == task_type, task.c.awarded_at_us >= since_us
+    statement = (
+        select(task.c.awarded_agent_id)
+        .where(task.c.type == task_type, task.c.awarded_at_us >= since_us)
+        .distinct()
     )
-    return {row["agent_id"] for row in rows(tx, statement)}
+    return {row["awarded_agent_id"] for row in rows(tx, statement)}
 
 
 def spent_in_lap(tx: Tx, lap_id: int) -> int:
