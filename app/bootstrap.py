@@ -16,6 +16,7 @@ from app.demonstration import profile as demonstration
 from app.egress.destinations import Destinations, EgressPolicy
 from app.egress.sender import WebhookSender
 from app.keys import CheckpointSigner, operator_key, webhook_key
+from app.own_parameters import registry_with_own
 from app.settings import Profile, Settings
 from app.tasks.registry import load_registry
 from app.tasks.task_type import ParameterSpec, TaskType
@@ -88,8 +89,7 @@ def open_platform(
     own verifiers: another `verify` is probed with the `known_answers` that come with it, if any.
     """
     types = load_registry().types if task_types is None else task_types
-    values = dict(demonstration.STARTING_VALUES) if settings.profile is Profile.DEMONSTRATION else {}
-    registry = build_registry(types, {**values, **(starting_values or {})})
+    registry = registry_of(settings, types, starting_values)
     fetch = allowed_fetch(settings.document_origins, settings.document_folder)
     if known_answers is None:
         known_answers = known_answers_of(types) if verify is None else {}
@@ -100,13 +100,17 @@ def open_platform(
     subscribers = loop.subscribers(context)
     key = settings.operator_key or operator_key(settings.var_directory)
     store = Store(settings.database_url, clock, event_bus.routes_of(subscribers))
-    with migrate.starting_alone(settings.database_url):
-        if not is_migrated:
-            migrate.upgrade(settings.database_url)
-        with store.write(actor="system:start") as tx:
-            origin = deployment.origin(tx, f"nacre/{entropy(8).hex()}")
-            production_config.install(tx, registry, origin=origin)
-            evolution_ledger.begin_epoch(tx, entropy)
+    try:
+        with migrate.starting_alone(settings.database_url):
+            if not is_migrated:
+                migrate.upgrade(settings.database_url)
+            with store.write(actor="system:start") as tx:
+                origin = deployment.origin(tx, f"nacre/{entropy(8).hex()}")
+                production_config.install(tx, registry, origin=origin)
+                evolution_ledger.begin_epoch(tx, entropy)
+    except BaseException:
+        store.close()
+        raise
     return Platform(
         settings,
         store,
@@ -118,6 +122,18 @@ def open_platform(
         agent_registry.key_hash(key),
         CheckpointSigner.from_directory(settings.var_directory),
     )
+
+
+def registry_of(
+    settings: Settings, types: Mapping[str, TaskType], starting_values: Mapping[str, str] | None = None
+) -> ParameterRegistry:
+    """Return the registry of a deployment: its profile's starting values, the operator's own parameters.
+
+    Raises InvalidValueError that names file, section and key of an own parameter that is not right.
+    """
+    values = dict(demonstration.STARTING_VALUES) if settings.profile is Profile.DEMONSTRATION else {}
+    registry = build_registry(types, {**values, **(starting_values or {})})
+    return registry_with_own(registry, settings.parameters_file)
 
 
 def build_registry(types: Mapping[str, TaskType], values: Mapping[str, str]) -> ParameterRegistry:

@@ -38,6 +38,8 @@ class Settings:
     operator_key: str | None = None
     document_origins: tuple[str, ...] = field(default=())
     document_folder: Path | None = None
+    parameters_file: Path | None = None
+    """TOML file with the operator's own parameters."""
     requests_per_second: float = 500.0
     """How often one key may ask for long; 0 lifts the limit. A large body counts as several requests."""
     requests_at_once: int = 1_000
@@ -75,6 +77,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings in the environment; raise InvalidValueError naming the variable that is wrong."""
     base = Settings()
     folder = environment.get("NACRE_DOCUMENT_ROOT")
+    own = environment.get("NACRE_PARAMETERS")
     backups = environment.get("NACRE_BACKUP_FOLDER")
     return Settings(
         database_url=environment.get("NACRE_DATABASE_URL", base.database_url),
@@ -89,6 +92,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             if origin.strip()
         ),
         document_folder=Path(folder) if folder else None,
+        parameters_file=Path(own) if own else None,
         requests_per_second=_count(environment, "NACRE_REQUESTS_PER_SECOND", int(base.requests_per_second)),
         requests_at_once=_count(environment, "NACRE_REQUESTS_AT_ONCE", base.requests_at_once, lowest=1),
         requests_under_way=_count(environment, "NACRE_REQUESTS_UNDER_WAY", base.requests_under_way, lowest=1),

@@ -206,6 +206,7 @@ PARAMETER: JsonObject = {
     "owner": "research_synthesis",
     "layer": "research_synthesis",
     "experiment": {"experiment_id": 2, "state": "probation"},
+    "is_retired": False,
     "summary": "How long an agent may work on one task before it is stopped.",
     "changed_at": AT,
 }
@@ -217,6 +218,7 @@ PARAMETER_LIFE: JsonObject = {
             "value": "1.8",
             "source": "promoted",
             "actor": "system:learn",
+            "reason": None,
             "experiment_id": 2,
             "ledger_index": 14,
             "changed_at": AT,

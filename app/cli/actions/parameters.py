@@ -3,11 +3,9 @@
 Stands over the registry, which the composition root builds, and the read models. It never changes a value.
 """
 
-from app.bootstrap import build_registry
+from app.bootstrap import registry_of
 from app.cli.actions.opening import reading, settings_of
 from app.cli.actions.screen import say_item, say_page
-from app.demonstration.profile import STARTING_VALUES
-from app.settings import Profile
 from app.tasks.registry import load_registry
 from services.domain.errors import NotFoundError
 from services.domain.parameters import ParameterRegistry
@@ -35,5 +33,4 @@ def show_one(database: str | None, name: str, *, as_json: bool) -> int:
 
 
 def _registry(database: str | None) -> ParameterRegistry:
-    is_demonstration = settings_of(database).profile is Profile.DEMONSTRATION
-    return build_registry(load_registry().types, STARTING_VALUES if is_demonstration else {})
+    return registry_of(settings_of(database), load_registry().types)

@@ -6,6 +6,12 @@ API; lists come as keyset pages, and what does not exist is None. They never wri
 
 from services.store.views.agents import get_agent, list_agents
 from services.store.views.bids import list_bids
+from services.store.views.config_history import (
+    config_diff,
+    config_now,
+    parameter_at,
+    task_parameters,
+)
 from services.store.views.dead_letters import get_dead_letter, list_dead_letters
 from services.store.views.directory import leaderboard, list_directory
 from services.store.views.experiments import get_experiment, list_experiments
@@ -45,6 +51,8 @@ __all__ = [
     "Page",
     "StageName",
     "StageState",
+    "config_diff",
+    "config_now",
     "cron_history",
     "get_agent",
     "get_dead_letter",
@@ -85,7 +93,9 @@ __all__ = [
     "list_webhook_deliveries",
     "list_webhooks",
     "market_now",
+    "parameter_at",
     "pulse",
     "replay_task",
     "sandbox_state",
+    "task_parameters",
 ]
