@@ -1,6 +1,6 @@
-"""`nacre ledger`, `nacre parameter`: what was decided, the proof of it, and what is in force.
+"""`nacre ledger`: what was decided, and the proof of it.
 
-Stands at the edge, over layer 7 and production config. `ledger verify` needs neither a database nor our word.
+Stands at the edge, over layer 7. `ledger verify` needs neither a database nor our word.
 """
 
 from typing import Annotated
@@ -10,13 +10,11 @@ import typer
 from app.cli.options import (
     LARGEST_ID,
     LIMIT_DEFAULT,
-    LIMIT_HIGHEST,
     AsJson,
     Cursor,
     Database,
     Limit,
     Oldest,
-    Reason,
     examples,
     group,
 )
@@ -25,13 +23,9 @@ from services.domain.ledger_schema import EntryType
 
 READING = "app.cli.actions.reading"
 LEDGER = "app.cli.actions.ledger"
-PARAMETERS = "app.cli.actions.parameters"
 
 ledger = group("ledger", "The evolution ledger: read it, export it, check it without trusting us.")
-parameters = group("parameter", "The settings the loop may tune, and what is in force.")
-GROUPS = (ledger, parameters)
-
-Name = Annotated[str, typer.Argument(metavar="NAME", help="For example research_synthesis.timeout_seconds.")]
+GROUPS = (ledger,)
 
 
 @ledger.command("list", **examples("nacre ledger list --oldest", "nacre ledger list --type PROMOTED"))
@@ -113,26 +107,3 @@ def checkpoint(database: Database = None, as_json: AsJson = False) -> int:
 def verifier_key() -> int:
     """Print the public key that checks the checkpoints' signatures."""
     return int(load(f"{LEDGER}:verifier_key")())
-
-
-@parameters.command("list", **examples("nacre parameter list"))
-def list_parameters(
-    limit: Limit = LIMIT_HIGHEST, cursor: Cursor = None, database: Database = None, as_json: AsJson = False
-) -> int:
-    """List every parameter with the value in force and where it comes from."""
-    return int(load(f"{PARAMETERS}:show_all")(database, limit, cursor, as_json=as_json))
-
-
-@parameters.command("show", **examples("nacre parameter show research_synthesis.timeout_seconds"))
-def show_parameter(name: Name, database: Database = None, as_json: AsJson = False) -> int:
-    """Show one parameter with its history."""
-    return int(load(f"{PARAMETERS}:show_one")(database, name, as_json=as_json))
-
-
-@parameters.command(
-    "rollback", **examples('nacre parameter rollback monte_carlo.timeout_seconds --reason "costs doubled"')
-)
-def rollback(name: Name, reason: Reason, database: Database = None, as_json: AsJson = False) -> int:
-    """Restore the value before the newest promotion and read it back. It goes into the ledger."""
-    action = load("app.cli.actions.operating:rollback_parameter")
-    return int(action(database, name=name, reason=reason, as_json=as_json))

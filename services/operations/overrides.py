@@ -56,6 +56,11 @@ class OverrideReceipt:
     read_back: str
     ledger_index: int
 
+    @property
+    def planned(self) -> PlannedChange:
+        """Return the change as it was planned."""
+        return PlannedChange(self.name, self.before, self.value, self.version - 1)
+
     def to_payload(self) -> dict[str, object]:
         """Return the JSON object that is shown after the act."""
         return asdict(self)

@@ -17,7 +17,8 @@ from app.keys import new_agent_key
 from services import evolution_ledger
 from services.domain.errors import ConflictError, InvalidValueError
 from services.domain.states import Scope, Standing
-from services.operations import agent_registry, review_queue, standing
+from services.operations import agent_registry, overrides, review_queue, standing
+from services.operations.overrides import Wanted
 from services.store import migrate
 
 OPERATOR = "operator"
@@ -106,6 +107,16 @@ def rollback_parameter(database: str | None, *, name: str, reason: str, as_json:
     with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
         done = evolution_ledger.rollback(tx, platform.registry, parameter=name, reason=reason)
     return say_item(asdict(done), {}, as_json=as_json)
+
+
+def set_parameter(
+    database: str | None, *, name: str, value: str, version: int | None, reason: str, as_json: bool
+) -> int:
+    """Put a value into force by hand and print what was read back."""
+    with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
+        wanted = Wanted(name, value, version)
+        done = overrides.set_parameter(tx, platform.registry, wanted, reason=reason)
+    return say_item(done.to_payload(), {}, as_json=as_json)
 
 
 def close_review_item(database: str | None, item_id: int, *, as_json: bool) -> int:
