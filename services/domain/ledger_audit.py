@@ -13,6 +13,7 @@ from services.domain.canonical import canonical_bytes
 from services.domain.hash_chain import HASH_BYTES, Frontier, leaf_hash, to_hex
 from services.domain.ledger_causality import History
 from services.domain.ledger_schema import EntryRefusedError, read_entry, read_envelope
+from services.domain.ledger_texts import TextHistory
 
 
 class Checkpoint(NamedTuple):
@@ -57,23 +58,22 @@ def audit_ledger(
     blobs: Mapping[str, bytes],
     *,
     claimed: tuple[int, bytes],
-    trusted: tuple[int, bytes] | None = None,
+    trusted: Sequence[tuple[int, bytes]] = (),
     allow_erased: bool = False,
 ) -> AuditReport:
     """Check a ledger from its raw leaf bytes in order; never raises for bad content, reports it.
 
-    `blobs` maps SHA-256 hex to bytes. `claimed` is the (size, root) the export comes with, `trusted` an
-    older one from another source, so that a rewritten or shortened log shows. With `allow_erased`, blobs
-    of personal text may be missing; an experiment's records may not. Raises ValueError only for a
-    checkpoint that cannot be one (negative size, root not of 32 bytes).
+    `blobs` maps SHA-256 hex to bytes. `claimed` is the (size, root) the export comes with, `trusted` are
+    older ones from other sources, so that a rewritten or shortened log shows. A text may be missing where an
+    ERASED entry names it; with `allow_erased` in formats 1 and 2 also without. An experiment's records may
+    not. Raises ValueError only for a checkpoint that cannot be one (negative size, root not of 32 bytes).
     """
-    for size, root in filter(None, (claimed, trusted)):
+    for size, root in (claimed, *trusted):
         if size < 0 or len(root) != HASH_BYTES:
             raise ValueError(f"a checkpoint has a size from 0 and a root of {HASH_BYTES} bytes")
     audit = _Audit(leaves, blobs, allow_erased=allow_erased)
-    checkpoints = [("claimed checkpoint", Checkpoint(*claimed))]
-    if trusted is not None:
-        checkpoints.insert(0, ("trusted checkpoint", Checkpoint(*trusted)))
+    checkpoints = [("trusted checkpoint", Checkpoint(*one)) for one in trusted]
+    checkpoints.append(("claimed checkpoint", Checkpoint(*claimed)))
     try:
         audit.run(checkpoints)
     except _Finding as finding:
@@ -84,7 +84,8 @@ def audit_ledger(
 class _Audit:
     def __init__(self, leaves: Sequence[bytes], blobs: Mapping[str, bytes], *, allow_erased: bool) -> None:
         self.leaves = leaves
-        self.history = History(blobs, allow_erased=allow_erased)
+        self.history = History(blobs, allow_erased=True)
+        self.texts = TextHistory(leaves, blobs, allow_erased=allow_erased)
         self.frontier = Frontier()
         self.root_hex = to_hex(self.frontier.root())
         self.last_at = ""
@@ -99,10 +100,13 @@ class _Audit:
         named = list(checkpoints)
         claimed = named[-1][1]
         self.claimed_root_hex = claimed.root.hex() if claimed.size == len(self.leaves) else ""
-        self._check_roots(named)
+        by_size: dict[int, list[tuple[str, Checkpoint]]] = {}
+        for name, checkpoint in named:
+            by_size.setdefault(checkpoint.size, []).append((name, checkpoint))
+        self._check_roots(by_size.get(0, ()))
         for raw in self.leaves:
             self._check_entry(raw)
-            self._check_roots(named)
+            self._check_roots(by_size.get(self.frontier.size, ()))
         for name, checkpoint in named:
             if checkpoint.size > len(self.leaves):
                 raise _Finding(
@@ -115,7 +119,7 @@ class _Audit:
     def _check_roots(self, named: Iterable[tuple[str, Checkpoint]]) -> None:
         size = self.frontier.size
         for name, checkpoint in named:
-            if checkpoint.size == size and checkpoint.root.hex() != self.root_hex:
+            if checkpoint.root.hex() != self.root_hex:
                 raise _Finding(
                     max(size - 1, 0),
                     f"the first {size} entries do not have the root of the {name}: "
@@ -127,7 +131,9 @@ class _Audit:
         try:
             envelope = read_envelope(raw)
             self._check_place(envelope)
-            self.history.accept(read_entry(envelope))
+            entry = read_entry(envelope)
+            self.history.accept(entry)
+            self.texts.accept(entry, self.history.format)
         except ValueError as error:  # EntryRefusedError, CausalityError, EvidenceRefusedError and their like
             raise _Finding(index, str(error)) from error
         self.last_at = envelope["at"]

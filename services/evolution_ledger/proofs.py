@@ -1,14 +1,11 @@
-"""Proofs: head, inclusion, consistency, signed checkpoint, export, and the offline audit of an export.
+"""Proofs: head, inclusion, consistency, and the signed checkpoint.
 
 Stands over the Merkle log; needs nobody's trust. It never writes an entry.
 """
 
-import base64
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from services.domain.canonical import canonical_bytes
 from services.domain.errors import InvalidValueError, LedgerBrokenError, NotFoundError
 from services.domain.hash_chain import (
     NodeAt,
@@ -16,10 +13,8 @@ from services.domain.hash_chain import (
     consistency_proof,
     inclusion_proof,
     nodes_read,
-    parse_checkpoint,
     root_at,
 )
-from services.domain.ledger_audit import AuditReport, audit_ledger
 from services.operations import audit_log
 from services.store import ledger, sql, tables
 from services.store.sql import Row
@@ -108,54 +103,3 @@ def checkpoint(tx: Tx, signer: Signer) -> dict[str, object]:
     name = "nacre" if origin is None else origin["value"]
     body = checkpoint_body(name, newest["size"], bytes.fromhex(newest["root"]))
     return {"origin": name, "size": newest["size"], "root": newest["root"], "note": signer.sign_note(body)}
-
-
-def export_lines(tx: Tx, signer: Signer) -> Iterator[bytes]:
-    """Yield the ledger as NDJSON: the checkpoint, every leaf (its exact bytes), every blob."""
-    note = checkpoint(tx, signer)
-    yield canonical_bytes({"kind": "checkpoint", **note}) + b"\n"
-    for leaf in ledger.leaves(tx):
-        yield leaf + b"\n"
-    for row in ledger.blobs(tx):
-        content = base64.b64encode(bytes(row["content"])).decode()
-        yield canonical_bytes({"kind": "blob", "sha256": row["sha256"], "content": content}) + b"\n"
-
-
-def verify_export(lines: Iterable[bytes], *, trusted_note: str | None = None) -> AuditReport:
-    """Audit an export from its bytes alone; `trusted_note` is an older checkpoint that must be a prefix.
-
-    Raises InvalidValueError when the file is no export at all.
-    """
-    leaves: list[bytes] = []
-    blobs: dict[str, bytes] = {}
-    claimed: tuple[int, bytes] | None = None
-    for number, line in enumerate(lines):
-        raw = line.rstrip(b"\n")
-        if number == 0:
-            claimed = _claim(raw)
-        elif raw.startswith(b'{"content":'):
-            blobs |= _blob(raw)
-        else:
-            leaves.append(raw)
-    if claimed is None:
-        msg = "the file is empty"
-        raise InvalidValueError(msg, field="file")
-    trusted = None if trusted_note is None else parse_checkpoint(trusted_note)[1:]
-    return audit_ledger(leaves, blobs, claimed=claimed, trusted=trusted, allow_erased=True)
-
-
-def _claim(raw: bytes) -> tuple[int, bytes]:
-    try:
-        first = json.loads(raw)
-        return int(first["size"]), bytes.fromhex(first["root"])
-    except (ValueError, KeyError, TypeError) as error:
-        msg = "the first line is no checkpoint with size and root; is this a ledger export?"
-        raise InvalidValueError(msg, field="file") from error
-
-
-def _blob(raw: bytes) -> dict[str, bytes]:
-    try:
-        row = json.loads(raw)
-        return {str(row["sha256"]): base64.b64decode(row["content"], validate=True)}
-    except (ValueError, KeyError, TypeError):
-        return {}

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, FromClause, Select, bindparam, func, select
 
+from services.domain.ledger_config import CONFIG_TYPES
 from services.domain.ledger_schema import EntryType
 from services.domain.states import Leg
 from services.store import rowsets
@@ -65,9 +66,31 @@ _NODES: Final = _nodes(rowsets.given(ledger_node, PLACE))
 _NODES_OF_SQLITE: Final = _nodes(_wanted_of_sqlite())
 
 
+def size_at(tx: Tx, at_us: int) -> int:
+    """Return how many entries there were at an instant, those written at it included."""
+    statement = (
+        select(ledger_entry.c.index)
+        .where(ledger_entry.c.at_us <= at_us)
+        .order_by(ledger_entry.c.index.desc())
+        .limit(1)
+    )
+    index = tx.connection.scalar(statement)
+    return 0 if index is None else int(index) + 1
+
+
+def config_leaves(tx: Tx, size: int) -> Iterator[bytes]:
+    """Yield those of the first `size` leaves, in order, that may change the config."""
+    statement = (
+        select(ledger_entry.c.leaf)
+        .where(ledger_entry.c.index < size, ledger_entry.c.type.in_([str(kind) for kind in CONFIG_TYPES]))
+        .order_by(ledger_entry.c.index)
+    )
+    yield from (bytes(row["leaf"]) for row in rows(tx, statement))
+
+
 def blobs(tx: Tx) -> Iterator[Row]:
-    """Yield every blob that is kept, ordered by digest."""
-    yield from rows(tx, select(blob).order_by(blob.c.sha256))
+    """Yield every blob that is kept and not erased, ordered by digest."""
+    yield from rows(tx, select(blob).where(blob.c.erased_at_us.is_(None)).order_by(blob.c.sha256))
 
 
 def entry_of_experiment(

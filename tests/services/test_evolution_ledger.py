@@ -283,10 +283,10 @@ def test_older_checkpoint_shows_a_rewritten_ledger(lab):
     with lab.read() as tx:
         old = evolution_ledger.checkpoint(tx, lab.platform.signer)["note"]
     lab.cast(1, lab.voters[0])
-    assert evolution_ledger.verify_export(lab.export(), trusted_note=old).ok
+    assert evolution_ledger.verify_export(lab.export(), trusted_notes=[old]).ok
     origin, size, _ = parse_checkpoint(old)
     forged = f"{origin}\n{size}\n{base64.b64encode(bytes(32)).decode()}\n"
-    report = evolution_ledger.verify_export(lab.export(), trusted_note=forged)
+    report = evolution_ledger.verify_export(lab.export(), trusted_notes=[forged])
     assert report.first_error_index == size - 1
 
 

@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def verify(file: str, checkpoint: str | None, key: str | None, *, as_json: bool)
     if key is not None:
         check_key(key)
     lines = _read(file).splitlines(keepends=True)
-    kept = None if checkpoint is None else _kept_note(checkpoint)
+    kept = [] if checkpoint is None else _kept_notes(checkpoint)
     report = _audit(lines, kept)
     finding = check_signatures(lines[0], kept, key)
     is_ok = report.ok and finding.signature != "invalid"
@@ -68,16 +69,16 @@ def verify(file: str, checkpoint: str | None, key: str | None, *, as_json: bool)
     return 0 if is_ok else 1
 
 
-def _audit(lines: list[bytes], kept: str | None) -> AuditReport:
+def _audit(lines: list[bytes], kept: list[str]) -> AuditReport:
     try:
-        return evolution_ledger.verify_export(lines, trusted_note=kept)
+        return evolution_ledger.verify_export(lines, trusted_notes=kept)
     except (RecursionError, ValueError) as error:
         msg = f"the file is no ledger export: {error}"
         raise InvalidValueError(msg, field="file", code="not_an_export") from error
 
 
-def check_signatures(first_line: bytes, kept: str | None, key: str | None) -> Finding:
-    """Check the export's own note, and the kept one, with the verifier key if there is one."""
+def check_signatures(first_line: bytes, kept: Sequence[str], key: str | None) -> Finding:
+    """Check the export's own note, and the kept ones, with the verifier key if there is one."""
     claim: dict[str, Any] = json.loads(first_line)
     note = claim.get("note")
     if not isinstance(note, str):
@@ -94,7 +95,7 @@ def check_signatures(first_line: bytes, kept: str | None, key: str | None) -> Fi
         return Finding("not_checked")
     if not is_signed_by(note, key):
         return Finding("invalid", "the export's checkpoint is not signed with this key")
-    if kept is not None and not is_signed_by(kept, key):
+    if not all(is_signed_by(note, key) for note in kept):
         return Finding("invalid", "the kept checkpoint is not signed with this key")
     return Finding("valid")
 
@@ -122,6 +123,18 @@ def _read(file: str) -> bytes:
     except OSError as error:
         msg = f"{file} cannot be read: {error.strerror}"
         raise InvalidValueError(msg, field="file", code="file_unreadable") from error
+
+
+def _kept_notes(name: str) -> list[str]:
+    """Return the note in a file, or every note (`*.note`) in a folder."""
+    folder = Path(name)
+    if name == "-" or not folder.is_dir():
+        return [_kept_note(name)]
+    notes = [_kept_note(str(file)) for file in sorted(folder.glob("*.note"))]
+    if not notes:
+        msg = f"{name} is a folder without a single NAME.note in it"
+        raise InvalidValueError(msg, field="checkpoint", code="not_a_checkpoint")
+    return notes
 
 
 def _kept_note(file: str) -> str:

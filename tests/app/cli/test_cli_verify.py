@@ -7,7 +7,9 @@ import pytest
 
 from app.cli.actions.auditing import check_key
 from app.keys import CheckpointSigner
+from services.domain.canonical import canonical_bytes
 from services.domain.errors import InvalidValueError
+from services.domain.ledger_schema import FORMAT
 
 
 @pytest.fixture
@@ -49,13 +51,16 @@ def test_a_good_ledger_is_ok_with_size_and_root(lap, export, verify, key):
     head = lap.get("/ledger/checkpoint").json()
     ran = verify(write(lines))
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == f"OK: {head['size']} entries of format 2, root {head['root']}, signature not checked\n"
+    assert (
+        ran.out
+        == f"OK: {head['size']} entries of format {FORMAT}, root {head['root']}, signature not checked\n"
+    )
     assert "signature valid" in verify(write(lines), "--key", key).out
     told = verify(write(lines), "--key", key, "--json").json
     assert told == {
         "ok": True,
         "size": head["size"],
-        "format": 2,
+        "format": FORMAT,
         "root": head["root"],
         "first_error_index": None,
         "reason": "",
@@ -80,10 +85,16 @@ def test_a_cut_tail_shows_against_a_checkpoint_that_was_kept(in_lap, export, ver
     kept = tmp_path / "kept.note"
     kept.write_text(in_lap("ledger", "checkpoint").out)
     assert verify(write(lines), "--checkpoint", kept).code == 0
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "20.note").write_text(kept.read_text())
+    assert verify(write(lines), "--checkpoint", tmp_path / "kept").code == 0
     last = leaves(lines)[-1]
     ran = verify(write(lines[:last] + lines[last + 1 :]), "--checkpoint", kept)
     assert ran.code == 1
     assert "the ledger ends here" in ran.err
+    (tmp_path / "kept" / "1.note").write_text(kept.read_text().replace("\n20\n", "\n1\n"))
+    ran = verify(write(lines), "--checkpoint", tmp_path / "kept")
+    assert (ran.code, "entry 0: the first 1 entries do not have the root" in ran.err) == (1, True)
 
 
 def test_a_rewritten_ledger_with_a_fresh_claim_is_not_signed(export, verify, key):
@@ -93,7 +104,7 @@ def test_a_rewritten_ledger_with_a_fresh_claim_is_not_signed(export, verify, key
     body = claim["note"].partition("\n\n")[0].encode() + b"\n"
     folder = write(lines).parent / "stranger"
     claim["note"] = stranger(folder).sign_note(body)
-    lines[0] = json.dumps(claim).encode() + b"\n"
+    lines[0] = canonical_bytes(claim) + b"\n"
     assert verify(write(lines)).code == 0
     ran = verify(write(lines), "--key", key)
     assert (ran.code, "not signed with this key" in ran.err) == (1, True)
@@ -104,7 +115,7 @@ def test_a_note_that_speaks_of_another_ledger_is_found_without_a_key(export, ver
     claim = json.loads(lines[0])
     origin, size, rest = claim["note"].split("\n", 2)
     claim["note"] = "\n".join([origin, str(int(size) + 1), rest])
-    lines[0] = json.dumps(claim).encode() + b"\n"
+    lines[0] = canonical_bytes(claim) + b"\n"
     ran = verify(write(lines))
     assert (ran.code, "another size or root" in ran.err) == (1, True)
 

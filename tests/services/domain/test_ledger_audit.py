@@ -52,7 +52,7 @@ def test_every_prefix_passes_and_extends_every_older_checkpoint(size):
     leaves = HONEST.leaves[:size]
     for older in {0, 1, size // 2, size - 1, size}:
         trusted = (older, root_after(leaves[:older]))
-        assert HONEST.audit(leaves=leaves, claimed=(size, root_after(leaves)), trusted=trusted).ok
+        assert HONEST.audit(leaves=leaves, claimed=(size, root_after(leaves)), trusted=[trusted]).ok
 
 
 def test_the_config_of_any_size_can_be_rebuilt():
@@ -147,7 +147,7 @@ def test_an_entry_appended_after_the_claimed_size_is_found():
 def test_a_cut_tail_is_found_with_an_older_checkpoint(size):
     leaves = HONEST.leaves[:size]
     claimed = (size, root_after(leaves))
-    report = HONEST.audit(leaves=leaves, claimed=claimed, trusted=(SIZE, HONEST.root))
+    report = HONEST.audit(leaves=leaves, claimed=claimed, trusted=[(SIZE, HONEST.root)])
     assert_found(report, size, f"ends here, but the trusted checkpoint covers {SIZE}")
     assert_found(HONEST.audit(leaves=leaves), size, f"ends here, but the claimed checkpoint covers {SIZE}")
 
@@ -158,13 +158,13 @@ def test_a_rewritten_past_is_found_with_an_older_checkpoint(size):
         [step._replace(at_us=START_US - 5) if step.name == "genesis" else step for step in honest_steps()]
     )
     assert fork.audit().ok
-    report = fork.audit(trusted=(size, root_after(HONEST.leaves[:size])))
+    report = fork.audit(trusted=[(size, root_after(HONEST.leaves[:size]))])
     assert_found(report, size - 1, f"first {size} entries do not have the root of the trusted checkpoint")
 
 
 def test_a_false_claim_about_the_root_is_found():
     assert_found(HONEST.audit(claimed=(SIZE, EMPTY_ROOT)), LAST, "root of the claimed checkpoint")
-    assert_found(HONEST.audit(trusted=(0, HONEST.root)), 0, "root of the trusted checkpoint")
+    assert_found(HONEST.audit(trusted=[(0, HONEST.root)]), 0, "root of the trusted checkpoint")
 
 
 def test_a_rewritten_previous_root_alone_is_told_from_rewritten_content():
