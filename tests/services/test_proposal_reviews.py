@@ -143,8 +143,8 @@ def test_an_owner_has_one_ballot_however_many_agents_it_splits_into(lab):
 
 
 def test_whose_pay_the_change_sets_has_no_ballot(lab):
-    reasons = {f"agent:{lab.proposer}": "proposer", f"agent:{kin}": "same owner as the proposer"}
-    assert row["conflicts"] == reasons
+    whole = {"scope": ExperimentScope.PLATFORM, "cap_days": 365}
+    proposal_id = lab.file(parameter=RULE, to="1", expected_effect="0.35", **whole)
     row = lab.row(tables.proposal, id=proposal_id)
     workers = {f"agent:{number}" for number in lab.voters}
     assert set(row["conflicts"]) == {*workers, f"agent:{lab.proposer}"}

@@ -42,7 +42,7 @@ class Demoted:
 
 def standing_rules() -> StandingRules:
     """Return the registered limits of the fold."""
-    found = {item.name: float(item.default) for item in PLATFORM_PARAMETERS}
+    found = {item.name: float(item.default) for item in PLATFORM_PARAMETERS if item.is_number}
     return StandingRules(
         int(found["market.crash_limit"]), found["market.counterparty_jobs"], int(found["market.entry_jobs"])
     )

@@ -19,7 +19,7 @@ REFUSALS = [
     ({"parameter": "no.such"}, "parameter_unknown"),
     ({"parameter": "Research_Synthesis.timeout_seconds"}, "parameter_unknown"),
     ({"parameter": "sandbox.alpha", "to": "0.04"}, "parameter_fixed"),
-    ({"parameter": "market.bid_window_seconds", "to": "200"}, "parameter_gated"),
+    ({"parameter": "market.bid_window_seconds", "to": "200"}, "parameter_untestable"),
     ({"to": "many"}, "value_not_a_number"),
     ({"to": "NaN"}, "value_not_a_number"),
     ({"to": "999999"}, "value_out_of_bounds"),
@@ -38,7 +38,10 @@ def write_proposal(world, proposer, *electors):
             content_hash="c", risk="open", state="open", yes=0, no=0, abstain=0, electorate=len(electors),
             opened_at_us=now_us, minimum_until_us=now_us + 10**8, closes_at_us=now_us + 10**9,
         )  # fmt: skip
-        rows = [{"proposal_id": proposal_id, "agent_id": agent.agent_id} for agent in electors]
+        rows = [
+            {"proposal_id": proposal_id, "agent_id": agent.agent_id, "unit": f"agent:{agent.agent_id}"}
+            for agent in electors
+        ]
         sql.insert_many(tx, tables.elector, rows)
     return proposal_id
 

@@ -69,7 +69,7 @@ def test_a_second_unique_row_is_refused_and_the_transaction_goes_on(tx):
 
 def test_foreign_keys_are_enforced(tx):
     with pytest.raises(IntegrityError), tx.connection.begin_nested():
-        sql.insert(tx, tables.elector, proposal_id=99, agent_id=99)
+        sql.insert(tx, tables.elector, proposal_id=99, agent_id=99, unit="agent:99")
 
 
 def test_no_rows_are_no_statement(tx):

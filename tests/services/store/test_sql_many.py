@@ -230,7 +230,7 @@ def test_rows_that_are_there_already_are_told_and_passed_over(tx):
 
 def test_of_many_unique_rows_another_broken_rule_is_an_error(migrated_database_url):
     store = Store(migrated_database_url, VirtualClock())
-    rows = [{"proposal_id": 99, "agent_id": 99}]
+    rows = [{"proposal_id": 99, "agent_id": 99, "unit": "agent:99"}]
     with pytest.raises(IntegrityError), store.write(actor="test") as tx:
         sql.insert_many_unique(tx, tables.elector, rows, ("proposal_id", "agent_id"))
     store.close()

@@ -168,9 +168,10 @@ def test_a_proposal_shows_its_electors_and_ballots_by_name(store):
             base_rate=0.5, root_cause="r", evidence=[7], content_hash="c", risk="open", state="open", yes=0,
             no=1, abstain=0, electorate=1, opened_at_us=START, minimum_until_us=START, closes_at_us=START,
         )  # fmt: skip
-        tx.connection.execute(tables.elector.insert().values(proposal_id=proposal_id, agent_id=agents[1]))
+        elector = {"proposal_id": proposal_id, "agent_id": agents[1], "unit": f"agent:{agents[1]}"}
+        tx.connection.execute(tables.elector.insert().values(**elector))
         sql.insert(
-            tx, tables.ballot, proposal_id=proposal_id, agent_id=agents[1], choice="against",
+            tx, tables.ballot, proposal_id=proposal_id, agent_id=agents[1], unit="agent:2", choice="against",
             forecast_percent=10, reason="costly", cast_at_us=START,
         )  # fmt: skip
         shown = views.get_proposal(tx, proposal_id)
