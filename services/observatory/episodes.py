@@ -149,7 +149,8 @@ def _open(tx: Tx, measure: Measure, name: Series, found: Detection, windows: Seq
     measuring.note_lap(tx, Noted.DETECTED, tx.now_us - start_us)
     facts = {"episode_id": episode_id, **name._asdict()}
     counts = {"numerator": found.numerator, "denominator": found.denominator}
-    audit_log.append(tx, EntryType.ANOMALY, {**facts, **counts, "rule": str(found.rule)})
+    rule = {"rule": str(found.rule), "began_at_us": start_us}
+    audit_log.append(tx, EntryType.ANOMALY, {**facts, **counts, **rule})
     publish(tx, Event(EventType.ANOMALY_DETECTED, f"episode:{episode_id}", facts))
     return episode_id
 
