@@ -303,12 +303,16 @@ class ParameterRegistry:
         found = self.find(name)
         if found is not None:
             return found
-        fixed = self._fixed.of(name)
+        fixed = self.passes_for(name)
         if fixed is not None:
             msg = f"{name[:96]!a} is no parameter; it resembles {fixed}, which is FIXED"
             raise InvalidValueError(msg, field="parameter", code="parameter_fixed", resembles=fixed)
         msg = f"there is no parameter {name[:96]!a}; list them with `nacre parameter list`"
         raise NotFoundError(msg, field="parameter")
+
+    def passes_for(self, name: str) -> str | None:
+        """Return the FIXED parameter that a text which is no name at all resembles or holds, or None."""
+        return None if name in self._by_name else self._fixed.of(name)
 
     def find(self, name: str) -> Parameter | None:
         """Return the parameter of exactly this name, or None."""

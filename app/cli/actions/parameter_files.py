@@ -43,7 +43,7 @@ def export(database: str | None, layout: str, *, has_versions: bool) -> int:
 
 
 def to_toml(found: Mapping[str, Any]) -> str:
-    """Return an export as TOML; the strings of JSON are basic strings of TOML for whatever can be in force."""
+    """Return an export as TOML; the strings of JSON are strings of TOML for whatever can be in force."""
     lines = [f"{name} = {_spelled(found[name])}" for name in HEADS]
     for name, one in found["parameters"].items():
         lines += ["", f"[parameters.{_spelled(name)}]"]
