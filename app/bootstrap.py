@@ -17,6 +17,7 @@ from app.egress.destinations import Destinations, EgressPolicy
 from app.egress.sender import WebhookSender
 from app.keys import CheckpointSigner, operator_key, webhook_key
 from app.own_parameters import registry_with_own
+from app.reports.delivering import ReportDelivery
 from app.settings import Profile, Settings
 from app.tasks.registry import load_registry
 from app.tasks.task_type import ParameterSpec, TaskType
@@ -198,12 +199,13 @@ def calm_collector() -> Iterator[None]:
 
 @dataclass
 class Runtime:
-    """What runs in the background of one process: the cron runner, the delivery of events, the webhooks."""
+    """What runs in the background of one process: cron runner, delivery of events, webhooks, reports."""
 
     platform: Platform
     _dispatcher: Dispatcher = field(init=False)
     _cron: CronRunner[LoopContext] = field(init=False)
     _webhooks: WebhookSender = field(init=False)
+    _reports: ReportDelivery = field(init=False)
 
     def __post_init__(self) -> None:
         """Build them; nothing runs yet."""
@@ -214,15 +216,18 @@ class Runtime:
         settings = self.platform.settings
         destinations = Destinations(EgressPolicy.of(settings))
         self._webhooks = WebhookSender(store, webhook_key(settings.var_directory), destinations)
+        self._reports = ReportDelivery(store, settings.reports_in)
 
     def start(self) -> None:
-        """Start delivering events, firing jobs and sending to webhooks."""
+        """Start delivering events, firing jobs, sending to webhooks and making scheduled reports."""
         self._dispatcher.start()
         self._cron.start()
         self._webhooks.start()
+        self._reports.start()
 
     def stop(self) -> None:
         """Stop them; what is under way ends first."""
+        self._reports.stop()
         self._webhooks.stop()
         self._cron.stop()
         self._dispatcher.stop()

@@ -63,6 +63,14 @@ class Settings:
     backup_folder: Path | None = None
     """Where `nacre backup` puts files with dated names; None: every backup is named."""
 
+    report_folder: Path | None = None
+    """Where scheduled reports go; None means `reports` in the directory of NACRE_VAR."""
+
+    @property
+    def reports_in(self) -> Path:
+        """Return the folder of scheduled reports."""
+        return self.report_folder or self.var_directory / "reports"
+
     @property
     def shown_database_url(self) -> str:
         """Return the database URL without its password."""
@@ -77,6 +85,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings in the environment; raise InvalidValueError naming the variable that is wrong."""
     base = Settings()
     folder = environment.get("NACRE_DOCUMENT_ROOT")
+    report_folder = environment.get("NACRE_REPORT_FOLDER")
     own = environment.get("NACRE_PARAMETERS")
     backups = environment.get("NACRE_BACKUP_FOLDER")
     return Settings(
@@ -105,6 +114,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         webhook_private_hosts=_names(environment, "NACRE_WEBHOOK_PRIVATE_HOSTS"),
         webhook_ports=_ports(environment, "NACRE_WEBHOOK_PORTS", base.webhook_ports),
         is_webhook_loopback_allowed=_yes(environment, "NACRE_WEBHOOK_LOOPBACK"),
+        report_folder=Path(report_folder) if report_folder else None,
         backup_folder=Path(backups) if backups else None,
     )
 

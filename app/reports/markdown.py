@@ -116,6 +116,6 @@ NOT_VERIFIED: Final = "Built from the platform's own database; not verified offl
 HOW_TO_VERIFY: Final = (
     "To check this report without trusting the platform: get an export (nacre ledger export), check it "
     "(nacre ledger verify EXPORT), and build the report from it (nacre report … --ledger EXPORT). It comes "
-    "out the same, byte for byte but for the line above. In the JSON and CSV form each figure names its formula "
-    "and every entry it was computed from."
+    "out the same, byte for byte but for the line above. In the JSON and CSV form each figure names its "
+    "formula and every entry it was computed from."
 )

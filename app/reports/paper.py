@@ -1,7 +1,7 @@
-"""A report as PDF, set by Typst from a template that reads data only: tagged (PDF/UA-1), the same bytes each time.
+"""A report as PDF, set by Typst from a template that reads data only: PDF/UA-1, always the same bytes.
 
-Stands beside the other renderers and is loaded only when a PDF is wanted: `typst` is an optional part. Only the
-fonts that come with Typst are used, so that every machine sets the same page; a letter that they lack is
+Stands beside the other renderers and is loaded only when a PDF is wanted: `typst` is an optional part. Only
+the fonts that come with Typst are used, so that every machine sets the same page; a letter that they lack is
 written as its code point. It never lets a text become markup.
 """
 
@@ -123,6 +123,7 @@ def _block(block: Block) -> dict[str, Any]:
         table["rows"] = []
     return {
         "is": "chart",
+        "title": block.title,
         "svg": _alone(svg),
         "alt": f"{block.title}. {block.explains} {found[1] if found else ''}",
         "explains": block.explains,

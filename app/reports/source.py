@@ -7,13 +7,14 @@ never shows a blob whose bytes are not what its name says.
 import base64
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from services import evolution_ledger
 from services.domain.clock import from_rfc3339
 from services.domain.errors import InvalidValueError, LedgerBrokenError
 from services.domain.hash_chain import leaf_hash
 from services.domain.ledger_schema import Entry, EntryType
-from services.domain.report_model import LedgerRecord
+from services.domain.report_model import LedgerRecord, Report
 from services.store import deployment, ledger
 from services.store.tx import Tx
 
@@ -76,3 +77,8 @@ def _parted(lines: Iterable[bytes]) -> tuple[list[bytes], dict[str, bytes]]:
         elif raw:
             leaves.append(raw)
     return leaves, blobs
+
+
+def with_verification(report: Report, verification: str) -> Report:
+    """Return a report that says how its ledger was checked."""
+    return replace(report, verification=verification)

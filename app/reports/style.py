@@ -8,13 +8,13 @@ from typing import Final
 
 LIGHT: Final = {
     "paper": "#fffefb", "panel": "#faf8f4", "ink": "#1d222c", "soft": "#5b6271", "line": "#e0dcd4",
-    "rail": "#efede8", "new": "#1f8388", "old": "#7c72b6", "against": "#b34a6c", "mark": "#a06a10", "ramp": "#f6edd8",
-    "probation": "#e6f1f0", "link": "#1d6f76", "good": "#17704a", "bad": "#a92d3f",
+    "rail": "#efede8", "new": "#1f8388", "old": "#7c72b6", "against": "#b34a6c", "mark": "#a06a10",
+    "ramp": "#f6edd8", "probation": "#e6f1f0", "link": "#1d6f76", "good": "#17704a", "bad": "#a92d3f",
 }  # fmt: skip
 DARK: Final = {
     "paper": "#11151b", "panel": "#181d26", "ink": "#e4e7ec", "soft": "#9ca5b4", "line": "#2b323e",
-    "rail": "#232a35", "new": "#5bbcc0", "old": "#a59ddb", "against": "#d67d9f", "mark": "#e3b565", "ramp": "#241f13",
-    "probation": "#142226", "link": "#7ccdd0", "good": "#79d0a2", "bad": "#f0919d",
+    "rail": "#232a35", "new": "#5bbcc0", "old": "#a59ddb", "against": "#d67d9f", "mark": "#e3b565",
+    "ramp": "#241f13", "probation": "#142226", "link": "#7ccdd0", "good": "#79d0a2", "bad": "#f0919d",
 }  # fmt: skip
 
 CHARTS: Final = """

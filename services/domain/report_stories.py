@@ -40,7 +40,8 @@ VERDICT_WORDS: Final = {
 E_WORDS: Final = (
     "E measures evidence: it is what one unit, staked again and again on “the new value is better”, would "
     "have grown to. Without a real improvement it reaches 20 with a chance of at most 1 in 20, however often "
-    "one looks. The line is how far it must get."
+    "one looks. The line is how far it must get. The interval beside an effect holds at every look too, and "
+    "is more careful than E: it may still include zero when E has reached its line."
 )
 
 

@@ -14,7 +14,7 @@ from services.domain.clock import DAY_US, MINUTE_US, to_datetime
 NAMES_WIDTH = 82
 ROW = 34
 TOP = 18
-APART = 96.0
+LONG_WORDS = 150.0
 """Room that a mark's words take; marks closer than that stay without words."""
 LONG_US = 3 * DAY_US
 
@@ -48,17 +48,19 @@ def timeline(marks: Sequence[Mark], *, title: str) -> Markup:
 
 def _lane(marks: Sequence[Mark], across: Scale, y: float) -> list[Markup]:
     parts: list[Markup] = []
-    free = -APART
+    free = 0.0
     for place, mark in enumerate(marks):
         x = across(mark.at_us)
+        is_last = place == len(marks) - 1
         parts.append(tag("circle", class_="end", cx=x, cy=y, r=4.5))
-        room = across(marks[place + 1].at_us) - x if place + 1 < len(marks) else APART * 2
-        if x >= free and (room >= APART or place == len(marks) - 1):
-            is_late = x > WIDTH - APART * 1.6
+        is_late = x > WIDTH - LONG_WORDS
+        room = LONG_WORDS if is_last else across(marks[place + 1].at_us) - x
+        is_free = x - LONG_WORDS >= free if is_late else x >= free
+        if is_free and room >= LONG_WORDS:
             parts.append(
                 label(x - 8 if is_late else x + 8, y - 6, mark.words, "label", "end" if is_late else "start")
             )
-            free = x + APART
+            free = x + LONG_WORDS
     return parts
 
 
