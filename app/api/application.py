@@ -32,6 +32,7 @@ from app.api.routers import (
     patterns,
     proposals,
     replays,
+    reports,
     sandbox,
     series,
     standing,
@@ -72,6 +73,7 @@ TAGS = [
     },
     {"name": "parameters", "description": "The values in force, and the way back."},
     {"name": "ledger", "description": "What was decided, provably."},
+    {"name": "reports", "description": "What a lap or a period came to, on paper or as data."},
     {"name": "operations", "description": "What operators look after."},
     {"name": "health", "description": "For whoever watches the process."},
 ]
@@ -94,6 +96,7 @@ ROUTED = (
     sandbox,
     parameters,
     ledger,
+    reports,
     operations,
     dead_letters,
     failed_work,
