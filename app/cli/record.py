@@ -15,6 +15,7 @@ from app.cli.options import (
     Database,
     Limit,
     Oldest,
+    Reason,
     examples,
     group,
 )
@@ -28,10 +29,25 @@ ledger = group("ledger", "The evolution ledger: read it, export it, check it wit
 GROUPS = (ledger,)
 
 
-@ledger.command("list", **examples("nacre ledger list --oldest", "nacre ledger list --type PROMOTED"))
+@ledger.command(
+    "list",
+    **examples(
+        "nacre ledger list --oldest",
+        "nacre ledger list --type PROMOTED",
+        "nacre ledger list --subject proposal:3",
+    ),
+)
 def list_entries(
     entry_type: Annotated[EntryType | None, typer.Option("--type", help="Of this type only.")] = None,
     lap: Annotated[int | None, typer.Option("--lap", min=1, max=LARGEST_ID, help="Of this lap only.")] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            "--subject",
+            metavar="KIND:NAME",
+            help="About this only: proposal:3, experiment:7, parameter:NAME, agent:2, entry:5.",
+        ),
+    ] = None,
     limit: Limit = LIMIT_DEFAULT,
     cursor: Cursor = None,
     oldest: Oldest = False,
@@ -39,7 +55,8 @@ def list_entries(
     as_json: AsJson = False,
 ) -> int:
     """List ledger entries."""
-    asked = {"type": entry_type, "lap": lap, "limit": limit, "cursor": cursor, "oldest_first": oldest}
+    asked: dict[str, object] = {"type": entry_type, "lap": lap, "subject": subject}
+    asked |= {"limit": limit, "cursor": cursor, "oldest_first": oldest}
     return int(load(f"{READING}:show_page")("ledger entry", database, asked, as_json=as_json))
 
 
@@ -79,7 +96,8 @@ def verify(
         typer.Option(
             "--checkpoint",
             metavar="NOTE_FILE",
-            help="A checkpoint you kept: the ledger must still begin with what it covers.",
+            help="A checkpoint you kept, or a folder of NAME.note files: the ledger must still begin with "
+            "what each of them covers.",
         ),
     ] = None,
     key: Annotated[
@@ -101,6 +119,69 @@ def verify(
 def checkpoint(database: Database = None, as_json: AsJson = False) -> int:
     """Print the signed checkpoint (C2SP note). Keep it: it shows later whether anything was rewritten."""
     return int(load(f"{LEDGER}:checkpoint")(database, as_json=as_json))
+
+
+@ledger.command("checkpoints", **examples("nacre ledger checkpoints --limit 5"))
+def checkpoints(
+    limit: Limit = LIMIT_DEFAULT,
+    cursor: Cursor = None,
+    oldest: Oldest = False,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """List the checkpoints that were signed as the ledger grew."""
+    asked = {"limit": limit, "cursor": cursor, "oldest_first": oldest}
+    return int(load(f"{LEDGER}:list_checkpoints")(database, asked, as_json=as_json))
+
+
+@ledger.command(
+    "config",
+    **examples(
+        "nacre ledger config --size 120",
+        "nacre ledger config --at 2026-01-31T12:00:00Z",
+        "nacre ledger config --file ledger.ndjson --size 120",
+    ),
+)
+def config(
+    size: Annotated[
+        int | None, typer.Option("--size", min=1, max=LARGEST_ID, help="After so many entries.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="At a UTC day or an RFC 3339 instant.")
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--file", metavar="EXPORT", help="From an export alone, verified first; no database."),
+    ] = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """Rebuild a past config from the entries alone; of the whole ledger by default."""
+    if file is not None:
+        return int(load(f"{LEDGER}:config_of_file")(file, size, at, as_json=as_json))
+    return int(load(f"{LEDGER}:config")(database, size, at, as_json=as_json))
+
+
+@ledger.command("correct", **examples('nacre ledger correct 14 --reason "the cause was the new source"'))
+def correct(
+    index: Annotated[int, typer.Argument(metavar="INDEX", min=0, max=LARGEST_ID)],
+    reason: Reason,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write a remark on an earlier entry, which stays as it is."""
+    return int(load(f"{LEDGER}:correct")(database, index, reason=reason, as_json=as_json))
+
+
+@ledger.command("erase", **examples('nacre ledger erase 3b1f… --reason "it named a person"'))
+def erase(
+    sha256: Annotated[str, typer.Argument(metavar="SHA256", help="The hash that an entry names.")],
+    reason: Reason,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """Erase a root cause or a reason wherever it is kept; its hash stays, and an entry says so."""
+    return int(load(f"{LEDGER}:erase")(database, sha256, reason=reason, as_json=as_json))
 
 
 @ledger.command("key", **examples("nacre ledger key"))

@@ -5,13 +5,14 @@ that was tested; promotion and rollback both read the setting back. Everything c
 offline by someone who does not trust us. It never weighs evidence: the sandbox has, and the verdict says how.
 """
 
+from services.evolution_ledger.auditing import audit_by_the_clock, audit_live
 from services.evolution_ledger.correcting import correct
 from services.evolution_ledger.epochs import begin_epoch, renew_epoch
 from services.evolution_ledger.erasing import Erasure, erase_blob, get_blob
 from services.evolution_ledger.exports import export_lines, read_export, verify_export
 from services.evolution_ledger.freezing import frozen, unfreeze
 from services.evolution_ledger.holding import HeldPromotion, held_promotions, promote_held
-from services.evolution_ledger.past_configs import config_at
+from services.evolution_ledger.past_configs import config_at, config_of_export
 from services.evolution_ledger.promotion import RollbackReceipt, apply_verdict, rollback
 from services.evolution_ledger.proofs import Signer, checkpoint, consistency, head, inclusion
 from services.evolution_ledger.verdicts import record_verdict
@@ -22,9 +23,12 @@ __all__ = [
     "RollbackReceipt",
     "Signer",
     "apply_verdict",
+    "audit_by_the_clock",
+    "audit_live",
     "begin_epoch",
     "checkpoint",
     "config_at",
+    "config_of_export",
     "consistency",
     "correct",
     "erase_blob",

@@ -10,7 +10,7 @@ from typing import Final
 from services.domain.errors import ConflictError, InvalidValueError, NotFoundError
 from services.domain.ledger_schema import EntryType
 from services.operations import audit_log
-from services.store import sql, tables, texts
+from services.store import ledger, sql, tables, texts
 from services.store.sql import Row
 from services.store.tx import Tx
 
@@ -42,7 +42,8 @@ def erase_blob(tx: Tx, sha256: str, reason: str) -> list[Erasure]:
     """Erase a text wherever it is kept, and what reviewers were shown of it; write an ERASED entry for each.
 
     Raises NotFoundError for no such blob, InvalidValueError without a reason, ConflictError for one that is
-    needed (`blob_needed`), erased already (`already_erased`), or before a reviewer now (`review_pending`).
+    needed (`blob_needed`), erased already (`already_erased`), named by no entry (`blob_unnamed`), or before a
+    reviewer now (`review_pending`).
     """
     tx = audit_log.take_turn(tx)
     if not reason.strip():
@@ -55,6 +56,10 @@ def erase_blob(tx: Tx, sha256: str, reason: str) -> list[Erasure]:
     if row["kind"] not in ERASABLE or texts.is_evidence(tx, sha256):
         msg = f"a blob of kind {row['kind']} is evidence: without it the ledger cannot be verified"
         raise ConflictError(msg, field="sha256", code="blob_needed", kind=row["kind"])
+    named = f'_sha256":"{sha256}"'.encode()
+    if not any(named in leaf for leaf in ledger.leaves(tx)):
+        msg = "no ledger entry names this blob, so none can say that it was erased"
+        raise ConflictError(msg, field="sha256", code="blob_unnamed")
     text = bytes(row["content"]).decode("utf-8", errors="replace")
     shown = texts.shown_with(tx, sha256, text)
     if any(gate["decided_at_us"] is None for gate in shown):

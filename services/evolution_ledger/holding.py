@@ -10,6 +10,7 @@ from typing import Final
 from services.domain.errors import BudgetExceededError, NacreError
 from services.domain.ledger_schema import EntryType
 from services.domain.states import ExperimentKind, ExperimentState, Leg
+from services.evolution_ledger import auditing
 from services.evolution_ledger.promotion import apply_verdict
 from services.operations import audit_log, health, review_queue
 from services.store import invariants, ledger, sql, tables
@@ -46,9 +47,9 @@ def promote_held(tx: Tx) -> dict[str, object]:
     Each goes the whole way of a promotion: a value that moved meanwhile, or a freeze, refuses it. Nothing is
     kept of one that raises, it waits on; its id is among `failed`, and a review item is opened for it, once.
     """
-    if health.promotion_hold(tx) is not None:
-        return {"promoted": 0, "waiting": len(_waiting(tx)), "failed": []}
     tx = audit_log.take_turn(tx)
+    if auditing.guard(tx) is not None or health.promotion_hold(tx) is not None:
+        return {"promoted": 0, "waiting": len(_waiting(tx)), "failed": []}
     promoted, failed = 0, []
     for row in _waiting(tx):
         try:

@@ -13,7 +13,7 @@ from services.domain.ledger_schema import EntryType
 from services.domain.parameters import ParameterRegistry
 from services.domain.states import LIVE_EXPERIMENTS, ExperimentState, Leg, ProposalState, ValueSource
 from services.event_bus import publish
-from services.evolution_ledger import freezing
+from services.evolution_ledger import auditing, freezing
 from services.evolution_ledger.verdicts import ended_leg, is_won
 from services.operations import audit_log, health, measuring, production_config
 from services.operations.measuring import Noted
@@ -66,7 +66,7 @@ def _promote(tx: Tx, experiment: Row) -> bool:
     if obstacle is not None:
         _refuse(tx, experiment, obstacle)
         return False
-    if health.promotion_hold(tx) is not None:
+    if auditing.guard(tx) is not None or health.promotion_hold(tx) is not None:
         return False
     done = production_config.change(
         tx,

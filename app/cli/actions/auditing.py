@@ -38,7 +38,7 @@ def verify(file: str, checkpoint: str | None, key: str | None, *, as_json: bool)
     """Check an export; print what was found and return 0, or 1 when anything is wrong."""
     if key is not None:
         check_key(key)
-    lines = _read(file).splitlines(keepends=True)
+    lines = read_file(file).splitlines(keepends=True)
     kept = [] if checkpoint is None else _kept_notes(checkpoint)
     report = _audit(lines, kept)
     finding = check_signatures(lines[0], kept, key)
@@ -115,7 +115,8 @@ def check_key(key: str) -> None:
         raise InvalidValueError(msg, field="key", code="key_malformed")
 
 
-def _read(file: str) -> bytes:
+def read_file(file: str) -> bytes:
+    """Return the bytes of a file, or of standard input for -; InvalidValueError when it cannot be read."""
     if file == "-":
         return sys.stdin.buffer.read()
     try:
@@ -139,7 +140,7 @@ def _kept_notes(name: str) -> list[str]:
 
 def _kept_note(file: str) -> str:
     try:
-        text = _read(file).decode()
+        text = read_file(file).decode()
         parse_checkpoint(text)
     except ValueError as error:
         msg = f"{file} holds no checkpoint: {error}"

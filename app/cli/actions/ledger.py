@@ -1,18 +1,24 @@
-"""`nacre ledger export`, `checkpoint` and `key`: what somebody else needs to check the ledger.
+"""`nacre ledger`: exports, checkpoints, past configs, and the operator's corrections and erasures.
 
-Stands over the evolution ledger (L7). It never writes an entry and never shows a secret key.
+Stands over the evolution ledger (L7). It never goes around a service and never shows a secret key.
 """
 
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from app.cli.actions.auditing import read_file
 from app.cli.actions.opening import existing, opened_store, reading, settings_of
-from app.cli.actions.screen import say_json, say_line, say_note
+from app.cli.actions.operating import OPERATOR, opened_platform
+from app.cli.actions.screen import say_item, say_json, say_line, say_note, say_page
 from app.keys import CheckpointSigner
+from app.periods import instant_of
 from services import evolution_ledger
 from services.domain.errors import InvalidValueError
+from services.store.views import ledger as views
 
 
 def export(database: str | None, given: tuple[str | None, str | None]) -> int:
@@ -61,3 +67,49 @@ def checkpoint(database: str | None, *, as_json: bool) -> int:
 def verifier_key() -> int:
     """Print the public key of this deployment's checkpoints."""
     return say_line(CheckpointSigner.from_directory(settings_of(None).var_directory).verifier_key)
+
+
+def list_checkpoints(database: str | None, asked: dict[str, Any], *, as_json: bool) -> int:
+    """Print a page of the checkpoints that were signed."""
+    with reading(database) as tx:
+        page = views.list_checkpoints(tx, **asked)
+    return say_page(page, ("size", "root", "signed_at"), as_json=as_json)
+
+
+def config(database: str | None, size: int | None, at: str | None, *, as_json: bool) -> int:
+    """Print the config after so many entries, or at an instant, folded from the entries."""
+    at_us = instant_of(at, "at")
+    with reading(database) as tx:
+        found = evolution_ledger.config_at(tx, size, at_us)
+    return _say_config(found, as_json=as_json)
+
+
+def config_of_file(file: str, size: int | None, at: str | None, *, as_json: bool) -> int:
+    """Print the same from an export alone, once all of it is verified."""
+    found = evolution_ledger.config_of_export(
+        read_file(file).splitlines(keepends=True), size, instant_of(at, "at")
+    )
+    return _say_config(found, as_json=as_json)
+
+
+def _say_config(found: dict[str, Any], *, as_json: bool) -> int:
+    if as_json:
+        return say_json(found)
+    facts = {name: found[name] for name in ("size", "at", "config_sha256")}
+    values = [{"parameter": name, "value": value} for name, value in found["config"].items()]
+    say_item(facts, {}, as_json=False)
+    return say_page({"items": values, "next_cursor": None}, ("parameter", "value"), as_json=False)
+
+
+def correct(database: str | None, index: int, *, reason: str, as_json: bool) -> int:
+    """Write a correction of an entry and print where it stands."""
+    with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
+        written = evolution_ledger.correct(tx, index, reason)
+    return say_item({"ledger_index": written}, {}, as_json=as_json)
+
+
+def erase(database: str | None, sha256: str, *, reason: str, as_json: bool) -> int:
+    """Erase a text and print what went, each with its entry."""
+    with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
+        done = evolution_ledger.erase_blob(tx, sha256, reason)
+    return say_item({"erased": [asdict(one) for one in done]}, {}, as_json=as_json)

@@ -51,7 +51,7 @@ class SampleMarket(SampleObservatory):
         )
 
     def get_entry(self, tx, index):
-        return self.entry(index) if 0 <= index < 20 else None
+        return {**self.entry(index), "corrections": []} if 0 <= index < 20 else None
 
     # --- the loop
 
