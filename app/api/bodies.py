@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.domain.parameter_kinds import LENGTH_MAX
+
 LARGEST_ID = 2**63 - 1
 PRICE_HIGHEST_MICROCREDITS = 10**15
 DAY_SECONDS = 86_400
@@ -160,13 +162,18 @@ class Result(Body):
 
 
 class NewGuardrail(Body):
-    """A metric that must not get worse by more than `margin`, as decimal text in (0, 1).
+    """A metric that the change must not make worse by more than a margin."""
 
-    The margin is in success rate, or for duration and cost a share of the metric's 95th percentile.
-    """
-
-    metric: MetricName
-    margin: Decimal
+    metric: Annotated[
+        MetricName, Field(description="What must not get worse: another metric than the one that decides.")
+    ]
+    margin: Annotated[
+        Decimal,
+        Field(
+            description="By how much it may, as decimal text between 0 and 1: in success rate, or for "
+            "duration and cost as a share of the metric's 95th percentile."
+        ),
+    ]
 
 
 class NewProposal(Body):
@@ -197,17 +204,63 @@ class NewProposal(Body):
             ]
         }
     )
-    parameter: Annotated[str, Field(min_length=1, max_length=96)]
-    to: Annotated[str, Field(min_length=1, max_length=40)]
-    expected_effect: Decimal
-    root_cause: Reason
-    evidence: Annotated[list[Identity], Field(min_length=1, max_length=200)]
-    cap_tasks: Annotated[int, Field(ge=1, le=1_000_000)]
-    cap_days: Annotated[int, Field(ge=1, le=365)]
-    meta_task_id: Identity | None = None
-    metric: MetricName = "task_success"
-    scope: Literal["task", "agent", "platform"] = "task"
-    guardrails: Annotated[list[NewGuardrail], Field(max_length=3)] = Field(default_factory=list)
+    parameter: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=96,
+            description="The full name of the parameter, exactly as GET /parameters lists it.",
+        ),
+    ]
+    to: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=LENGTH_MAX,
+            description="The new value as text, within the parameter's bounds and one step of the value in "
+            "force; the value it changes from is read by the platform.",
+        ),
+    ]
+    expected_effect: Annotated[
+        Decimal,
+        Field(
+            description="The smallest gain worth having, as decimal text: in success rate, over 0 and under "
+            "1; for task_duration and task_cost the chance that a treated task is better, minus one half, "
+            "at most 0.5. It sets how many tasks the test needs."
+        ),
+    ]
+    root_cause: Annotated[
+        Reason, Field(description="Why, in prose, for the voters. Nothing is decided by what it says.")
+    ]
+    evidence: Annotated[
+        list[Identity],
+        Field(
+            min_length=1,
+            max_length=200,
+            description="Ids of ended tasks of the type that the parameter governs, each once.",
+        ),
+    ]
+    cap_tasks: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Most tasks (or windows) that the trial may use.")
+    ]
+    cap_days: Annotated[int, Field(ge=1, le=365, description="Most days that the trial may take.")]
+    meta_task_id: Annotated[
+        Identity | None,
+        Field(description="The investigation that this comes from, if the caller works on one."),
+    ] = None
+    metric: Annotated[MetricName, Field(description="What decides.")] = "task_success"
+    scope: Annotated[
+        Literal["task", "agent", "platform"],
+        Field(description="What is randomised: each task, an agent or the platform for a time window."),
+    ] = "task"
+    guardrails: Annotated[
+        list[NewGuardrail],
+        Field(
+            max_length=3,
+            description="What must not get worse, each other metric once. A change for task_duration or "
+            "task_cost always guards task_success.",
+        ),
+    ] = Field(default_factory=list)
 
 
 class NewBallot(Body):

@@ -1,13 +1,13 @@
-"""The bodies of decisions on standing and failed work: each is a reason, and sometimes a yes or no.
+"""The bodies of decisions on standing, reviews and failed work: each is a reason, and sometimes a yes or no.
 
 Stand beside `app.api.bodies`, strict and bounded like them. Who decides is never in a body.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
-from app.api.bodies import Body, Reason
+from app.api.bodies import Body, Line, Reason
 
 
 class Suspension(Body):
@@ -33,6 +33,27 @@ class AppealDecision(Body):
         json_schema_extra={"examples": [{"decision": "granted", "reason": "the source was down indeed"}]}
     )
     decision: Literal["granted", "denied"]
+    reason: Reason
+
+
+class ReviewDecision(Body):
+    """A person's word on a GATED change, bound to the hash of what they were shown."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "decision": "approve",
+                    "shown_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    "reviewer": "Ida Lovelace",
+                    "reason": "one retry more is worth its cost; the cap bounds it",
+                }
+            ]
+        }
+    )
+    decision: Literal["approve", "refuse"]
+    shown_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    reviewer: Line
     reason: Reason
 
 

@@ -7,6 +7,7 @@ of a real deployment.
 from typing import Any
 
 from app.api.experiment_examples import EXPERIMENT
+from app.api.vote_examples import PROPOSAL
 
 JsonObject = dict[str, Any]
 
@@ -222,55 +223,6 @@ PARAMETER_LIFE: JsonObject = {
             "experiment_id": 2,
             "ledger_index": 14,
             "changed_at": AT,
-        }
-    ],
-}
-PROPOSAL: JsonObject = {
-    "proposal_id": 5,
-    "lap_id": 1,
-    "meta_task_id": 120,
-    "proposer_id": 6,
-    "parameter": TIMEOUT,
-    "from": "0.9",
-    "to": "1.8",
-    "from_version": 1,
-    "metric": "task_success",
-    "scope": "task",
-    "guardrails": [{"metric": "task_cost", "margin": "0.2"}],
-    "expected_effect": "0.25",
-    "base_rate": 0.65,
-    "cap_tasks": 400,
-    "cap_days": 7,
-    "admission_tasks": 92,
-    "root_cause": "a third of the tasks end timed_out",
-    "evidence": [101, 104, 109],
-    "content_hash": HASH,
-    "risk": "open",
-    "state": "testing",
-    "electorate": 6,
-    "yes": 4,
-    "no": 1,
-    "abstain": 0,
-    "opened_at": AT,
-    "minimum_until": AT,
-    "closes_at": AT,
-    "decided_at": AT,
-    "end_reason": None,
-    "experiment_id": 2,
-}
-PROPOSAL_LIFE: JsonObject = {
-    **PROPOSAL,
-    "electors": [2, 3, 4, 5, 7, 8],
-    "ballots": [
-        {
-            "ballot_id": 11,
-            "agent_id": 3,
-            "agent_name": "worker-1",
-            "choice": "for",
-            "forecast_percent": 80,
-            "reason": "the evidence shows time-outs",
-            "brier": None,
-            "cast_at": AT,
         }
     ],
 }

@@ -49,6 +49,7 @@ health.add_to(app)
 backup.add_to(app)
 certificates.add_to(experiments)
 standing.add_to(market.agents)
+governance.add_to(operations.reviews)
 series.add_to(observatory.observatory)
 for commands in (
     *market.GROUPS,

@@ -5,7 +5,7 @@ Stands over the proposal system (L5). The proposer and the voter are whoever hol
 
 from fastapi import APIRouter, Request, Response
 
-from app.api import examples
+from app.api import vote_examples as examples
 from app.api.answers import Id, JsonObject, PageAsked, answer, described, existing, found, page_of
 from app.api.bodies import NewBallot, NewProposal, Nothing
 from app.api.idempotency import Gate
@@ -45,7 +45,9 @@ def file_proposal(request: Request, body: NewProposal, gate: Gate) -> Response:
     - whether it is free (409): `experiment_running`, `proposal_already_live`, `resubmission_cool_off`
 
     A change tried for `task_duration` or `task_cost` always guards task success, by the margin in force
-    (`sandbox.guardrail_margin_percent`) where the proposal states none.
+    (`sandbox.guardrail_margin_percent`) where the proposal states none. A GATED parameter may be proposed:
+    what passes its vote then waits for a person (see `/reviews`). The body's own schema is published as
+    `docs/proposal.schema.json`, the whole rule of the vote as `docs/voting.md`.
     """
     proposer_id = gate.caller.require_agent(Scope.PROPOSE)
     registry = platform_of(request).registry
@@ -85,7 +87,13 @@ def list_proposals(request: Request, page: PageAsked, state: ProposalState | Non
 
 @router.get("/proposals/{proposal_id}", summary="Show a proposal", **described(examples.PROPOSAL_LIFE, 404))
 def show_proposal(request: Request, proposal_id: Id) -> Response:
-    """Return one proposal with its electorate and its ballots."""
+    """Return one proposal with all that a voter needs: electorate, conflicts, rules, ballots, review.
+
+    `electors` were frozen at the opening, each with the `unit` whose one ballot it can cast; `conflicts` says
+    who had to leave. `need` counts the ballots for that carry it: `early` whatever the silent do, `at_close`
+    if it closed now. `admission` is what the trial takes at the traffic of the opening, `inverse` the change
+    that takes it back. A text that was erased is shown as `[erased]`.
+    """
     with platform_of(request).store.read() as tx:
         return found(views.get_proposal(tx, proposal_id), "proposal", proposal_id)
 

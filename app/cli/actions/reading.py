@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from app.cli.actions import experiments, standing_words
+from app.cli.actions import experiments, standing_words, vote_words
 from app.cli.actions.opening import reading
 from app.cli.actions.screen import say_item, say_json, say_page
 from services.domain.errors import NotFoundError
@@ -52,6 +52,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "stages": ("name", "state", "at", "detail"),
     "entries": ("index", "type", "actor", "at"),
     "ballots": ("agent_id", "agent_name", "choice", "forecast_percent", "brier", "reason", "cast_at"),
+    "latest_ballots": ("proposal_id", "parameter", "state", "choice", "forecast_percent", "has_won", "brier"),
     "attempts": ("number", "agent_id", "state", "leased_at", "ended_at", "reason", "verification"),
     "awards": (
         "attempt_number",
@@ -87,6 +88,22 @@ KINDS: Mapping[str, Kind] = {
             "experiment_id", "metric", "scope", "opened_at",
         ),
         views.get_proposal,
+        vote_words.proposal,
+    ),
+    "review": Kind(
+        views.list_reviews,
+        ("proposal_id", "parameter", "from", "to", "state", "expires_at", "reviewer", "shown_sha256"),
+        views.get_review,
+        vote_words.review,
+    ),
+    "voter": Kind(
+        views.list_voters,
+        (
+            "agent_id", "name", "owner", "cast", "eligible", "yes", "no", "abstain", "scored", "brier",
+            "reference_brier", "summary",
+        ),
+        views.get_voter,
+        vote_words.voter,
     ),
     "experiment": Kind(
         views.list_experiments,
@@ -203,6 +220,8 @@ LISTED_BY: Mapping[str, str] = {
     "agent": "nacre agent list",
     "standing": "nacre agent list",
     "proposal": "nacre proposal list",
+    "review": "nacre review gates",
+    "voter": "nacre voter list",
     "experiment": "nacre experiment list",
     "lap": "nacre laps list",
     "ledger entry": "nacre ledger list",

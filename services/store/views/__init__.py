@@ -17,7 +17,7 @@ from services.store.views.directory import leaderboard, list_directory
 from services.store.views.experiments import get_experiment, list_experiments
 from services.store.views.failed_work import list_failed_work
 from services.store.views.laps import get_lap, list_laps
-from services.store.views.ledger import get_entry, list_entries
+from services.store.views.ledger import get_entry, list_checkpoints, list_entries
 from services.store.views.market_now import market_now
 from services.store.views.observations import get_episode, list_episodes, list_snapshots
 from services.store.views.operations import (
@@ -31,11 +31,13 @@ from services.store.views.patterns import get_pattern, list_patterns
 from services.store.views.proposals import get_proposal, list_proposals
 from services.store.views.pulse import pulse
 from services.store.views.replays import replay_task
+from services.store.views.reviews import get_review, list_reviews
 from services.store.views.sandbox import sandbox_state
 from services.store.views.series import list_corrections, list_keys, list_metrics, list_series
 from services.store.views.stages import StageName, StageState
 from services.store.views.standing import get_standing, ladder
 from services.store.views.tasks import get_new_tasks, get_task, list_tasks
+from services.store.views.voters import get_voter, list_voters
 from services.store.views.webhooks import (
     EventsAsked,
     get_webhook,
@@ -64,14 +66,17 @@ __all__ = [
     "get_parameter",
     "get_pattern",
     "get_proposal",
+    "get_review",
     "get_standing",
     "get_task",
+    "get_voter",
     "get_webhook",
     "ladder",
     "latest_ticks",
     "leaderboard",
     "list_agents",
     "list_bids",
+    "list_checkpoints",
     "list_corrections",
     "list_dead_letters",
     "list_directory",
@@ -87,9 +92,11 @@ __all__ = [
     "list_patterns",
     "list_proposals",
     "list_review_items",
+    "list_reviews",
     "list_series",
     "list_snapshots",
     "list_tasks",
+    "list_voters",
     "list_webhook_deliveries",
     "list_webhooks",
     "market_now",

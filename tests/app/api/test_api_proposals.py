@@ -64,7 +64,8 @@ def test_electors_vote_once_each_and_nobody_else_does(world, problem_of):
     problem_of(eve.post(path, {"choice": "for"}), 403, "forbidden")
     problem_of(proposer.post(path, {"choice": "for"}), 403, "forbidden")
     shown = world.operator.get(path.removesuffix("/ballots")).json()
-    assert (shown["yes"], shown["no"], shown["electors"]) == (1, 1, [ada.agent_id, bob.agent_id])
+    assert (shown["yes"], shown["no"]) == (1, 1)
+    assert [one["agent_id"] for one in shown["electors"]] == [ada.agent_id, bob.agent_id]
     assert [ballot["agent_name"] for ballot in shown["ballots"]] == ["ada", "bob"]
     assert ada.post("/agents/me/work", {}).json()["proposals"] == []
     problem_of(proposer.post(path.replace("ballots", "withdraw")), 409, "conflict")
