@@ -144,6 +144,7 @@ def _load(tx: Tx, source: Archive, load: Callable[..., Any] = copying.load) -> l
         table: TableFacts = tables[shape.name]
         if not table.is_of(shape):
             raise _misfit(source, f"the table {shape.name} has other columns")
+    copying.clear(tx)
     for table in source.manifest.tables:
         load(tx, shapes[table.name], [name for name, _ in table.columns], source.rows(table))
     copying.set_last_ids(tx, {table.name: table.last_id for table in tables.values() if table.last_id})

@@ -11,13 +11,12 @@ from typing import Any, Final
 
 from services.domain.award_replay import EARLIER_RULE
 from services.domain.checks import Status
-from services.domain.clock import HOUR_US, MINUTE_US, SECOND_US, to_rfc3339
+from services.domain.clock import HOUR_US, MINUTE_US, SECOND_US
 from services.domain.errors import ConflictError
-from services.domain.hash_chain import Frontier, leaf_hash
-from services.operations import audit_log, production_config
+from services.domain.hash_chain import Frontier
+from services.operations import audit_log, ledger_chain, production_config
 from services.store import health as queries
-from services.store import ledger, observations, sql, tables, views
-from services.store.sql import Row
+from services.store import observations, sql, tables, views
 from services.store.tx import Tx
 
 AWARDS_REPLAYED: Final = 5
@@ -87,43 +86,14 @@ def verify_entries(tx: Tx, watch: Watch) -> list[Finding]:
     """Verify the ledger's entries since the last time against their leaves, their order, tree and root."""
     kept = watch.marks.get("frontier", {"size": 0, "hashes": []})
     frontier = Frontier(kept["size"], tuple(bytes.fromhex(text) for text in kept["hashes"]))
-    found = queries.entries_from(tx, max(0, frontier.size - 1), ENTRIES_VERIFIED + 1)
-    wrong = next((told for row in found if (told := _wrong_with(row)) is not None), None)
-    nodes: dict[tuple[int, int], bytes] = {}
-    for row in found:
-        if wrong is None and row["index"] == frontier.size:
-            if json.loads(row["leaf"])["previous_root"] != frontier.root().hex():
-                wrong = f"entry {row['index']} does not follow the entries before it"
-                break
-            hashed = leaf_hash(bytes(row["leaf"]))
-            nodes |= {(level, frontier.size >> level): node for level, node in frontier.completed_by(hashed)}
-            frontier = frontier.append(hashed)
-    if wrong is None and (differing := nodes.items() - ledger.nodes(tx, nodes).items()):
-        (level, index), _ = min(differing)
-        wrong = f"node {index} of level {level} of the tree is not the root of its leaves"
-    head = sql.find(tx, tables.ledger_head, id=audit_log.HEAD)
-    if wrong is None and head is not None and head["size"] < frontier.size:
-        wrong = f"the ledger had {frontier.size} entries and has {head['size']} now"
-    if wrong is None and head is not None and head["size"] == frontier.size:
-        wrong = None if head["root"] == frontier.root().hex() else "the root is not that of the entries"
-    if wrong is None:
+    found = ledger_chain.verify_on(tx, frontier, ENTRIES_VERIFIED)
+    if found.wrong is None:
         watch.marks["frontier"] = {
-            "size": frontier.size,
-            "hashes": [node.hex() for node in frontier.hashes],
+            "size": found.frontier.size,
+            "hashes": [node.hex() for node in found.frontier.hashes],
         }
-    status = Status.PASS if wrong is None else Status.FAIL
-    return [Finding("ledger", "newest_entries", status, wrong, float(frontier.size), "entries")]
-
-
-def _wrong_with(row: Row) -> str | None:
-    """Return what is wrong with one entry's row, or None."""
-    leaf = bytes(row["leaf"])
-    if leaf_hash(leaf).hex() != row["leaf_hash"]:
-        return f"entry {row['index']} is not what its hash says"
-    told = json.loads(leaf)
-    written = (told["index"], told["type"], told["actor"], told["lap"], told["at"])
-    kept = (row["index"], row["type"], row["actor"], row["lap_id"], to_rfc3339(row["at_us"]))
-    return None if written == kept else f"entry {row['index']} is listed otherwise than it is written"
+    status = Status.PASS if found.wrong is None else Status.FAIL
+    return [Finding("ledger", "newest_entries", status, found.wrong, float(found.frontier.size), "entries")]
 
 
 def compare_config(tx: Tx, watch: Watch) -> list[Finding]:
@@ -215,5 +185,10 @@ WRITTEN: Final[Mapping[str, tuple[Key, ...]]] = {
     "age": (("metrics", "age_of_snapshot"), *((f"job/{job}", "age") for job in WATCHED)),
 }
 """What each check answers for; the first of them also says when the check itself could not be made."""
-OTHERS: Final[tuple[Key, ...]] = (("metrics", "recount"), ("metric_watchdog", "planted_drift"))
-"""What others than these checks report; see the metric watchdog."""
+OTHERS: Final[tuple[Key, ...]] = (
+    ("metrics", "recount"),
+    ("metric_watchdog", "planted_drift"),
+    ("ledger", "full_audit"),
+    ("ledger", "promotion_guard"),
+)
+"""What others than these checks report: the metric watchdog, and the audit and guard of the ledger."""

@@ -23,6 +23,7 @@ from sqlalchemy import (
     cast,
     collate,
     column,
+    delete,
     func,
     inspect,
     literal,
@@ -40,6 +41,9 @@ REVISION_TABLE: Final = "alembic_version"
 PAGE: Final = 1_000
 PAGE_OF_BYTES: Final = 50
 """Rows that are held at a time; fewer of a table with bytes, whose rows may be large."""
+
+BEGUN: Final = frozenset({"entrant_record"})
+"""Tables that the migrations themselves write rows into."""
 
 Values = Sequence[Any]
 
@@ -116,9 +120,9 @@ def pages(tx: Tx, shape: Shape) -> Iterator[list[tuple[Any, ...]]]:
         for name in shape.key
     ]
     size = PAGE_OF_BYTES if Kind.BYTES in kinds.values() else PAGE
-    reading = tx.connection.execution_options(yield_per=size)
     floats = [place for place, (_, kind) in enumerate(shape.columns) if kind is Kind.FLOAT]
-    for part in reading.execute(select(*shown).order_by(*order)).partitions():
+    statement = select(*shown).order_by(*order).execution_options(yield_per=size)
+    for part in tx.connection.execute(statement).partitions():
         found = [tuple(row) for row in part]
         yield [_told(row, floats) for row in found] if floats else found
 
@@ -135,11 +139,12 @@ def _told(row: tuple[Any, ...], floats: Sequence[int]) -> tuple[Any, ...]:
 
 
 def filled(tx: Tx) -> list[str]:
-    """Return the tables that hold at least one row."""
+    """Return the tables that hold at least one row, beside those that a new schema begins with."""
     return [
         shape.name
         for shape in shapes(tx)
-        if tx.connection.execute(select(literal(1)).select_from(table(shape.name)).limit(1)).first()
+        if shape.name not in BEGUN
+        and tx.connection.execute(select(literal(1)).select_from(table(shape.name)).limit(1)).first()
     ]
 
 
@@ -175,6 +180,12 @@ def _sequence(tx: Tx, name: str) -> str | None:
     asked = text("SELECT pg_get_serial_sequence(:name, 'id')")
     found = tx.connection.execute(asked, {"name": name}).scalar()
     return None if found is None else str(found)
+
+
+def clear(tx: Tx) -> None:
+    """Delete the rows that a new schema begins with."""
+    for name in BEGUN & {shape.name for shape in shapes(tx)}:
+        tx.connection.execute(delete(table(name)))
 
 
 def load(tx: Tx, shape: Shape, names: Sequence[str], rows: Iterable[Values]) -> None:

@@ -22,6 +22,8 @@ def settle(path: Path) -> None:
 
     Raises ConflictError (`database_in_use`) when somebody has; what is no database is left as it is.
     """
+    if not path.exists():
+        return
     try:
         with closing(sqlite3.connect(path, timeout=ASKED_SECONDS, isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode=DELETE").fetchone()
@@ -53,11 +55,14 @@ def remove(path: Path) -> None:
 
 def bring(draft: Path, path: Path) -> None:
     """Give a whole, settled draft its name, for good: both are on the disk when this returns."""
-    for place, flags in ((draft, os.O_RDWR), (path.parent, os.O_RDONLY)):
-        if place is path.parent:
-            draft.rename(path)
-        handle = os.open(place, flags)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    _flush(draft, os.O_RDWR)
+    draft.rename(path)
+    _flush(path.parent, os.O_RDONLY)
+
+
+def _flush(place: Path, flags: int) -> None:
+    handle = os.open(place, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
