@@ -62,8 +62,7 @@ def install(tx: Tx, registry: ParameterRegistry, *, origin: str) -> None:
     _check_kinds(registry, known)
     fresh = {p.name: canonical_value(p, p.default) for p in registry if p.name not in known}
     if audit_log.create_head(tx):
-        for name, value in fresh.items():
-            _insert(tx, name, value, 0)
+        _insert(tx, fresh, 0)
         rules = {
             "threshold_percent": int(fresh["consensus.threshold_percent"]),
             "minimum_ballots": int(fresh["consensus.minimum_ballots"]),
@@ -74,7 +73,7 @@ def install(tx: Tx, registry: ParameterRegistry, *, origin: str) -> None:
         return
     for name, value in fresh.items():
         before = config_hash(snapshot(tx))
-        _insert(tx, name, value, None)
+        _insert(tx, {name: value}, None)
         index = audit_log.append(
             tx,
             EntryType.REGISTERED,
@@ -102,10 +101,12 @@ def _check_kinds(registry: ParameterRegistry, known: Mapping[str, str]) -> None:
         canonical_value(parameter, value, field=parameter.name)
 
 
-def _insert(tx: Tx, name: str, value: str, ledger_index: int | None) -> None:
-    shared = {"value": value, "version": 1, "source": ValueSource.DEFAULT, "changed_at_us": tx.now_us}
-    sql.insert(tx, tables.parameter, name=name, **shared)
-    sql.insert(tx, tables.parameter_change, name=name, actor=tx.actor, ledger_index=ledger_index, **shared)
+def _insert(tx: Tx, values: Mapping[str, str], ledger_index: int | None) -> None:
+    shared = {"version": 1, "source": ValueSource.DEFAULT, "changed_at_us": tx.now_us}
+    of_names = [{"name": name, "value": value, **shared} for name, value in values.items()]
+    by_whom = {"actor": tx.actor, "ledger_index": ledger_index}
+    sql.insert_many(tx, tables.parameter, of_names)
+    sql.insert_many(tx, tables.parameter_change, [{**row, **by_whom} for row in of_names])
 
 
 def snapshot(tx: Tx) -> dict[str, str]:

@@ -5,6 +5,7 @@ import socket
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
+from tests.plugins.emptying import emptied, fingerprint
 from tests.plugins.loopback import SocketRefusedError
 from tests.plugins.optional_parts import CHROMIUM, missing, what_was_left_out
 
@@ -27,6 +28,37 @@ def test_a_migrated_database_has_tables_and_no_rows_of_another_test(migrated_dat
     engine.dispose()
     assert "alembic_version" in tables
     assert len(tables) > 10
+
+
+CHANGES = (
+    "ALTER TABLE ledger_entry DISABLE TRIGGER ALL",
+    "DROP INDEX ix_agent_outcome_task",
+    "ALTER TABLE lap ADD COLUMN surplus INTEGER",
+    "CREATE TABLE surplus (id INTEGER)",
+)
+
+
+def test_a_used_database_is_as_good_as_new_or_not_used_again(postgresql_server, postgresql_template):
+    expected = fingerprint(postgresql_server.conninfo(postgresql_template))
+    name = postgresql_server.create_database(template=postgresql_template)
+    engine = create_engine(postgresql_server.url(name))
+    entry = "INSERT INTO ledger_entry VALUES (0, 't', 'a', NULL, 1, '', '')"
+    lap = "INSERT INTO lap (opened_at_us) VALUES (1) RETURNING id"
+    for _ in range(2):
+        with engine.begin() as connection:
+            connection.execute(text(entry))
+            assert connection.scalar(text(lap)) == 1
+        assert emptied(postgresql_server.conninfo(name), expected)
+        engine.dispose()  # whoever was connected is cut off
+    for change in CHANGES:
+        changed = postgresql_server.create_database(template=postgresql_template)
+        engine = create_engine(postgresql_server.url(changed))
+        with engine.begin() as connection:
+            connection.execute(text(change))
+        assert not emptied(postgresql_server.conninfo(changed), expected), change
+        engine.dispose()
+        postgresql_server.drop_database(changed)
+    postgresql_server.drop_database(name)
 
 
 def test_the_two_engines_are_the_two_engines(sqlite_url, postgresql_url):

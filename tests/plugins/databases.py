@@ -1,21 +1,32 @@
 """Fresh databases, one per test, on either engine: empty, or with every migration applied.
 
 Migrations run once per test process into a template; tests get copies of it (a file copy on SQLite,
-CREATE DATABASE ... TEMPLATE on PostgreSQL), which takes milliseconds. Nothing is shared between two tests.
+CREATE DATABASE ... TEMPLATE on PostgreSQL), or on PostgreSQL a database that an earlier test has used, which
+was emptied and still has the template's schema. No row is shared between two tests.
 """
 
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from services.store import migrate
+from tests.plugins.emptying import emptied, fingerprint
 from tests.plugins.postgresql import PostgresqlServer
 
 ENGINES = ("sqlite", "postgresql")
+
+
+@dataclass
+class SpareDatabases:
+    """Names of emptied databases, all with the schema of this fingerprint."""
+
+    fingerprint: str
+    names: list[str] = field(default_factory=list)
 
 
 def url_of_file(path: Path) -> str:
@@ -76,9 +87,26 @@ def postgresql_template(postgresql_server: PostgresqlServer) -> Iterator[str]:
     postgresql_server.drop_database(name)
 
 
+@pytest.fixture(scope="session")
+def spare_databases(
+    postgresql_server: PostgresqlServer, postgresql_template: str
+) -> Iterator[SpareDatabases]:
+    """Databases that are as good as new, and what the schema of such a one is."""
+    spare = SpareDatabases(fingerprint(postgresql_server.conninfo(postgresql_template)))
+    yield spare
+    for name in spare.names:
+        postgresql_server.drop_database(name)
+
+
 @pytest.fixture
-def migrated_postgresql_url(postgresql_server: PostgresqlServer, postgresql_template: str) -> Iterator[str]:
-    """URL of a fresh, migrated PostgreSQL database, dropped after the test."""
-    name = postgresql_server.create_database(template=postgresql_template)
+def migrated_postgresql_url(
+    postgresql_server: PostgresqlServer, postgresql_template: str, spare_databases: SpareDatabases
+) -> Iterator[str]:
+    """URL of a migrated PostgreSQL database without a row."""
+    spare = spare_databases.names
+    name = spare.pop() if spare else postgresql_server.create_database(template=postgresql_template)
     yield postgresql_server.url(name)
-    postgresql_server.drop_database(name)
+    if emptied(postgresql_server.conninfo(name), spare_databases.fingerprint):
+        spare.append(name)
+    else:
+        postgresql_server.drop_database(name)

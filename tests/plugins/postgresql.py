@@ -45,9 +45,12 @@ class PostgresqlServer:
 
     def execute(self, statement: sql.SQL | sql.Composed) -> None:
         """Run one statement outside any transaction in the managing database."""
-        conninfo = self.admin.set(drivername="postgresql").render_as_string(hide_password=False)
-        with psycopg.connect(conninfo, autocommit=True) as connection:
+        with psycopg.connect(self.conninfo(self.admin.database), autocommit=True) as connection:
             connection.execute(statement)
+
+    def conninfo(self, name: str | None) -> str:
+        """Return what the driver needs to connect to database `name`."""
+        return self.admin.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
 
     def create_database(self, template: str = "template1") -> str:
         """Create a database as a copy of `template` and return its name."""
