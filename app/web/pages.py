@@ -22,6 +22,7 @@ from app.web import (
     market_pages,
     metric_pages,
     operations_pages,
+    parameter_pages,
     record_pages,
     report_pages,
     vote_pages,
@@ -81,15 +82,18 @@ PAGES: tuple[Page, ...] = (
     Page("/experiments", "Experiments", evidence_pages.experiments),
     Page("/experiments/{id:int}", "Experiments", evidence_pages.experiment),
     Page("/sandbox", "Sandbox", evidence_pages.sandbox),
-    Page("/parameters", "Parameters", vote_pages.parameters),
-    Page("/parameters/{name}", "Parameters", vote_pages.parameter),
+    Page("/parameters", "Parameters", parameter_pages.parameters),
+    Page("/parameters/diff", "Parameters", parameter_pages.difference),
+    Page("/parameters/{name}", "Parameters", parameter_pages.parameter),
     Page("/ledger", "Ledger", record_pages.ledger),
     Page("/ledger/{id:int}", "Ledger", record_pages.entry),
     Page("/reports", "Reports", report_pages.reports),
     Page("/platform-health", "Health", health_pages.health),
     Page("/operations", "Operations", operations_pages.operations),
 )
-MENU: tuple[tuple[str, str], ...] = tuple((page.menu, page.path) for page in PAGES if "{" not in page.path)
+MENU: tuple[tuple[str, str], ...] = tuple(
+    (page.menu, page.path) for page in PAGES if page.path.count("/") == 1
+)
 
 
 def build_pages(

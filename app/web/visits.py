@@ -73,6 +73,8 @@ class ReadModels(Protocol):
     @property
     def get_parameter(self) -> Callable[..., Row | None]: ...  # noqa: D102
     @property
+    def config_diff(self) -> Callable[..., Row]: ...  # noqa: D102
+    @property
     def list_entries(self) -> Callable[..., Listing]: ...  # noqa: D102
     @property
     def get_entry(self) -> Callable[..., Row | None]: ...  # noqa: D102

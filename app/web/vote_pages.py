@@ -1,4 +1,4 @@
-"""Pages of votes and settings: proposals, parameters.
+"""Pages of votes: proposals, their electorate and their ballots.
 
 Stand over the read models of layers 5 to 7; the pure functions above the pages prepare what the templates
 show. They recount nothing that decides: tally and verdict are shown as recorded.
@@ -8,16 +8,10 @@ from collections.abc import Mapping
 
 from app.web import charts
 from app.web.visits import Row, Shown, Visit, next_link, rows
-from services.domain.parameters import Risk
-from services.domain.states import ProposalState, ValueSource
+from services.domain.states import ProposalState
 from services.domain.tally import THRESHOLD_PERCENT, need
 
 PROPOSAL_STATES = tuple(ProposalState)
-RISK_WORDS = {
-    Risk.OPEN: "the loop may promote a tested change by itself",
-    Risk.GATED: "a person must confirm a change",
-    Risk.FIXED: "never changes by proposal: it restrains the loop",
-}
 
 
 # --- what the templates show -------------------------------------------------------------------------------
@@ -89,20 +83,3 @@ def proposal(visit: Visit) -> Shown | None:
     if found is None:
         return None
     return Shown("proposal.html", proposal_context(found, visit.agent_names(), consensus_threshold(visit)))
-
-
-def parameters(visit: Visit) -> Shown:
-    """Every setting with the value in force and where it comes from."""
-    found = rows(visit.views.list_parameters(visit.tx, visit.registry))
-    changed = [row for row in found if row["source"] != ValueSource.DEFAULT]
-    return Shown("parameters.html", {"parameters": found, "changed": len(changed), "risks": RISK_WORDS})
-
-
-def parameter(visit: Visit) -> Shown | None:
-    """One setting with its bounds and its history."""
-    found = visit.views.get_parameter(visit.tx, visit.registry, str(visit.path["name"]))
-    if found is None:
-        return None
-    return Shown(
-        "parameter.html", {"parameter": found, "risk_words": RISK_WORDS.get(Risk(found["risk"]), "")}
-    )

@@ -145,6 +145,11 @@ class SampleEvidence(SampleAgents):
             "default": "0.9",
             "source": source,
             "version": 2,
+            "kind": "number",
+            "choices": [],
+            "length_max": None,
+            "sets_pay": False,
+            "is_retired": False,
             "low": "0.1",
             "high": "10",
             "step_max": "2",
@@ -166,8 +171,25 @@ class SampleEvidence(SampleAgents):
             self.parameter("market.cooling", "4", "default", "open"),
             self.parameter("observatory.success_line_percent", "70", "default", "fixed"),
             self.parameter("observatory.window_seconds", "3600", "default", "fixed"),
+            {
+                **self.parameter("research_synthesis.prompt", self.text("A\nB"), "override", "gated"),
+                "kind": "text", "length_max": 500, "low": "", "high": "", "step_max": "", "unit": "text",
+            },
+            {
+                **self.parameter("research_synthesis.style", "full", "default", "open"), "is_retired": True,
+                "kind": "choice", "choices": ["brief", "full"], "sets_pay": True,
+            },
             self.parameter("research_synthesis.timeout_seconds", "1.8", "promoted", "open"),
-        ]
+        ]  # fmt: skip
+
+    def config_diff(self, tx, before, after):
+        point = {"at": at(103), "ledger_size": 20, "parameters": 7, "config_sha256": "5e" * 32}
+        change = {
+            "parameter": "research_synthesis.prompt", "from": None, "to": self.text("Read.\nAnswer." * 9),
+            "from_version": None, "to_version": 2, "source": "override", "actor": "operator",
+            "reason": self.text("clearer"), "experiment_id": None, "ledger_index": 19, "changed_at": at(103),
+        }  # fmt: skip
+        return {"from": point, "to": point, "changes": [change]}
 
     def get_parameter(self, tx, registry, name):
         found = [row for row in self.settings() if row["name"] == name]
@@ -177,6 +199,7 @@ class SampleEvidence(SampleAgents):
                 "value": "1.8",
                 "source": "promoted",
                 "actor": "platform",
+                "reason": self.text("costs doubled"),
                 "experiment_id": 5,
                 "ledger_index": 19,
                 "changed_at": at(103),
@@ -186,6 +209,7 @@ class SampleEvidence(SampleAgents):
                 "value": "0.9",
                 "source": "default",
                 "actor": "deployment",
+                "reason": None,
                 "experiment_id": None,
                 "ledger_index": 0,
                 "changed_at": at(-100),

@@ -26,6 +26,8 @@ SINGLE = [
     "/proposals/4",
     "/experiments/5",
     "/parameters/research_synthesis.timeout_seconds",
+    "/parameters/research_synthesis.prompt",
+    "/parameters/diff?from=1&to=20",
     "/ledger/0",
     "/ledger/19",
     "/metrics-board/task_success",
@@ -119,7 +121,7 @@ def test_every_page_is_well_formed_and_self_contained(clients, market, path):
 
 
 def test_the_menu_leads_to_every_page_without_an_id():
-    assert [page.path for page in PAGES if "{" not in page.path] == TOP_LEVEL
+    assert [page.path for page in PAGES if page.path.count("/") == 1] == TOP_LEVEL
     assert len({page.path for page in PAGES}) == len(PAGES)
 
 
