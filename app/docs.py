@@ -22,6 +22,7 @@ from typer import Context
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
+from app.api.bodies import NewProposal
 from app.bootstrap import build_registry
 from app.cli.tree import app as command_tree
 from app.demonstration import profile as demonstration
@@ -324,6 +325,12 @@ def investigation_schema() -> str:
     return json.dumps(msgspec.json.schema(Evidence), indent=1, sort_keys=True) + "\n"
 
 
+def proposal_schema() -> str:
+    """Return the JSON Schema of a proposal as the API takes it."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps({**dialect, **NewProposal.model_json_schema()}, indent=1, sort_keys=True) + "\n"
+
+
 def cli_page() -> str:
     """Every command of `nacre` with its arguments and options, from the objects that parse them."""
     contexts = list(_contexts(get_command(command_tree), "nacre", None))
@@ -403,6 +410,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "metrics.md": metrics_page,
     "investigation.schema.json": investigation_schema,
+    "proposal.schema.json": proposal_schema,
 }
 
 
