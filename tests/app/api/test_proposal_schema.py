@@ -24,6 +24,7 @@ WRONG = [
     {"guardrails": [{"metric": "task_cost", "margin": "0.2"}] * 4},
 ]  # fmt: skip
 """Changes of the example that the API refuses for their form; None takes the field away."""
+REFUSALS_OF_FORM = ("validation_failed", "body_not_json")
 RIGHT = [
     {}, {"meta_task_id": None}, {"guardrails": []}, {"scope": "platform", "metric": "task_cost"},
     {"to": "t" * 4_000}, {"expected_effect": "-1"}, {"evidence": [2**63 - 1]},
@@ -80,7 +81,7 @@ def test_every_field_is_described():
             assert len(field["description"]) > 10, name
 
 
-def test_it_takes_what_the_api_takes_and_refuses_what_it_refuses(sqlite_world, problem_of):
+def test_it_takes_what_the_api_takes_and_refuses_what_it_refuses(sqlite_world):
     proposer = sqlite_world.agent("proposer")
     for changes in RIGHT:
         body = {**EXAMPLE, **changes}
@@ -89,7 +90,7 @@ def test_it_takes_what_the_api_takes_and_refuses_what_it_refuses(sqlite_world, p
     for changes in WRONG:
         body = changed(changes)
         assert not fits(body, SCHEMA), changes
-        problem_of(proposer.post("/proposals", body), 422, "validation_failed")
+        assert proposer.post("/proposals", body).json()["code"] in REFUSALS_OF_FORM, changes
 
 
 def test_a_refusal_of_its_parameters_bounds_is_not_one_of_form(sqlite_world, problem_of):
