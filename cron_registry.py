@@ -49,6 +49,10 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
     CronJob("held_promotions", lambda tx, _: evolution_ledger.promote_held(tx),
             every_seconds=MINUTE, budget_seconds=10, priority=5,
             summary="Promotes what waited for a failing check of correctness, once none fails any more."),
+    CronJob("checkpoint_export", lambda tx, context: evolution_ledger.export_checkpoint(
+                tx, context.notary, context.keeper),
+            every_seconds=10 * MINUTE, budget_seconds=10, priority=35,
+            summary="Holds the ledger to the checkpoint kept elsewhere; signs and keeps its growth."),
     CronJob("correctness_probes", lambda tx, context: probes.probe_next(
                 tx, context.verify, context.known_answers, context.now_us),
             every_seconds=MINUTE, budget_seconds=10, priority=35, is_repeated=True,

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
+from app.checkpoint_folder import CheckpointFolder
 from app.demonstration import profile as demonstration
 from app.egress.destinations import Destinations, EgressPolicy
 from app.egress.sender import WebhookSender
@@ -95,8 +96,15 @@ def open_platform(
     if known_answers is None:
         known_answers = known_answers_of(types) if verify is None else {}
     clock = clock or WallClock()
+    signer, notes = CheckpointSigner.from_directory(settings.var_directory), settings.checkpoint_folder
     context = LoopContext(
-        registry, entropy, verify or ResultVerifier(types, fetch), known_answers, clock.now_us
+        registry,
+        entropy,
+        verify or ResultVerifier(types, fetch),
+        known_answers,
+        clock.now_us,
+        signer,
+        None if notes is None else CheckpointFolder(notes),
     )
     subscribers = loop.subscribers(context)
     key = settings.operator_key or operator_key(settings.var_directory)
@@ -121,7 +129,7 @@ def open_platform(
         subscribers,
         _jobs(settings.profile),
         agent_registry.key_hash(key),
-        CheckpointSigner.from_directory(settings.var_directory),
+        signer,
     )
 
 

@@ -87,6 +87,10 @@ class CheckpointSigner:
         signature = base64.b64encode(_key_id(self._public) + self._key.sign(body)).decode()
         return f"{body.decode()}\n\u2014 {SIGNER_NAME} {signature}\n"
 
+    def has_signed(self, note: str) -> bool:
+        """Tell whether a note bears a valid signature of this key."""
+        return is_signed_by(note, self.verifier_key)
+
 
 def _key_id(public: bytes) -> bytes:
     return hashlib.sha256(SIGNER_NAME.encode() + b"\n" + ED25519_NOTE + public).digest()[:4]
@@ -97,13 +101,20 @@ def is_signed_by(note: str, verifier_key: str) -> bool:
     name, _, encoded = verifier_key.split("+", 2)
     body, _, lines = note.partition("\n\n")
     public = base64.b64decode(encoded)[1:]
-    for line in lines.splitlines():
-        parts = line.split(" ")
-        if len(parts) != 3 or parts[1] != name:  # noqa: PLR2004 (dash, name, signature)
+    if not lines.endswith("\n"):
+        return False
+    for line in lines.removesuffix("\n").split("\n"):
+        dash, _, rest = line.partition(" ")
+        signer, _, text = rest.partition(" ")
+        if dash != "\u2014":
+            return False
+        if signer != name:
             continue
         try:
-            signature = base64.b64decode(parts[2], validate=True)[4:]
-            Ed25519PublicKey.from_public_bytes(public).verify(signature, (body + "\n").encode())
+            raw = base64.b64decode(text, validate=True)
+            if raw[:4] != _key_id(public) or base64.b64encode(raw).decode() != text:
+                continue
+            Ed25519PublicKey.from_public_bytes(public).verify(raw[4:], (body + "\n").encode())
         except (ValueError, InvalidSignature):
             continue
         return True

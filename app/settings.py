@@ -40,6 +40,8 @@ class Settings:
     document_folder: Path | None = None
     parameters_file: Path | None = None
     """TOML file with the operator's own parameters."""
+    checkpoint_folder: Path | None = None
+    """Where signed checkpoints of the ledger are kept besides the database; best on another machine."""
     requests_per_second: float = 500.0
     """How often one key may ask for long; 0 lifts the limit. A large body counts as several requests."""
     requests_at_once: int = 1_000
@@ -85,6 +87,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings in the environment; raise InvalidValueError naming the variable that is wrong."""
     base = Settings()
     folder = environment.get("NACRE_DOCUMENT_ROOT")
+    notes = environment.get("NACRE_CHECKPOINT_FOLDER")
     report_folder = environment.get("NACRE_REPORT_FOLDER")
     own = environment.get("NACRE_PARAMETERS")
     backups = environment.get("NACRE_BACKUP_FOLDER")
@@ -101,6 +104,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             if origin.strip()
         ),
         document_folder=Path(folder) if folder else None,
+        checkpoint_folder=Path(notes) if notes else None,
         parameters_file=Path(own) if own else None,
         requests_per_second=_count(environment, "NACRE_REQUESTS_PER_SECOND", int(base.requests_per_second)),
         requests_at_once=_count(environment, "NACRE_REQUESTS_AT_ONCE", base.requests_at_once, lowest=1),

@@ -44,7 +44,8 @@ class LoopContext:
     """What handlers and jobs need from outside: the registry, recorded randomness, the verifiers.
 
     `known_answers` gives, by task type, results whose worth is known, for the probes of correctness;
-    `now_us` is the store's clock, by which a slow verifier is noticed.
+    `now_us` is the store's clock, by which a slow verifier is noticed. `notary` signs checkpoints of the
+    ledger, `keeper` keeps them in a second place.
     """
 
     registry: ParameterRegistry
@@ -52,6 +53,8 @@ class LoopContext:
     verify: Verify
     known_answers: Mapping[str, KnownAnswers] = field(default_factory=dict)
     now_us: Callable[[], int] | None = None
+    notary: evolution_ledger.Notary | None = None
+    keeper: evolution_ledger.NoteKeeper | None = None
 
 
 HandleMany = Callable[[Tx, Sequence[tuple[DeliveredEvent, object]]], None]

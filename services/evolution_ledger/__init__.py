@@ -16,10 +16,13 @@ from services.evolution_ledger.past_configs import config_at, config_of_export
 from services.evolution_ledger.promotion import RollbackReceipt, apply_verdict, rollback
 from services.evolution_ledger.proofs import Signer, checkpoint, consistency, head, inclusion
 from services.evolution_ledger.verdicts import record_verdict
+from services.evolution_ledger.witnessing import Notary, NoteKeeper, export_checkpoint
 
 __all__ = [
     "Erasure",
     "HeldPromotion",
+    "Notary",
+    "NoteKeeper",
     "RollbackReceipt",
     "Signer",
     "apply_verdict",
@@ -32,6 +35,7 @@ __all__ = [
     "consistency",
     "correct",
     "erase_blob",
+    "export_checkpoint",
     "export_lines",
     "frozen",
     "get_blob",

@@ -190,5 +190,6 @@ OTHERS: Final[tuple[Key, ...]] = (
     ("metric_watchdog", "planted_drift"),
     ("ledger", "full_audit"),
     ("ledger", "promotion_guard"),
+    ("ledger", "witness"),
 )
-"""What others than these checks report: the metric watchdog, and the audit and guard of the ledger."""
+"""What others than these checks report: the metric watchdog; the audit, guard and witness of the ledger."""
