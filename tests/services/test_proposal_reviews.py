@@ -1,5 +1,7 @@
 """Late swings, owners' ballots, conflicts of interest, and the gate that only a person opens."""
 
+from functools import partial
+
 import pytest
 
 from services import proposal_system
@@ -9,6 +11,7 @@ from services.domain.states import BallotChoice, ExperimentScope, OutcomeKind, S
 from services.operations import overrides, review_queue
 from services.store import sql, tables
 from tests.services.laboratory import MINIMUM_PERIOD_SECONDS, TYPE, VOTING_PERIOD_SECONDS
+from tests.services.test_proposal_system import race
 
 FOR, AGAINST, ABSTAIN = BallotChoice.FOR, BallotChoice.AGAINST, BallotChoice.ABSTAIN
 GATED = f"{TYPE}.maximum_attempts"
@@ -224,3 +227,23 @@ def test_a_value_that_moved_during_the_review_is_refused_at_the_start(lab):
     assert lab.state(proposal_id) == "refused"
     assert lab.rows(tables.experiment) == []
     assert lab.audit().ok
+
+
+def test_exactly_one_of_racing_reviewers_decides(lab):
+    proposal_id, gate = gated(lab)
+    acts = [partial(decide, lab, gate, is_approved=number % 2 == 0) for number in range(4)]
+    results = race(*acts)
+    refused = [found for found in results if isinstance(found, ConflictError)]
+    assert [error.code for error in refused] == ["review_decided"] * 3
+    assert ledger_types(lab).count("REVIEW_DECIDED") == 1
+    (decision,) = [found for found in results if not isinstance(found, Exception)]
+    assert lab.state(proposal_id) == ("passed" if decision == "approved" else "refused")
+
+
+def test_two_owners_agents_racing_cast_one_ballot(lab):
+    setting(lab, "consensus.electorate", "owner")
+    twins = [lab.agent(Scope.VOTE, owner="acme") for _ in range(4)]
+    proposal_id = lab.file()
+    results = race(*[partial(lab.cast, proposal_id, agent_id) for agent_id in twins])
+    assert sum(isinstance(found, ConflictError) for found in results) == 3
+    assert len(lab.rows(tables.ballot, proposal_id=proposal_id)) == 1
