@@ -22,6 +22,7 @@ from app.lap_screen import LapScreen, probation_text
 from app.main import Serving, StartError, free_port, serving
 from app.settings import Profile, Settings
 from app.terminal_text import plain
+from services import evolution_ledger
 from services.domain.clock import to_datetime
 from services.operations import production_config
 from services.store import views
@@ -127,7 +128,9 @@ def watch(running: Serving, screen: LapScreen, limit_seconds: float) -> LapResul
         if record is not None and record["closed_at"] and record["outcome"] == PROMOTED:
             return _promoted(running, record, passed)
         if passed > limit_seconds or _is_lost(laps, record):
-            why = why_not_closed(record, limit_seconds, _finding(running, record))
+            with store.read() as tx:
+                fault = evolution_ledger.fault_told(tx)
+            why = fault or why_not_closed(record, limit_seconds, _finding(running, record))
             return LapResult(record, is_closed=False, reason=why, read_back=None, seconds=passed)
         time.sleep(LOOK_SECONDS)
 

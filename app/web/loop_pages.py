@@ -171,6 +171,7 @@ def loop(visit: Visit) -> Shown:
             "pulse": pulse,
             "line": line,
             "health": visit.workings.score(visit.tx),
+            "ledger_fault": visit.workings.ledger_fault(visit.tx),
             "share": share,
             "won": won,
             "ended": ended,

@@ -117,6 +117,10 @@ class Workings(Protocol):
         """Return the health score: `points`, and the points `lost` by part."""
         ...
 
+    def ledger_fault(self, tx: Tx) -> str | None:
+        """Return why the ledger does not verify, as a sentence, or None."""
+        ...
+
     def health(self, tx: Tx) -> Row:
         """Return the tree of health, with since when checks fail and when each watchdog last ended."""
         ...

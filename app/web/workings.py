@@ -11,6 +11,7 @@ from app.api.platform import ApiPlatform
 from app.api.readiness import Readiness
 from app.health_json import Asked, tree
 from app.web.visits import Row
+from services import evolution_ledger
 from services.cron_runner import Role, control
 from services.domain.checks import Layer
 from services.domain.clock import SECOND_US, to_rfc3339
@@ -31,6 +32,10 @@ class PlatformWorkings:
         """Return the health score with the points that each part takes and could take."""
         found = health.score_now(tx)
         return {"points": found.points, "lost": dict(found.parts), "most": dict(MOST)}
+
+    def ledger_fault(self, tx: Tx) -> str | None:
+        """Return why the ledger does not verify, or None."""
+        return evolution_ledger.fault_told(tx)
 
     def health(self, tx: Tx) -> Row:
         """Return the whole tree, `failing_since` by check, and every watchdog's newest end of a run."""

@@ -5,7 +5,7 @@ that was tested; promotion and rollback both read the setting back. Everything c
 offline by someone who does not trust us. It never weighs evidence: the sandbox has, and the verdict says how.
 """
 
-from services.evolution_ledger.auditing import audit_by_the_clock, audit_live
+from services.evolution_ledger.auditing import audit_by_the_clock, audit_live, fault_told
 from services.evolution_ledger.correcting import correct
 from services.evolution_ledger.epochs import begin_epoch, renew_epoch
 from services.evolution_ledger.erasing import Erasure, erase_blob, get_blob
@@ -37,6 +37,7 @@ __all__ = [
     "erase_blob",
     "export_checkpoint",
     "export_lines",
+    "fault_told",
     "frozen",
     "get_blob",
     "head",

@@ -106,6 +106,15 @@ def guard(tx: Tx) -> str | None:
     return fault
 
 
+def fault_told(tx: Tx) -> str | None:
+    """Return what a check of the ledger last said that fails, as a sentence; None while none fails."""
+    told = {row["measurement"]: row["output"] for row in queries.failing_of(tx, COMPONENT)}
+    found = next((told[name] for name in (GUARD, FULL_AUDIT) if name in told), None)
+    if found is None and told:
+        found = f"the ledger does not verify: {next(iter(told.values()))}; {NEXT_STEP}"
+    return found
+
+
 def said(index: int | None, reason: str) -> str:
     """Return the sentence that every surface shows of a ledger that fails."""
     return f"the ledger does not verify from entry {index}: {reason}; {NEXT_STEP}"

@@ -7,7 +7,7 @@ that was tested. It never weighs evidence.
 from dataclasses import dataclass
 
 from services.domain.bet import Verdict
-from services.domain.errors import ConflictError, InvalidValueError, NotFoundError
+from services.domain.errors import ConflictError, InvalidValueError, LedgerBrokenError, NotFoundError
 from services.domain.events import Event, EventType
 from services.domain.ledger_schema import EntryType
 from services.domain.parameters import ParameterRegistry
@@ -23,6 +23,8 @@ from services.store.tx import Tx
 
 UNCONFIRMED = (ExperimentState.PROVISIONAL, ExperimentState.PROBATION, ExperimentState.CONFIRMED)
 """States of an experiment whose value is in production; CONFIRMED only until that is recorded."""
+DESPITE = "despite a broken ledger:"
+"""What the reason of a rollback begins with that a person wants although the ledger does not verify."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ def _take_back(tx: Tx, experiment: Row, reason: str) -> None:
 def rollback(tx: Tx, registry: ParameterRegistry, *, parameter: str, reason: str) -> RollbackReceipt:
     """Restore the value before the newest promotion of a parameter and read it back; its probation ends.
 
+    Raises LedgerBrokenError for a ledger that does not verify, unless the reason begins with `DESPITE`.
     Raises ConflictError when the promoted value is not the one in force any more, InvalidValueError without a
     reason, NotFoundError when the parameter was never promoted.
     """
@@ -147,6 +150,10 @@ def rollback(tx: Tx, registry: ParameterRegistry, *, parameter: str, reason: str
     if not reason.strip():
         msg = "a rollback needs a reason"
         raise InvalidValueError(msg, field="body.reason", code="reason_missing")
+    fault = auditing.guard(tx)
+    if fault is not None and not reason.startswith(DESPITE):
+        msg = f"{fault}. To roll back all the same, begin the reason with {DESPITE!r}"
+        raise LedgerBrokenError(msg)
     promotion = ledger.last_promotion(tx, name)
     if promotion is None:
         msg = f"{name} was never promoted; there is nothing to roll back"

@@ -5,8 +5,9 @@ Stands over the registry, which the composition root builds, and the read models
 
 from app.bootstrap import registry_of
 from app.cli.actions.opening import reading, settings_of
-from app.cli.actions.screen import say_item, say_page
+from app.cli.actions.screen import say_item, say_note, say_page
 from app.tasks.registry import load_registry
+from services import evolution_ledger
 from services.domain.errors import NotFoundError
 from services.domain.parameters import ParameterRegistry
 from services.store import views
@@ -23,6 +24,9 @@ def show_all(database: str | None, limit: int, cursor: str | None, *, as_json: b
     registry = _registry(database)
     with reading(database) as tx:
         page = views.list_parameters(tx, registry, limit=limit, cursor=cursor)
+        fault = evolution_ledger.fault_told(tx)
+    if fault is not None:
+        say_note(fault)
     return say_page(page, COLUMNS, as_json=as_json)
 
 

@@ -17,6 +17,13 @@ class SampleClockwork(SampleEvidence):
             lost |= {"metrics": 6.0, "checks": 15.0, "bus": 1.0}
         return {"points": round(100 - sum(lost.values())), "lost": lost, "most": MOST}
 
+    def ledger_fault(self, tx):
+        return (
+            None
+            if self.empty
+            else "the ledger does not verify from entry 3: <i>; nothing is promoted until it does"
+        )
+
     def check(self, layer, component, status="pass", output=None, **more):
         component_id, _, _ = component.partition(":")
         kind = component_id.partition("/")[0] if "/" in component_id else "platform"
