@@ -114,7 +114,7 @@ def _parameter_table(owned: Iterable[Parameter], in_demonstration: Callable[[str
 def _parameter_row(one: Parameter, demonstrated: str) -> Sequence[str]:
     unit = f"{one.unit}, whole" if one.is_whole else one.unit
     other = "" if demonstrated == one.default else demonstrated
-    bounds = (one.low, one.high, f"× {one.step_max}")
+    bounds = (one.low, one.high, f"× {one.step_max}") if one.is_number else (" or ".join(one.choices), "", "")
     return (code(one.name), one.default, other, *bounds, unit, str(one.risk), one.summary)
 
 

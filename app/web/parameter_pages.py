@@ -12,6 +12,7 @@ from services.domain.states import ValueSource
 
 FOLDED_FROM = 60
 """Texts of more characters, or of several lines, are folded behind their beginning."""
+HEAD_LENGTH = 30
 RISK_WORDS = {
     Risk.OPEN: "the loop may promote a tested change by itself",
     Risk.GATED: "a person must confirm a change",
@@ -28,7 +29,7 @@ def folded(value: str | None) -> Row:
     is_long = len(text) > FOLDED_FROM or "\n" in text
     return {
         "text": value,
-        "head": text.partition("\n")[0][:FOLDED_FROM] if is_long else None,
+        "head": text.partition("\n")[0][:HEAD_LENGTH] if is_long else None,
         "length": len(text),
     }
 
