@@ -5,6 +5,7 @@ whole or not at all, and one short write transaction says so: the same period is
 process that made it too did no harm. It never writes outside its folder.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -133,4 +134,5 @@ def write_whole(path: Path, content: bytes) -> None:
         msg = f"the report cannot be written to {path}: {error.strerror}"
         raise InvalidValueError(msg, field="output", code="file_unwritable") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)

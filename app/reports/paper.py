@@ -28,6 +28,11 @@ UNSET: Final = re.compile(
     "\u2010-\u2027\u2030-\u2037\u2039-\u203f\u20ac\u2190-\u21ff\u2212\u2248\u2264\u2265\u27e8\u27e9]"
 )
 """What the fonts have no letter for."""
+COLUMNS: Final = 3
+LONG_LETTERS: Final = 24
+BLANK: Final[dict[str, Any]] = {
+    "label": "", "text": "", "sources": "", "note": "", "missing": False, "span": 1,
+}  # fmt: skip
 _DESCRIPTION: Final = re.compile(r"<desc>(.*?)</desc>", re.DOTALL)
 _SVG: Final = '<svg class="chart'
 _WIDEST: Final = 24
@@ -57,21 +62,17 @@ def _told(report: Report) -> dict[str, Any]:
         "lead": report.lead,
         "key": "Small numbers beside a figure are the ledger entries it was computed from. "
         "“–” means that there is no entry to compute it from.",
-        "headline": [_item(cell) for cell in report.headline],
+        "headline": _grid([_item(cell) for cell in report.headline]),
         "sections": [
             {"title": one.title, "level": one.level, "blocks": [_block(block) for block in one.blocks]}
             for one in report.sections
         ],
-        "ledger": [
-            {"label": "ledger", "text": report.origin, "sources": "", "note": "", "missing": False},
-            {
-                "label": "entries up to this report’s end; their root:",
-                "text": f"{report.size:,}",
-                "sources": "",
-                "note": "",
-                "missing": False,
-            },
-        ],
+        "ledger": _grid(
+            [
+                {**BLANK, "label": "ledger", "text": report.origin},
+                {**BLANK, "label": "entries up to this report’s end", "text": f"{report.size:,}"},
+            ]
+        ),
         "root": report.root,
         "verification": report.verification or NOT_VERIFIED,
         "how": HOW_TO_VERIFY,
@@ -94,6 +95,20 @@ def _item(cell: Cell) -> dict[str, Any]:
     }
 
 
+def _grid(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return items with the columns each spans; one that has no room left in a row begins the next."""
+    placed: list[dict[str, Any]] = []
+    column = 0
+    for item in items:
+        span = 2 if len(item["text"]) > LONG_LETTERS else 1
+        if column + span > COLUMNS:
+            placed += [BLANK] * (COLUMNS - column)
+            column = 0
+        placed.append({**item, "span": span})
+        column = (column + span) % COLUMNS
+    return placed
+
+
 def _sources(cell: Cell | Chart) -> str:
     used = cell.entries if isinstance(cell, Chart) else words.sources_of(cell)
     more = len(used) - words.SOURCES_SHOWN
@@ -105,7 +120,7 @@ def _block(block: Block) -> dict[str, Any]:
     if isinstance(block, str):
         return {"is": "words", "text": block}
     if isinstance(block, tuple):
-        return {"is": "figures", "items": [_item(cell) for cell in block]}
+        return {"is": "figures", "items": _grid([_item(cell) for cell in block])}
     if isinstance(block, Said):
         credit = (
             f"{block.about}, in the words of {block.author}"
