@@ -14,6 +14,7 @@ from app.web.evidence_pages import experiment_context
 from app.web.formats import between, rate, seconds_of
 from app.web.visits import Row, Shown, Visit, next_link, reference, rows
 from app.web.vote_pages import proposal_context
+from services.domain.states import ReviewState
 from services.store.views import StageName, StageState
 
 REFRESH_SECONDS = 5
@@ -162,9 +163,11 @@ def loop(visit: Visit) -> Shown:
     snapshots = rows(visit.views.list_snapshots(visit.tx, dimension="task_type", limit=SNAPSHOTS_READ))
     is_running = lap is not None and lap["closed_at"] is None
     share, won, ended = total_share(recent)
+    pending = visit.views.list_reviews(visit.tx, state=ReviewState.PENDING)
     return Shown(
         "loop.html",
         {
+            "pending": len(rows(pending)),
             "lap": lap,
             "ring": lap_ring(lap),
             "stages": stage_rows(lap),

@@ -25,6 +25,7 @@ from app.web import (
     parameter_pages,
     record_pages,
     report_pages,
+    review_pages,
     vote_pages,
 )
 from app.web.formats import FILTERS, shown
@@ -79,6 +80,10 @@ PAGES: tuple[Page, ...] = (
     Page("/anomalies", "Anomalies", anomaly_pages.anomalies),
     Page("/proposals", "Proposals", vote_pages.proposals),
     Page("/proposals/{id:int}", "Proposals", vote_pages.proposal),
+    Page("/reviews", "Reviews", review_pages.reviews),
+    Page("/reviews/{id:int}", "Reviews", review_pages.review),
+    Page("/voters", "Voters", review_pages.voters),
+    Page("/voters/{id:int}", "Voters", review_pages.voter),
     Page("/experiments", "Experiments", evidence_pages.experiments),
     Page("/experiments/{id:int}", "Experiments", evidence_pages.experiment),
     Page("/sandbox", "Sandbox", evidence_pages.sandbox),

@@ -65,6 +65,14 @@ class ReadModels(Protocol):
     @property
     def get_proposal(self) -> Callable[..., Row | None]: ...  # noqa: D102
     @property
+    def list_reviews(self) -> Callable[..., Listing]: ...  # noqa: D102
+    @property
+    def get_review(self) -> Callable[..., Row | None]: ...  # noqa: D102
+    @property
+    def list_voters(self) -> Callable[..., Listing]: ...  # noqa: D102
+    @property
+    def get_voter(self) -> Callable[..., Row | None]: ...  # noqa: D102
+    @property
     def list_experiments(self) -> Callable[..., Listing]: ...  # noqa: D102
     @property
     def get_experiment(self) -> Callable[..., Row | None]: ...  # noqa: D102

@@ -1,60 +1,85 @@
-"""Pages of votes: proposals, their electorate and their ballots.
+"""Pages of votes: proposals, their electorate, their ballots and their terms.
 
-Stand over the read models of layers 5 to 7; the pure functions above the pages prepare what the templates
-show. They recount nothing that decides: tally and verdict are shown as recorded.
+Stand over the read models of layer 5; the pure functions above the pages prepare what the templates show.
+They recount nothing that decides: tally, rules and conflicts are shown as recorded.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 from app.web import charts
+from app.web.formats import duration
 from app.web.visits import Row, Shown, Visit, next_link, rows
-from services.domain.states import ProposalState
-from services.domain.tally import THRESHOLD_PERCENT, need
+from services.domain.states import ElectorateMode, ProposalState
+from services.domain.tally import need
 
 PROPOSAL_STATES = tuple(ProposalState)
+MODE_WORDS = {
+    ElectorateMode.AGENT: "each agent has a ballot",
+    ElectorateMode.OWNER: "each owner has one ballot, whichever of its agents votes first",
+}
+UNIT_OF_SCOPE = {"task": "tasks", "agent": "windows of agents", "platform": "windows of the platform"}
 
 
 # --- what the templates show -------------------------------------------------------------------------------
 
 
-def tally_words(proposal: Row, threshold_percent: int = THRESHOLD_PERCENT) -> str:
-    """Return in words what the ballots say against the line."""
+def tally_words(proposal: Row) -> str:
+    """Return in words what the ballots say against the rule that the vote was opened under."""
     cast = proposal["yes"] + proposal["no"]
-    sides = proposal["electorate"] - proposal["abstain"]
-    return (
+    rules, needed = proposal["rules"], proposal["need"]
+    percent, least = rules["threshold_percent"], rules["minimum_ballots"]
+    words = (
         f"{proposal['yes']} for and {proposal['no']} against, {proposal['abstain']} abstained, of an "
-        f"electorate of {proposal['electorate']}. With {cast} cast, "
-        f"{need(cast, threshold_percent)} would carry; "
-        f"{need(sides, threshold_percent)} carry whatever the silent do."
+        f"electorate of {proposal['electorate']}. It takes {percent} % of at least {least} ballots for or "
+        f"against: with {cast} cast, {max(need(cast, percent), 1)} would carry"
+    )
+    if proposal["state"] != ProposalState.OPEN:
+        return f"{words}."
+    early = needed["early"]
+    if early is None:
+        return f"{words}; it can no longer be carried early."
+    return f"{words}; {early} carry whatever the silent do."
+
+
+def silent_units(proposal: Row) -> list[Row]:
+    """Return the units of the electorate without a ballot, each with its agents."""
+    voted = {ballot["unit"] for ballot in proposal.get("ballots") or []}
+    agents: dict[str, list[int]] = defaultdict(list)
+    for elector in proposal.get("electors") or []:
+        if elector["unit"] not in voted:
+            agents[elector["unit"]].append(elector["agent_id"])
+    return [{"unit": unit, "agents": of_unit} for unit, of_unit in agents.items()]
+
+
+def admission_words(proposal: Row) -> str:
+    """Return what the trial would take at the traffic of the opening, and its cap."""
+    admission, unit = proposal["admission"], UNIT_OF_SCOPE.get(proposal["scope"], "units")
+    per_day, lasts = admission["units_per_day"], admission["expected_seconds"]
+    traffic = "" if per_day is None else f"; at {per_day:,.0f} a day that takes about {duration(lasts)}"
+    return (
+        f"The trial needs about {admission['needed_tasks']:,} {unit}{traffic}. "
+        f"It may use {admission['cap_tasks']:,} in {admission['cap_days']} days."
     )
 
 
-def proposal_context(
-    proposal: Row, names: Mapping[int, str], threshold_percent: int = THRESHOLD_PERCENT
-) -> Row:
+def proposal_context(proposal: Row, names: Mapping[int, str]) -> Row:
     """Return a proposal (with ballots and electors), its tally drawn and its silent electors named."""
-    ballots = proposal.get("ballots") or []
-    voted = {ballot["agent_id"] for ballot in ballots}
-    silent = [agent for agent in proposal.get("electors") or [] if agent not in voted]
     counts = (proposal["yes"], proposal["no"], proposal["abstain"], proposal["electorate"])
+    percent = proposal["rules"]["threshold_percent"]
     chart = charts.tally_bar(
-        *counts, threshold_percent=threshold_percent, title=f"Votes on proposal {proposal['proposal_id']}"
+        *counts, threshold_percent=percent, title=f"Votes on proposal {proposal['proposal_id']}"
     )
     return {
         "proposal": proposal,
-        "ballots": ballots,
-        "silent": silent,
+        "ballots": proposal.get("ballots") or [],
+        "silent": silent_units(proposal),
         "names": names,
         "tally_chart": chart,
-        "tally": tally_words(proposal, threshold_percent),
-        "threshold_percent": threshold_percent,
+        "tally": tally_words(proposal),
+        "mode": MODE_WORDS[ElectorateMode(proposal["electorate_mode"])],
+        "admission": admission_words(proposal),
     }
-
-
-def consensus_threshold(visit: Visit) -> int:
-    """Return the share of votes that carries, in per cent, as in force."""
-    found = visit.views.get_parameter(visit.tx, visit.registry, "consensus.threshold_percent")
-    return int(found["value"]) if found else THRESHOLD_PERCENT
 
 
 # --- the pages ---------------------------------------------------------------------------------------------
@@ -80,6 +105,4 @@ def proposal(visit: Visit) -> Shown | None:
     """One proposed change with its evidence, electorate, ballots and tally."""
     number = visit.identity()
     found = visit.views.get_proposal(visit.tx, number) if number is not None else None
-    if found is None:
-        return None
-    return Shown("proposal.html", proposal_context(found, visit.agent_names(), consensus_threshold(visit)))
+    return None if found is None else Shown("proposal.html", proposal_context(found, visit.agent_names()))

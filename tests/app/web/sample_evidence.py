@@ -3,9 +3,9 @@
 import math
 import random
 
-from tests.app.web.sample_agents import SampleAgents
 from tests.app.web.sample_experiments import sample_experiment, sample_sandbox
 from tests.app.web.sample_tasks import NAMES, at
+from tests.app.web.sample_votes import SampleVotes, proposal_terms, review_of
 
 
 def wealth(count=200, seed=7):
@@ -22,7 +22,7 @@ def wealth(count=200, seed=7):
     return path
 
 
-class SampleEvidence(SampleAgents):
+class SampleEvidence(SampleVotes):
     """The read models of votes and evidence."""
 
     path = wealth()
@@ -56,6 +56,7 @@ class SampleEvidence(SampleAgents):
             "cap_tasks": 400,
             "cap_days": 7,
             "admission_tasks": 71,
+            **proposal_terms("research_synthesis.timeout_seconds", "0.9", "1.8"),
             "root_cause": self.text("31 of 33 failures ended timed_out within 5 ms of the limit of 0.9 s."),
             "evidence": [7, 12, 17, 22, 27, 32, 37],
             "content_hash": "c0ffee" * 10 + "abcd",
@@ -67,15 +68,23 @@ class SampleEvidence(SampleAgents):
             "opened_at": at(50),
             "minimum_until": at(53),
             "closes_at": at(110),
+            "extended_from": at(100) if self.running else None,
             "decided_at": at(55),
+            "ended_at": None if self.running else at(103),
             "end_reason": None,
             "experiment_id": 5,
-            "electors": [1, 2, 3, 4, 6, 7],
+            "episode_id": 6,
+            "electors": [
+                {"agent_id": n, "name": self.said or NAMES[n - 1], "unit": f"agent:{n}"}
+                for n in (1, 2, 3, 4, 6, 7)
+            ],
+            "review": review_of(self.text("Ida Lovelace"), is_pending=self.running),
             "ballots": [
                 {
                     "ballot_id": 30 + n,
                     "agent_id": n,
                     "agent_name": self.said or NAMES[n - 1],
+                    "unit": f"agent:{n}",
                     "choice": choice,
                     "forecast_percent": 80 - 9 * n,
                     "reason": self.text(reason),
@@ -87,7 +96,7 @@ class SampleEvidence(SampleAgents):
         }
 
     def list_proposals(self, tx, *, state=None, limit=50, cursor=None, oldest_first=False):
-        single = ("electors", "ballots")
+        single = ("electors", "ballots", "episode_id", "review")
         first = {key: value for key, value in self.get_proposal(tx, 4).items() if key not in single}
         others = [
             {

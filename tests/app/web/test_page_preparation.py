@@ -29,8 +29,9 @@ from app.web.loop_pages import (
 )
 from app.web.market_pages import life_of, parameter_rows
 from app.web.record_pages import lap_asked
+from app.web.review_pages import commands
 from app.web.visits import LARGEST_ID, Visit, next_link, reference, rows
-from app.web.vote_pages import proposal_context, tally_words
+from app.web.vote_pages import proposal_context, silent_units, tally_words
 from services.domain.states import ExperimentState
 from tests.app.web.sample_market import SampleMarket
 from tests.app.web.sample_tasks import at
@@ -256,16 +257,38 @@ def test_tasks_that_are_not_folded_are_not_drawn():
 
 def test_who_has_not_voted_is_named():
     context = proposal_context(MARKET.get_proposal(None, 4), {7: "wren"})
-    assert context["silent"] == [7]
+    assert context["silent"] == [{"unit": "agent:7", "agents": [7]}]
+
+
+def test_an_owner_is_silent_once_with_all_its_agents():
+    electors = [{"agent_id": n, "unit": f"owner:{'acme' if n < 3 else 'bolt'}"} for n in (1, 2, 3, 4)]
+    ballots = [{"unit": "owner:bolt"}]
+    silent = silent_units({"electors": electors, "ballots": ballots})
+    assert silent == [{"unit": "owner:acme", "agents": [1, 2]}]
 
 
 @pytest.mark.parametrize(
-    ("cast", "carry"), [((4, 1, 0, 6), ("3 would carry", "4 carry")), ((0, 0, 0, 3), ("0 would", "2 carry"))]
+    ("cast", "early", "carry"),
+    [
+        ((4, 1, 0, 6), 4, ("3 would carry", "4 carry")),
+        ((0, 0, 0, 3), 3, ("1 would carry", "3 carry")),
+        ((0, 3, 0, 5), None, ("no longer",)),
+    ],
 )
-def test_the_tally_in_words_counts_as_the_rule_does(cast, carry):
+def test_the_tally_in_words_counts_as_the_rule_does(cast, early, carry):
     yes, no, abstain, electorate = cast
-    words = tally_words({"yes": yes, "no": no, "abstain": abstain, "electorate": electorate})
+    counts = {"yes": yes, "no": no, "abstain": abstain, "electorate": electorate, "state": "open"}
+    rules = {"threshold_percent": 51, "minimum_ballots": 3}
+    words = tally_words({**counts, "rules": rules, "need": {"early": early, "at_close": None}})
     assert all(part in words for part in carry)
+
+
+def test_a_pending_review_names_the_commands_bound_to_its_hash():
+    review = SampleMarket(running=True).get_review(None, 4)
+    approve, refuse = commands(review)
+    assert approve == f"nacre review approve 4 --shown {'5e' * 32} --reviewer NAME --reason WHY"
+    assert refuse.startswith("nacre review refuse 4 --shown ")
+    assert commands(MARKET.get_review(None, 4)) == []
 
 
 def test_a_tick_knows_how_late_and_how_long_it_was():

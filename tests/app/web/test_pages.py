@@ -24,6 +24,10 @@ SINGLE = [
     "/agents/4",
     "/agents/8",
     "/proposals/4",
+    "/reviews/4",
+    "/reviews/3",
+    "/voters/4",
+    "/voters/7",
     "/experiments/5",
     "/parameters/research_synthesis.timeout_seconds",
     "/parameters/research_synthesis.prompt",
@@ -50,7 +54,7 @@ ASKED = [
     "/experiments?state=running",
     "/experiments?kind=placebo",
 ]
-ABSENT = ("/laps/3", "/agents/2", "/agents/4", "/agents/8")
+ABSENT = ("/laps/3", "/agents/2", "/agents/4", "/agents/8", "/voters/4", "/voters/7")
 """What the empty market has not got."""
 PAGES_SHOWN = [*TOP_LEVEL, *SINGLE, *ASKED]
 MARKETS = {
@@ -169,6 +173,8 @@ def test_headers_keep_scripts_frames_and_strangers_out(clients, path):
         "/agents/8",
         "/anomalies",
         "/proposals/4",
+        "/reviews/4",
+        "/voters/4",
         "/ledger/19",
         "/operations",
         "/platform-health",
@@ -193,6 +199,8 @@ def test_what_agents_write_stays_text(clients, path):
         "/agents/99",
         "/agents/99999999999999999999999",
         "/proposals/77",
+        "/reviews/77",
+        "/voters/99",
         "/experiments/77",
         "/ledger/999999",
         "/parameters/no_such_setting",
