@@ -150,7 +150,7 @@ class Archive:
         self.size = _check_seal(path, file)
         try:
             self._zip = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        except (zipfile.BadZipFile, RuntimeError, ValueError, OSError) as error:
             raise damaged(path, f"its directory cannot be read ({error})") from error
         self._members = self._listed()
         self.manifest = self._read_manifest()
@@ -194,7 +194,7 @@ class Archive:
                     if left < 0:
                         raise damaged(self.path, f"{member} goes beyond the {limit:,} bytes it may have")
                     yield part
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise damaged(self.path, f"{member} cannot be unpacked ({error})") from error
 
     def _checked(self, member: str, part: Part) -> Iterator[bytes]:

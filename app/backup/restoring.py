@@ -6,11 +6,10 @@ as it was. It never merges into data that is there, and never deletes any.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from app.backup import archive, content, proving
 from app.backup.archive import Archive
@@ -134,7 +133,7 @@ def _require_proved(proofs: Sequence[Proof], terms: Terms) -> None:
         raise ConflictError(msg, field="file", code="not_proved")
 
 
-def _load(tx: Tx, source: Archive, load: Callable[..., Any] = copying.load) -> list[Proof]:
+def _load(tx: Tx, source: Archive) -> list[Proof]:
     """Put every row into the tables of the backup's revision and read them back."""
     shapes = {shape.name: shape for shape in copying.shapes(tx)}
     tables = {table.name: table for table in source.manifest.tables}
@@ -146,7 +145,7 @@ def _load(tx: Tx, source: Archive, load: Callable[..., Any] = copying.load) -> l
             raise _misfit(source, f"the table {shape.name} has other columns")
     copying.clear(tx)
     for table in source.manifest.tables:
-        load(tx, shapes[table.name], [name for name, _ in table.columns], source.rows(table))
+        copying.load(tx, shapes[table.name], [name for name, _ in table.columns], source.rows(table))
     copying.set_last_ids(tx, {table.name: table.last_id for table in tables.values() if table.last_id})
     return [proving.prove_rows(tx, source.manifest)]
 
