@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
@@ -109,7 +109,8 @@ def open_platform(
     subscribers = loop.subscribers(context)
     key = settings.operator_key or operator_key(settings.var_directory)
     store = Store(settings.database_url, clock, event_bus.routes_of(subscribers))
-    try:
+    with ExitStack() as refused:
+        refused.callback(store.close)
         with migrate.starting_alone(settings.database_url):
             if not is_migrated:
                 migrate.upgrade(settings.database_url)
@@ -117,9 +118,7 @@ def open_platform(
                 origin = deployment.origin(tx, f"nacre/{entropy(8).hex()}")
                 production_config.install(tx, registry, origin=origin)
                 evolution_ledger.begin_epoch(tx, entropy)
-    except BaseException:
-        store.close()
-        raise
+        refused.pop_all()
     return Platform(
         settings,
         store,

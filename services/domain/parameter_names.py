@@ -5,17 +5,18 @@ this says which one it resembles: by case, look-alike letters, separators, nesti
 It never turns a disguise into a name.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
-from urllib.parse import unquote
 
 from services.domain.parameter_kinds import is_unseen
 
 LOOKED_AT: Final = 400
 """So many characters of a text are looked at; no name is nearly as long."""
 
+_ESCAPED: Final = re.compile(r"%([0-9A-Fa-f]{2})")
 _CAPITALS: Final = str.maketrans(
     "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹϲς" + "АВЕЅІЈКМНОРСТУХҮҺԌԚԜӀ",
     "abezhikmnoptyxccc" + "abesijkmhopctyxyhgqwl",
@@ -30,7 +31,8 @@ _ALIKE: Final = str.maketrans("015i|ǀ∣", "olsllll")
 @lru_cache(maxsize=4_096)
 def skeleton(text: str) -> str:
     """Return what is left of a name when only the shapes of its letters count: no case, marks, separators."""
-    shown = unquote(text[:LOOKED_AT]).translate(_CAPITALS)
+    spelled = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text[:LOOKED_AT])
+    shown = spelled.translate(_CAPITALS)
     folded = unicodedata.normalize("NFKC", shown).translate(_CAPITALS).casefold()
     bare = "".join(
         letter
