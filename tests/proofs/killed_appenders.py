@@ -31,7 +31,7 @@ def append_for_ever(url, seed, told):
 
 
 def killed_once(url, seed):
-    """Start one appender, kill it at a random instant after its first commit, and return how many entries it said were committed."""
+    """Kill an appender at a random instant after its first commit; return how many entries it committed."""
     draw = random.Random(seed)
     heard, told = os.pipe()
     child = os.fork()

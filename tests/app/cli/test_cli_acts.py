@@ -172,6 +172,21 @@ def test_a_roll_back_restores_the_value_reads_it_back_and_stands_in_the_ledger(n
     assert nacre("ledger", "verify", tmp_path / "l.ndjson").code == 0
 
 
+def test_an_operator_corrects_and_erases_and_the_export_verifies(nacre, promoted, tmp_path):
+    written = nacre("ledger", "correct", 1, "--reason", "a remark", "--json", *promoted).json["ledger_index"]
+    shown = nacre("ledger", "list", "--subject", "entry:1", "--json", *promoted).json["items"]
+    assert [entry["index"] for entry in shown] == [written]
+    assert "a remark" in nacre("ledger", "show", 1, *promoted).out
+    (filed,) = nacre("ledger", "list", "--type", "PROPOSAL", "--json", *promoted).json["items"]
+    words = ("ledger", "erase", filed["payload"]["root_cause_sha256"], "--reason", "it named a person")
+    (gone,) = nacre(*words, "--json", *promoted).json["erased"]
+    assert (gone["kind"], gone["ledger_index"]) == ("root_cause", written + 1)
+    assert "already_erased" in nacre(*words, *promoted).err
+    assert nacre("ledger", "checkpoints", *promoted).code == 0
+    nacre("ledger", "export", tmp_path / "l.ndjson", *promoted)
+    assert nacre("ledger", "verify", tmp_path / "l.ndjson").code == 0
+
+
 def test_the_schema_is_brought_up_once_and_then_stays(nacre, database_url):
     database = ("--database", database_url)
     is_file = database_url.startswith("sqlite")
