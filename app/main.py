@@ -25,9 +25,10 @@ from app.api.application import build_api
 from app.bootstrap import Platform, Runtime, calm_collector, open_platform
 from app.http_protocol import BoundedConnection
 from app.keys import operator_key
+from app.reports.serving import build_report_pages
 from app.settings import Settings
 from app.web.pages import build_pages
-from app.web.workings import PlatformWorkings
+from app.workings import PlatformWorkings
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ def build_app(platform: Platform) -> FastAPI:
     """Return the API and the operator pages of a platform as one application."""
     app = build_api(platform)
     app.include_router(build_pages(platform.store.read, platform.registry, PlatformWorkings(platform)))
+    app.include_router(build_report_pages(platform.store.read))
     return app
 
 

@@ -25,10 +25,7 @@ def asked_period(start: str, end: str, now_us: int | None, *, place: str = "") -
         raise InvalidValueError("from and to are needed", field=f"{place}from")
     if len(end) == DAY_LENGTH:
         to_us += DAY_US
-    try:
-        check_period(from_us, to_us, now_us)
-    except InvalidValueError as error:
-        raise InvalidValueError(error.detail, field=f"{place}{error.field}", code=error.code) from error
+    check_period(from_us, to_us, now_us, place)
     return from_us, to_us
 
 

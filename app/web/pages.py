@@ -38,7 +38,6 @@ from services.store.tx import Tx
 
 HERE = Path(__file__).parent
 STATIC_TYPES = {"nacre.css": "text/css; charset=utf-8", "nacre.svg": "image/svg+xml"}
-HTTP_NOT_FOUND = 404
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
@@ -123,7 +122,6 @@ def build_pages(
             response_class=Response,
             name=f"page {page.path}",
         )
-    report_pages.ReportFiles(read, _refused_in(templates)).add_to(router)
     router.add_api_route("/static/{name}", static_file, methods=["GET", "HEAD"], response_class=Response)
     return router
 
@@ -160,19 +158,6 @@ def _answer(page: Page, sources: Sources, templates: Environment) -> Callable[[R
         return html_response(templates, prepared, {"menu_entry": page.menu, "read_at": read_at}, status)
 
     return answer
-
-
-def _refused_in(templates: Environment) -> Callable[[Request, Row], Response]:
-    """Return what makes the page that says why there is no report."""
-
-    def say(request: Request, refusal: Row) -> Response:
-        here = request.url.path
-        frame = {"menu_entry": "Reports", "read_at": None}
-        template = "missing.html" if refusal["status"] == HTTP_NOT_FOUND else "refused.html"
-        shown = Shown(template, {"why": refusal["why"], "here": here})
-        return html_response(templates, shown, frame, refusal["status"])
-
-    return say
 
 
 def prepare_or_say_why(page: Page, visit: Visit) -> tuple[Shown, int]:

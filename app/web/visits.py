@@ -105,6 +105,8 @@ class ReadModels(Protocol):
     @property
     def list_webhooks(self) -> Callable[..., Listing]: ...  # noqa: D102
     @property
+    def list_report_schedules(self) -> Callable[..., Listing]: ...  # noqa: D102
+    @property
     def list_dead_letters(self) -> Callable[..., Any]: ...  # noqa: D102
     @property
     def cron_history(self) -> Callable[..., Any]: ...  # noqa: D102

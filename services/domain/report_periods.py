@@ -48,17 +48,22 @@ def due_periods(every: Every, begins_us: int, now_us: int) -> list[tuple[int, in
     return found[-CAUGHT_UP_HIGHEST:]
 
 
-def check_period(from_us: int, to_us: int, now_us: int | None) -> None:
-    """Raise InvalidValueError for a period that is empty, in the future (of `now_us`) or over 366 days."""
+def check_period(from_us: int, to_us: int, now_us: int | None, place: str = "") -> None:
+    """Raise InvalidValueError for a period that is empty, in the future (of `now_us`) or over 366 days.
+
+    It names the field `to`, after `place`.
+    """
+    field, start = f"{place}to", f"{place}from"
     if from_us >= to_us:
-        raise InvalidValueError("to must be later than from", field="to", code="span_reversed")
+        raise InvalidValueError(f"{field} must be later than {start}", field=field, code="span_reversed")
     if to_us - from_us > PERIOD_DAYS_HIGHEST * DAY_US:
-        msg = f"a report covers at most {PERIOD_DAYS_HIGHEST} days; choose a later from or an earlier to"
-        raise InvalidValueError(msg, field="to", code="span_too_long")
+        most = f"a report covers at most {PERIOD_DAYS_HIGHEST} days"
+        msg = f"{most}; take a later {start} or an earlier {field}"
+        raise InvalidValueError(msg, field=field, code="span_too_long")
     if now_us is not None and to_us > now_us:
         now = f"{to_datetime(now_us):%Y-%m-%dT%H:%M:%SZ}"
-        msg = f"to lies in the future; it is {now}, and a report tells the past"
-        raise InvalidValueError(msg, field="to", code="in_the_future")
+        msg = f"{field} lies in the future; it is {now}, and a report tells the past"
+        raise InvalidValueError(msg, field=field, code="in_the_future")
 
 
 def _us(moment: datetime) -> int:

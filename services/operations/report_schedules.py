@@ -166,32 +166,3 @@ def note_failure(tx: Tx, due: Due, error: str, tries: int) -> None:
     wait_us = min(WAIT_US * 2 ** min(tries, 10), WAIT_HIGHEST_US)
     values = {"last_error": error[:ERROR_LETTERS], "next_at_us": tx.now_us + wait_us}
     sql.update(tx, tables.report_schedule, {"id": due.schedule_id}, **values)
-
-
-def listed(tx: Tx) -> list[dict[str, Any]]:
-    """Return every schedule with its last delivery, by name."""
-    return [shown(tx, row) for row in reports.schedules(tx)]
-
-
-def shown(tx: Tx, row: Row) -> dict[str, Any]:
-    """Return a schedule as the API and the command line show it."""
-    last = reports.last_delivery(tx, row["id"])
-    return {
-        "name": row["name"],
-        "every": row["period"],
-        "formats": list(row["formats"]),
-        "announced": bool(row["is_announced"]),
-        "next_at": to_rfc3339(row["next_at_us"]),
-        "last_error": row["last_error"],
-        "created_by": row["created_by"],
-        "created_at": to_rfc3339(row["created_at_us"]),
-        "last_delivery": None
-        if last is None
-        else {
-            "from": to_rfc3339(last["from_us"]),
-            "to": to_rfc3339(last["to_us"]),
-            "ledger_size": last["ledger_size"],
-            "files": list(last["files"]),
-            "delivered_at": to_rfc3339(last["delivered_at_us"]),
-        },
-    }

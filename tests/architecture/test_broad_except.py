@@ -14,6 +14,7 @@ EDGES = {
     "services/operations/probes.py": "a foreign verifier, or a check, that raises is told of; others go on",
     "services/evolution_ledger/holding.py": "a promotion that raises is told of; the others that wait go on",
     "services/store/group_commit.py": "a group of writes: a failing act is its caller's, not its neighbours'",
+    "app/reports/delivering.py": "scheduled reports: one that fails is told of and tried again, others go on",
     "app/egress/sender.py": "webhooks: a try that cannot be recorded is made again, and holds up no other",
     "app/api/errors.py": "the HTTP boundary: an unknown error becomes a recorded 500",
     "app/agents/tool_process.py": "foreign code in an agent's child process: it reports and ends",

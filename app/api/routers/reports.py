@@ -17,9 +17,10 @@ from app.api.report_bodies import NewSchedule
 from app.api.strict_json import StrictRoute
 from app.reports import asking
 from app.reports.rendering import MEDIA_TYPES, Format
-from app.web.report_pages import report_response
+from app.reports.serving import report_response
 from services.domain.report_periods import Every
 from services.operations import report_schedules
+from services.store import views
 from services.store.tx import Tx
 
 router = APIRouter(tags=["reports"], route_class=StrictRoute)
@@ -42,13 +43,22 @@ SCHEDULE: Final[JsonObject] = {
     },
 }
 
+BEGINNINGS: Final = {
+    Format.HTML: "<!doctype html>…",
+    Format.PDF: "%PDF-1.7…",
+    Format.MARKDOWN: "# Lap 3: one turn of the loop…",
+    Format.CSV: "section,name,label,value,unit,formula,entries,note…",
+    Format.JSON: {"report": 1, "kind": "lap", "subject": "3", "headline": [], "sections": []},
+}
+
 Name = Annotated[str, Path(min_length=1, max_length=80, pattern=r"^[a-z0-9-]+$", examples=["weekly"])]
 Instant = Annotated[str, Query(min_length=10, max_length=40)]
 
 
 def _answers(*problems: int) -> JsonObject:
-    content: dict[str, Any] = {media.partition(";")[0]: {} for media in MEDIA_TYPES.values()}
-    content["text/html"] = {"example": "<!doctype html>…"}
+    content: dict[str, Any] = {
+        media.partition(";")[0]: {"example": BEGINNINGS[form]} for form, media in MEDIA_TYPES.items()
+    }
     told = {200: {"description": "the report in the format asked for", "content": content}}
     return {"response_class": Response, "responses": {**told, **refusals(401, 422, 429, *problems)}}
 
@@ -81,11 +91,15 @@ def report_period(
     return report_response(report, format, f"nacre-{start}--{end}", is_served=False)
 
 
-@router.get("/report-schedules", summary="List scheduled reports", **described({"items": [SCHEDULE]}))
+@router.get(
+    "/report-schedules",
+    summary="List scheduled reports",
+    **described({"items": [SCHEDULE], "next_cursor": None}),
+)
 def list_schedules(request: Request) -> Response:
     """Return every schedule with its last delivery, or why the last try failed (at most 100)."""
     with platform_of(request).store.read() as tx:
-        return answer({"items": report_schedules.listed(tx)})
+        return answer(views.list_report_schedules(tx))
 
 
 @router.post(
@@ -102,7 +116,7 @@ def add_schedule(body: NewSchedule, gate: Gate) -> Response:
         report_schedules.add(
             tx, name=body.name, every=Every(body.every), formats=body.formats, is_announced=body.announced
         )
-        return report_schedules.shown(tx, report_schedules.existing(tx, body.name))
+        return views.get_report_schedule(tx, body.name) or {}
 
     return gate.run(act, status=201)
 
@@ -137,6 +151,6 @@ def run_schedule(name: Name, gate: Gate, body: Nothing | None = None) -> Respons
 
     def act(tx: Tx) -> JsonObject:
         report_schedules.ask_now(tx, name)
-        return report_schedules.shown(tx, report_schedules.existing(tx, name))
+        return views.get_report_schedule(tx, name) or {}
 
     return gate.run(act)

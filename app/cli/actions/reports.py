@@ -18,6 +18,7 @@ from services.domain.report_model import LedgerRecord, Report
 from services.domain.report_period import period_report
 from services.domain.report_periods import Every
 from services.operations import report_schedules
+from services.store import views
 
 COLUMNS = (
     "name", "every", "formats", "announced", "next_at", "last_delivery.to",
@@ -101,7 +102,7 @@ def add_schedule(
         raise InvalidValueError(msg, field="--every")
     with opened_platform(database) as platform, platform.store.write(actor=OPERATOR) as tx:
         report_schedules.add(tx, name=name, every=Every(every), formats=formats, is_announced=is_announced)
-        shown = report_schedules.shown(tx, report_schedules.existing(tx, name))
+        shown = views.get_report_schedule(tx, name) or {}
     if as_json:
         return say_json(shown)
     return say_line(
@@ -112,7 +113,7 @@ def add_schedule(
 def show_schedules(database: str | None, *, as_json: bool) -> int:
     """Print the schedules."""
     with reading(database) as tx:
-        page = {"items": report_schedules.listed(tx), "next_cursor": None}
+        page = views.list_report_schedules(tx)
     return say_page(page, COLUMNS, as_json=as_json)
 
 

@@ -31,6 +31,7 @@ from services.store.views.patterns import get_pattern, list_patterns
 from services.store.views.proposals import get_proposal, list_proposals
 from services.store.views.pulse import pulse
 from services.store.views.replays import replay_task
+from services.store.views.reports import get_report_schedule, list_report_schedules
 from services.store.views.reviews import get_review, list_reviews
 from services.store.views.sandbox import sandbox_state
 from services.store.views.series import list_corrections, list_keys, list_metrics, list_series
@@ -66,6 +67,7 @@ __all__ = [
     "get_parameter",
     "get_pattern",
     "get_proposal",
+    "get_report_schedule",
     "get_review",
     "get_standing",
     "get_task",
@@ -91,6 +93,7 @@ __all__ = [
     "list_parameters",
     "list_patterns",
     "list_proposals",
+    "list_report_schedules",
     "list_review_items",
     "list_reviews",
     "list_series",

@@ -13,7 +13,7 @@ from services.domain.errors import ConflictError, InvalidValueError, NotFoundErr
 from services.domain.report_periods import Every, due_periods, period_of
 from services.operations import report_schedules
 from services.operations.report_schedules import Due
-from services.store import sql, tables
+from services.store import sql, tables, views
 
 START = 1_767_225_600_000_000  # 2026-01-01, a Thursday
 
@@ -35,7 +35,7 @@ def rows(store, table):
 
 def shown(store, name="daily"):
     with store.read() as tx:
-        return report_schedules.shown(tx, report_schedules.existing(tx, name))
+        return views.get_report_schedule(tx, name)
 
 
 def test_missed_periods_come_in_order_and_once(platform, folder):

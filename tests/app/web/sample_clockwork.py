@@ -131,6 +131,29 @@ class SampleClockwork(SampleEvidence):
             cursor,
         )
 
+    def list_report_schedules(self, tx):
+        file = {"name": "weekly-2026-01-19--2026-01-25.html", "sha256": "ab" * 32, "bytes": 84_000}
+        delivery = {
+            "from": "2026-01-19T00:00:00.000000Z",
+            "to": "2026-01-26T00:00:00.000000Z",
+            "ledger_size": 131,
+            "files": [file],
+            "delivered_at": "2026-01-26T00:00:04.000000Z",
+        }
+        weekly = {
+            "name": "weekly",
+            "every": "week",
+            "formats": ["html", "pdf"],
+            "announced": True,
+            "next_at": "2026-02-02T00:00:00.000000Z",
+            "last_error": None,
+            "created_by": "operator",
+            "created_at": "2026-01-20T00:00:00.000000Z",
+            "last_delivery": delivery,
+        }
+        failed = {**weekly, "name": "daily", "last_error": self.text("no room"), "last_delivery": None}
+        return {"items": [weekly, failed], "next_cursor": None}
+
     def list_webhooks(self, tx, *, limit=50, cursor=None, oldest_first=False):
         hook = {
             "webhook_id": 1,

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app.web.pages import build_pages
-from app.web.workings import PlatformWorkings
+from app.workings import PlatformWorkings
 from services import observatory
 from services.cron_runner import control, run_tick
 from services.domain.clock import HOUR_US

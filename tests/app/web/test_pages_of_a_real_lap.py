@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from app.simulation.world import World
 from app.web.charts.wealth import RUG_TASKS
 from app.web.pages import PAGES, build_pages
-from app.web.workings import PlatformWorkings
+from app.workings import PlatformWorkings
 from services.domain.lost_bids import BidState
 from services.domain.states import TaskState
 from services.store import views
