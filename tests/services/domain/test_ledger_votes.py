@@ -188,8 +188,17 @@ def test_no_late_swing_where_the_vote_is_final_or_early():
         step._replace(at_us=at(299)) if step.name in ("ballot_eve", "extended") else step for step in made
     ]
     assert_found(audit(early), place + 1, "no late swing")
-    more = [*made[:place], cast("fay", "for", 50), cast("eve", "for", EXTENDED_AT), made[place + 1]]
-    assert_found(audit(more), place + 2, "no late swing")
+    final = [*made[:place], cast("fay", "for", 50), cast("eve", "against", EXTENDED_AT)]
+    assert_found(audit([*final, made[place + 1]]), place + 2, "no late swing")
+    counts = {"electorate": 6, "yes": 3, "no": 3, "abstain": 0, "is_closed": False, "outcome": "rejected"}
+    assert audit([*final, Step("tally", KIND.TALLY, {"proposal_id": 1, **counts}, at(EXTENDED_AT))]).ok
+
+
+def test_the_next_ballot_waits_for_the_extension():
+    made = [step for step in steps() if step.name != "extended"]
+    place = [step.name for step in made].index("tally")
+    made.insert(place, cast("fay", "against", EXTENDED_AT + 1))
+    assert_found(audit(made), place, "before the next ballot")
 
 
 def test_a_ledger_of_the_second_format_is_raised_once():

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.domain.tally import TallyOutcome, need, tally
+from services.domain.tally import Swing, TallyOutcome, extension, is_late, need, swing, tally
 
 OPEN, PASSED = TallyOutcome.OPEN, TallyOutcome.PASSED
 REJECTED, INQUORATE = TallyOutcome.REJECTED, TallyOutcome.INQUORATE
@@ -132,3 +132,19 @@ def test_impossible_counts_are_refused(change):
     counts = {"electorate": 6, "yes": 3, "no": 1, "abstain": 0, "is_closed": True}
     with pytest.raises(ValueError, match=r"must|exceed"):
         tally(**(counts | change))
+
+
+def test_a_swing_is_a_first_valid_vote_or_another_result():
+    assert swing((1, 1), (2, 1)) is Swing.QUORUM
+    assert swing((2, 0), (2, 1)) is Swing.QUORUM
+    assert swing((2, 2), (3, 2)) is Swing.FLIP
+    assert swing((2, 1), (2, 2)) is Swing.FLIP
+    assert swing((3, 1), (3, 2)) is None
+    assert swing((1, 0), (1, 1)) is None
+
+
+def test_the_last_quarter_and_what_it_extends_to_are_exact():
+    assert [is_late(at, 100, 500) for at in (399, 400, 499)] == [False, True, True]
+    for at in range(400, 500):
+        assert extension(at, 100, 500) == at + 100
+    assert extension(402, 100, 503) == max(503, 402 + 403 // 4)
