@@ -4,6 +4,7 @@ Each voter is a script with one stated rule, a pure function over evidence fetch
 votes twice, never by what others voted, and never by who proposed.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -60,6 +61,11 @@ def cast_ballots(client: NacreClient, proposals: Sequence[Mapping[str, Any]], ex
 def parameter_of(client: NacreClient, proposal: Mapping[str, Any]) -> ParameterFact | None:
     """The parameter that a proposal changes; None when it is no number."""
     return parameter_fact(client.get(f"/parameters/{proposal['parameter']}"))
+
+
+def new_value(proposal: Mapping[str, Any], parameter: ParameterFact | None) -> float:
+    """The value that a proposal asks for; not a number (nan) where the parameter is a choice or a text."""
+    return math.nan if parameter is None else float(proposal["to"])
 
 
 def run_voter(examine: Callable[[NacreClient, JsonObject], Opinion]) -> None:

@@ -1,7 +1,8 @@
 """A voter that asks whether the change can be tried safely.
 
-Rule: for, when the parameter's risk is open, the new value is within bounds and within one step, and no
-change of the parameter was rolled back in the seven days before the proposal. Otherwise against.
+Rule: for, when the parameter is not fixed (a person confirms what is gated), the new value is within bounds
+and within one step, and no change of the parameter was rolled back in the seven days before the proposal.
+Otherwise against.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from datetime import datetime, timedelta
 
 from app.agents.client import JsonObject, NacreClient
 from app.agents.evidence import ParameterFact, Risk
-from app.agents.voter import Choice, Opinion, parameter_of, run_voter
+from app.agents.voter import Choice, Opinion, new_value, parameter_of, run_voter
 
 QUIET_TIME = timedelta(days=7)
 STEP_SLACK = 1e-9  # so that a step of exactly the largest factor is not lost to rounding
@@ -21,8 +22,8 @@ def judge(
     """The rule, over the parameter, the new value and when changes of the parameter were rolled back."""
     if parameter is None:
         return Opinion(Choice.AGAINST, "The parameter cannot be read as a number.", 20)
-    if parameter.risk != Risk.OPEN:
-        return Opinion(Choice.AGAINST, f"{parameter.name} is {parameter.risk}: a person should decide.", 40)
+    if parameter.risk == Risk.FIXED:
+        return Opinion(Choice.AGAINST, f"{parameter.name} is {parameter.risk}: no vote changes it.", 40)
     if not parameter.low <= to <= parameter.high:
         reason = f"{to:g} is outside {parameter.low:g} to {parameter.high:g} {parameter.unit}."
         return Opinion(Choice.AGAINST, reason, 20)
@@ -47,7 +48,8 @@ def examine(client: NacreClient, proposal: JsonObject) -> Opinion:
         if entry["payload"].get("parameter") == proposal["parameter"]
     ]
     opened_at = datetime.fromisoformat(proposal["opened_at"])
-    return judge(parameter_of(client, proposal), float(proposal["to"]), opened_at, rolled_back)
+    parameter = parameter_of(client, proposal)
+    return judge(parameter, new_value(proposal, parameter), opened_at, rolled_back)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from app.agents.client import JsonObject, NacreClient
 from app.agents.evidence import EndReason, ParameterFact, TaskFact, ended_tasks
-from app.agents.voter import Choice, Opinion, parameter_of, run_voter
+from app.agents.voter import Choice, Opinion, new_value, parameter_of, run_voter
 
 WAITING_MICROCREDITS_PER_SECOND = 500.0
 
@@ -40,7 +40,7 @@ def examine(client: NacreClient, proposal: JsonObject) -> Opinion:
     of_type = (
         [] if parameter is None else ended_tasks(client, ended_after=None, task_type=parameter.task_type)
     )
-    return judge(parameter, float(proposal["to"]), float(proposal["expected_effect"]), of_type)
+    return judge(parameter, new_value(proposal, parameter), float(proposal["expected_effect"]), of_type)
 
 
 if __name__ == "__main__":

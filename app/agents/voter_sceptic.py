@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from app.agents.client import JsonObject, NacreClient
 from app.agents.evidence import EndReason, ParameterFact, TaskFact, TaskState, ended_tasks
-from app.agents.voter import Choice, Opinion, parameter_of, run_voter
+from app.agents.voter import Choice, Opinion, new_value, parameter_of, run_voter
 
 NEAR_SHARE_OF_LIMIT = 0.7
 LEAST_SHARE = 0.02
@@ -48,7 +48,7 @@ def examine(client: NacreClient, proposal: JsonObject) -> Opinion:
     of_type = (
         [] if parameter is None else ended_tasks(client, ended_after=None, task_type=parameter.task_type)
     )
-    return judge(parameter, float(proposal["to"]), of_type)
+    return judge(parameter, new_value(proposal, parameter), of_type)
 
 
 if __name__ == "__main__":

@@ -87,12 +87,13 @@ def test_power(needed, cap, base, effect, choice):
         (limit_parameter(), 4.01, [], AGAINST),
         (limit_parameter(), 0.99, [], AGAINST),
         (limit_parameter(high=3.0), 3.5, [], AGAINST),
-        (limit_parameter(risk="gated"), 3.0, [], AGAINST),
+        (limit_parameter(risk="gated"), 3.0, [], FOR),
+        (limit_parameter(risk="fixed"), 3.0, [], AGAINST),
         (limit_parameter(), 3.0, [OPENED - timedelta(days=6)], AGAINST),
         (limit_parameter(), 3.0, [OPENED - timedelta(days=8)], FOR),
         (None, 3.0, [], AGAINST),
     ],
-    ids=["double", "half", "over", "under", "bound", "gated", "lately", "long ago", "unknown"],
+    ids=["double", "half", "over", "under", "bound", "gated", "fixed", "lately", "long ago", "unknown"],
 )
 def test_caution(parameter, to, rolled_back, choice):
     assert voter_caution.judge(parameter, to, OPENED, rolled_back).choice is choice
@@ -209,6 +210,12 @@ def test_a_rollback_in_the_ledger_makes_caution_say_no(client, asked):
     assert voter_caution.examine(client, proposal()).choice is AGAINST
     asked.ledger = [{"at": "2026-02-27T00:00:00.000000Z", "payload": {"parameter": "other.x"}}]
     assert voter_caution.examine(client, proposal()).choice is FOR
+
+
+def test_a_text_is_voted_on_without_a_crash(client, asked):
+    asked.parameters = [{"name": LIMIT, "value": "be brief", "low": "", "high": "", "step_max": ""}]
+    for voter in (voter_evidence, voter_power, voter_caution, voter_cost, voter_sceptic):
+        assert voter.examine(client, proposal(to="be thorough")).reason
 
 
 def test_evidence_that_does_not_exist_is_seen(client, asked):
