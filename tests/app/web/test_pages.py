@@ -134,7 +134,8 @@ def test_every_link_of_every_page_leads_to_a_page(clients):
     for path in PAGES_SHOWN:
         for attributes in Outline(client.get(path).text).all("a"):
             target = attributes["href"].split("#")[0]
-            if target and not target.startswith("/api/") and client.get(target).status_code != 200:
+            is_elsewhere = target.startswith(("/api/", "/reports/"))  # answered by other routers
+            if target and not is_elsewhere and client.get(target).status_code != 200:
                 missing.setdefault(target, path)
     assert set(missing) <= {
         "/laps/2",
