@@ -31,15 +31,16 @@ def tally_words(proposal: Row) -> str:
     percent, least = rules["threshold_percent"], rules["minimum_ballots"]
     words = (
         f"{proposal['yes']} for and {proposal['no']} against, {proposal['abstain']} abstained, of an "
-        f"electorate of {proposal['electorate']}. It takes {percent} % of at least {least} ballots for or "
-        f"against: with {cast} cast, {max(need(cast, percent), 1)} would carry"
+        f"electorate of {proposal['electorate']}. It takes {percent} % of the ballots for or against, and "
+        f"at least {least} of them"
     )
     if proposal["state"] != ProposalState.OPEN:
-        return f"{words}."
-    early = needed["early"]
-    if early is None:
-        return f"{words}; it can no longer be carried early."
-    return f"{words}; {early} carry whatever the silent do."
+        return f"{words}: of {cast} cast, {need(cast, percent)} had to be for."
+    early, at_close = needed["early"], needed["at_close"]
+    if at_close is None:
+        return f"{words}: it can no longer be carried."
+    now = f"{words}: {at_close} for would carry it if the vote closed now"
+    return f"{now}, {early} whatever the silent do." if early is not None else f"{now}."
 
 
 def silent_units(proposal: Row) -> list[Row]:

@@ -4,7 +4,7 @@ from tests.app.web.sample_agents import SampleAgents
 from tests.app.web.sample_tasks import NAMES, at
 
 HASH = "5e" * 32
-ATTEMPTS = "research_synthesis.maximum_attempts"
+COOLING = "market.cooling"
 
 
 def proposal_terms(parameter, before, after):
@@ -48,7 +48,7 @@ class SampleVotes(SampleAgents):
             "proposal_id": 4,
             "lap_id": 3,
             "proposer_id": 5,
-            "parameter": ATTEMPTS,
+            "parameter": COOLING,
             "from": "2",
             "to": self.text("3"),
             **review_of(self.text("Ida Lovelace"), is_pending=is_pending),
@@ -70,7 +70,7 @@ class SampleVotes(SampleAgents):
             return None
         shown = {
             "proposal_id": 4,
-            "parameter": ATTEMPTS,
+            "parameter": COOLING,
             "from": "2",
             "to": self.text("3"),
             "from_version": 1,
@@ -146,7 +146,7 @@ class SampleVotes(SampleAgents):
             {
                 "ballot_id": 40 - n,
                 "proposal_id": 4,
-                "parameter": ATTEMPTS,
+                "parameter": COOLING,
                 "state": state,
                 "unit": f"agent:{agent_id}",
                 "choice": "for",

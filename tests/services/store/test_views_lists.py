@@ -176,7 +176,7 @@ def test_a_proposal_shows_its_electors_and_ballots_by_name(store):
         )  # fmt: skip
         shown = views.get_proposal(tx, proposal_id)
         listed = views.list_proposals(tx, state="open")["items"][0]
-    assert shown["electors"] == [agents[1]]
+    assert [one["agent_id"] for one in shown["electors"]] == [agents[1]]
     assert [(vote["agent_name"], vote["choice"], vote["reason"]) for vote in shown["ballots"]] == [
         ("bob", "against", "costly")
     ]
