@@ -41,14 +41,7 @@ def cast_ballot(
     """
     tx = audit_log.take_turn(tx)
     proposal = get_proposal(tx, proposal_id)
-    if proposal["state"] != ProposalState.OPEN or tx.now_us >= proposal["closes_at_us"]:
-        msg = f"the vote on proposal {proposal_id} is closed (it is {proposal['state']})"
-        raise ConflictError(msg, field="proposal_id", code="vote_closed", state=proposal["state"])
-    require_standing(tx, agent_id)
-    elector = sql.find(tx, tables.elector, proposal_id=proposal_id, agent_id=agent_id)
-    if elector is None:
-        msg = f"this agent is not in the electorate that was frozen when proposal {proposal_id} was filed"
-        raise ForbiddenError(msg, field="proposal_id")
+    unit = _unit_of(tx, proposal, agent_id)
     if choice is BallotChoice.AGAINST and not reason.strip():
         msg = "a vote against needs a reason"
         raise InvalidValueError(msg, field="body.reason", code="reason_missing")
@@ -56,41 +49,46 @@ def cast_ballot(
         msg = "the forecast must be 0 to 100 per cent"
         raise InvalidValueError(msg, field="body.forecast_percent")
     tx = tx.in_lap(proposal["lap_id"])
-    unit = elector["unit"]
-    whose = "this agent" if unit == f"agent:{agent_id}" else "another agent of this owner, or this one,"
-    refusal = ConflictError(
-        f"{whose} has voted already; ballots are final", field="proposal_id", code="already_voted"
-    )
     before = _counts(tx, proposal_id)
+    said = {"choice": str(choice), "forecast_percent": forecast_percent}
     ballot_id = sql.insert_unique(
         tx,
         tables.ballot,
-        refusal,
+        _voted_already(unit, agent_id),
         proposal_id=proposal_id,
         agent_id=agent_id,
         unit=unit,
-        choice=choice,
-        forecast_percent=forecast_percent,
         reason=reason,
         cast_at_us=tx.now_us,
+        **said,
     )
-    audit_log.append(
-        tx,
-        EntryType.BALLOT,
-        {
-            "proposal_id": proposal_id,
-            "voter": unit,
-            "agent": f"agent:{agent_id}",
-            "choice": str(choice),
-            "forecast_percent": forecast_percent,
-            "reason_sha256": audit_log.keep_blob(tx, "reason", reason.encode()),
-        },
-    )
+    kept = audit_log.keep_blob(tx, "reason", reason.encode())
+    whose = {"proposal_id": proposal_id, "voter": unit, "agent": f"agent:{agent_id}"}
+    audit_log.append(tx, EntryType.BALLOT, {**whose, **said, "reason_sha256": kept})
     publish(tx, Event(EventType.BALLOT_CAST, f"proposal:{proposal_id}", {"proposal_id": proposal_id}))
     proposal = _extend(tx, proposal, before)
     if tx.now_us >= proposal["minimum_until_us"]:
         _decide(tx, proposal)
     return ballot_id
+
+
+def _unit_of(tx: Tx, proposal: Row, agent_id: int) -> str:
+    """Return the unit that an agent votes for; refuse a closed vote, the suspended, and strangers."""
+    if proposal["state"] != ProposalState.OPEN or tx.now_us >= proposal["closes_at_us"]:
+        msg = f"the vote on proposal {proposal['id']} is closed (it is {proposal['state']})"
+        raise ConflictError(msg, field="proposal_id", code="vote_closed", state=proposal["state"])
+    require_standing(tx, agent_id)
+    elector = sql.find(tx, tables.elector, proposal_id=proposal["id"], agent_id=agent_id)
+    if elector is None:
+        msg = f"this agent is not in the electorate that was frozen when proposal {proposal['id']} was filed"
+        raise ForbiddenError(msg, field="proposal_id")
+    return str(elector["unit"])
+
+
+def _voted_already(unit: str, agent_id: int) -> ConflictError:
+    whose = "this agent" if unit == f"agent:{agent_id}" else "another agent of this owner, or this one,"
+    msg = f"{whose} has voted already; ballots are final"
+    return ConflictError(msg, field="proposal_id", code="already_voted")
 
 
 def tally_due(tx: Tx) -> dict[str, int]:
