@@ -85,6 +85,7 @@ def test_two_processes_deliver_a_period_once(platform, folder, monkeypatch):
     assert len(rows(store, tables.report_delivery)) == 1
     assert [row["type"] for row in rows(store, tables.event)].count("ReportMade") == 1
     assert [path.name for path in folder.iterdir()] == ["daily-2026-01-01--2026-01-01.json"]
+    assert shown(store)["last_error"] is None, "the one that came second has not failed"
 
 
 def test_a_failure_is_kept_shown_and_tried_again_later(platform, folder):
