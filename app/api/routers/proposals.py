@@ -31,9 +31,10 @@ def file_proposal(request: Request, body: NewProposal, gate: Gate) -> Response:
 
     Whatever would have to be refused later is refused here, by name (`code`):
 
-    - the change: `parameter_unknown`, `parameter_fixed`, `parameter_gated`, `value_not_a_number`,
-      `value_out_of_bounds`, `value_not_whole`, `value_not_a_choice`, `value_not_a_text`, `value_length`,
-      `value_unseen_character`, `value_unchanged`, `step_too_large`
+    - the change: `parameter_unknown`, `parameter_fixed`, `parameter_untestable` (it governs no task type,
+      so only a person can set it), `value_not_a_number`, `value_out_of_bounds`, `value_not_whole`,
+      `value_not_a_choice`, `value_not_a_text`, `value_length`, `value_unseen_character`, `value_unchanged`,
+      `step_too_large`
     - what it stands on: `evidence_unknown`, `meta_task_unknown`
     - how it would be judged: `metric_unknown`, `effect_out_of_bounds`, `effect_too_large`, `guardrail_twice`,
       `margin_out_of_bounds`, `scope_platform_needed` (what decides who gets a task is tried in windows of
