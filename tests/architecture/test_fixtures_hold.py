@@ -43,11 +43,12 @@ def test_a_used_database_is_as_good_as_new_or_not_used_again(postgresql_server, 
     name = postgresql_server.create_database(template=postgresql_template)
     engine = create_engine(postgresql_server.url(name))
     entry = "INSERT INTO ledger_entry VALUES (0, 't', 'a', NULL, 1, '', '')"
-    lap = "INSERT INTO lap (opened_at_us) VALUES (1) RETURNING id"
-    for _ in range(2):
+    lap = "INSERT INTO lap (opened_at_us) SELECT generate_series(1, :count) RETURNING id"
+    for count in (3, 9_000, 3, 3):  # few rows are deleted, a table of many is truncated
         with engine.begin() as connection:
             connection.execute(text(entry))
-            assert connection.scalar(text(lap)) == 1
+            assert connection.scalar(text(lap), {"count": count}) == 1
+            assert connection.scalar(text("SELECT count(*) FROM lap")) == count
         assert emptied(postgresql_server.conninfo(name), expected)
         engine.dispose()  # whoever was connected is cut off
     for change in CHANGES:

@@ -1,8 +1,9 @@
 """Empties a PostgreSQL database that a test has used, so that the next test can have it instead of a new one.
 
-Copying a template costs three hundred files; emptying a few tables costs a tenth of that. What comes back
-is what a copy of the template would be: the same schema, by a fingerprint of it, no row, every sequence at
-its start, nobody connected. A database of which that cannot be said is not used again.
+Copying a template costs three hundred files; deleting a few rows costs a hundredth of that. A table that
+has grown, with what was deleted from it before, is truncated, which costs new files for it and its indexes.
+What comes back is what a copy of the template would be: the same schema, by a fingerprint of it, no row,
+every sequence at its start, nobody connected. A database of which that cannot be said is not used again.
 """
 
 from contextlib import suppress
@@ -27,8 +28,16 @@ FINGERPRINT = """
                   WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
     ) AS lines (line)
 """
-TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
-SEQUENCES = "SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL"
+GROWN_BYTES = 262_144
+TABLES = """
+    SELECT relname, pg_relation_size(oid) FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'alembic_version'
+          AND pg_relation_size(oid) > 0
+"""
+RESTART = """
+    SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
+    FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL
+"""
 OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
 )
@@ -46,17 +55,15 @@ def emptied(conninfo: str, expected: str) -> bool:
         connection.execute(OTHERS, [connection.info.backend_pid])
         connection.execute(sql.SQL("SET lock_timeout = {}").format(PATIENCE))
         connection.execute("SET session_replication_role = replica")  # the ledger's triggers forbid it else
-        names = [row[0] for row in connection.execute(TABLES)]
-        used = [
-            sql.SQL("SELECT {} WHERE EXISTS (SELECT 1 FROM {})").format(name, sql.Identifier(name))
-            for name in names
-        ]
-        filled = [row[0] for row in connection.execute(sql.SQL(" UNION ALL ").join(used))] if used else []
-        if filled:
-            listed = sql.SQL(", ").join(map(sql.Identifier, filled))
-            connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(listed))
-        for row in connection.execute(SEQUENCES).fetchall():
-            connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sql.Identifier(row[0])))
+        sizes: dict[str, int] = dict(connection.execute(TABLES).fetchall())  # no bytes, no row
+        grown = [sql.Identifier(name) for name in sizes if sizes[name] > GROWN_BYTES]
+        small = [sql.Identifier(name) for name in sizes if sizes[name] <= GROWN_BYTES]
+        if grown:
+            connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(grown)))
+        if small:
+            deletes = map(sql.SQL("DELETE FROM {}").format, small)
+            connection.execute(sql.SQL("; ").join(deletes))
+        connection.execute(RESTART)
         return _fingerprint(connection) == expected
     return False
 
