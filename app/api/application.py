@@ -3,8 +3,12 @@
 Stands between `app.main`, which serves it and adds the pages, and the routers. It never opens a platform.
 """
 
+from collections.abc import Sequence
+from functools import cache
+
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.routing import BaseRoute
 
 from app.api import errors, hot_routes
 from app.api.admission import Admission, RateLimit
@@ -135,12 +139,23 @@ def build_api(platform: ApiPlatform) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(ErrorBoundary)
     app.add_middleware(RequestFrame)
-    api = APIRouter(prefix=PREFIX, dependencies=[Depends(authenticated)])
+    app.router.routes.extend(_routes())
+    hot_routes.install(app, platform, PREFIX)
+    return app
+
+
+@cache
+def _routes() -> Sequence[BaseRoute]:
+    """Return the routes of every application: they know no platform, they find it in the application's state.
+
+    What FastAPI derives from a route (half of what an application costs to build) is derived once a process.
+    """
+    api = APIRouter(dependencies=[Depends(authenticated)])
     for module in ROUTED:
         api.include_router(module.router)
     api.include_router(health.tree_router)
-    app.include_router(api)
-    app.include_router(health.router)
-    app.include_router(metrics.router)
-    hot_routes.install(app, platform, PREFIX)
-    return app
+    root = APIRouter()
+    root.include_router(api, prefix=PREFIX)
+    root.include_router(health.router)
+    root.include_router(metrics.router)
+    return tuple(root.routes)
