@@ -24,6 +24,9 @@ help:  ## list the targets
 run: $(STAMP)  ## start the platform, run one lap of the loop live, keep serving until Ctrl-C (options in ARGS=)
 	@$(BIN)/nacre run $(ARGS)
 
+# Tests start hundreds of processes; each would compile all it imports where the environment forbids to keep it.
+test prove: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(STAMP)  ## run every test; say at the end what was left out for lack of an optional part
 	$(PYTEST) $(ARGS)
 
