@@ -1,15 +1,18 @@
 """The whole offline audit over the live ledger, and the chain's end before something is promoted.
 
-Stands beside the export: the same audit, reading leaves and blobs from the database as it goes, so that
-memory stays bounded. A ledger that fails is said to fail and holds every promotion; it never mends anything.
+Stands beside the export: the same audit, reading leaves and blobs from the database as it goes, by the clock
+a part in each transaction. A ledger that fails is said to fail and holds every promotion; it never mends it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, overload
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from services.domain.checks import Layer, Status
+from services.domain.clock import DAY_US
 from services.domain.hash_chain import Frontier
-from services.domain.ledger_audit import AuditReport, audit_ledger
+from services.domain.ledger_audit import AuditReport, Checkpoint, LedgerAudit
+from services.domain.ledger_schema import EntryType
+from services.domain.ledger_texts import erased_by
 from services.operations import health, ledger_chain, production_config, review_queue
 from services.store import config, invariants, ledger, ledger_live
 from services.store import health as queries
@@ -21,66 +24,122 @@ GUARD: Final = "promotion_guard"
 BROKEN: Final = "ledger_broken"
 """The kind of review item about a ledger that does not verify."""
 NEXT_STEP: Final = "nothing is promoted until it does"
-
-
-class _Leaves(Sequence[bytes]):
-    """The leaves of the ledger, read a page at a time."""
-
-    def __init__(self, tx: Tx) -> None:
-        self._tx = tx
-        self._count = ledger_live.count(tx)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[bytes]:
-        return ledger.leaves(self._tx)
-
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
-    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(self._count))]
-        found = ledger_live.leaf_at(self._tx, index)
-        if found is None:
-            raise IndexError(index)
-        return found
+PART: Final = 1_000
+"""So many entries at most are audited in one transaction."""
 
 
 class _Blobs(Mapping[str, bytes]):
-    """The blobs that are kept, each read when it is asked for."""
+    """The blobs that are kept, each read when it is asked for in the transaction of the moment."""
 
     def __init__(self, tx: Tx) -> None:
-        self._tx = tx
+        self.tx = tx
 
     def __getitem__(self, sha256: str) -> bytes:
-        found = ledger_live.blob_content(self._tx, sha256)
+        found = ledger_live.blob_content(self.tx, sha256)
         if found is None:
             raise KeyError(sha256)
         return found
 
     def __iter__(self) -> Iterator[str]:
-        return (row["sha256"] for row in ledger.blobs(self._tx))
+        return (row["sha256"] for row in ledger.blobs(self.tx))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
 
+class _Erased:
+    """The hashes that ERASED entries name; they are read when the first blob of a part is missing."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._found: frozenset[str] | None = None
+        self._tx = tx
+
+    def look_in(self, tx: Tx) -> None:
+        """Read them anew, in this transaction, when they are asked for next."""
+        self._tx, self._found = tx, None
+
+    def __contains__(self, sha256: object) -> bool:
+        if self._found is None:
+            self._found = erased_by(ledger_live.leaves_of(self._tx, EntryType.ERASED))
+        return sha256 in self._found
+
+
+class _Pass:
+    """One way through the ledger in the database, from entry 0 on, over several transactions."""
+
+    def __init__(self, tx: Tx, known: Checkpoint | None) -> None:
+        self.begun_at_us = tx.now_us
+        self.has_ended = False
+        self._blobs = _Blobs(tx)
+        self._erased = _Erased(tx)
+        trusted = [] if known is None else [("audit before", *known)]
+        self.audit = LedgerAudit(self._blobs, self._erased, known=trusted, allow_erased=True)
+
+    def go_on_in(self, tx: Tx) -> None:
+        """Read from now on in this transaction."""
+        self._blobs.tx = tx
+        self._erased.look_in(tx)
+
+
+class Auditor:
+    """What one process remembers of its audit of the live ledger, from one run to the next.
+
+    `take_part` goes on where the run before it stopped. Once it has reached the head, later runs take what
+    is new, and the first run of a UTC day begins at entry 0 again, as does the first run of a process and
+    the one after an error. What was once audited must stay the beginning of the ledger.
+    """
+
+    def __init__(self) -> None:
+        self._pass: _Pass | None = None
+        self._audited: Checkpoint | None = None
+
+    def take_part(self, tx: Tx) -> int:
+        """Audit the next `PART` entries, tell the health what was found, and return how many there were.
+
+        0 says that there is nothing left to do now: the head is reached, or an entry is wrong.
+        """
+        invariants.hold_snapshot(tx)
+        told = queries.check_of(tx, Layer.CORRECT, COMPONENT, FULL_AUDIT)
+        failed_at_us = told["checked_at_us"] if told is not None and told["status"] == Status.FAIL else None
+        going, self._pass = self._pass, None  # what breaks off here is not gone on with
+        if going is None or _is_over(going, tx.now_us, failed_at_us):
+            going = _Pass(tx, self._audited)
+        going.go_on_in(tx)
+        leaves = ledger_live.leaves_from(tx, going.audit.taken, PART)
+        if going.audit.feed(leaves) and len(leaves) == PART:
+            if failed_at_us is None:
+                _tell(tx, FULL_AUDIT, None, float(going.audit.taken), "so far; it goes on from there")
+            self._pass = going
+            return PART
+        head = ledger_chain.head_of(tx)
+        report = going.audit.report(head, "head")
+        fault = None if report.ok else said(report.first_error_index, report.reason)
+        _tell(tx, FULL_AUDIT, fault, float(report.size))
+        if fault is not None:
+            return 0
+        going.has_ended = True
+        self._pass, self._audited = going, Checkpoint(*head)
+        return len(leaves)
+
+
+def _is_over(going: _Pass, now_us: int, failed_at_us: int | None) -> bool:
+    """Tell whether a new pass is due: one that ended on an earlier day, or began before an error was told."""
+    is_of_today = going.begun_at_us // DAY_US == now_us // DAY_US
+    return (going.has_ended and not is_of_today) or (
+        failed_at_us is not None and failed_at_us > going.begun_at_us
+    )
+
+
+def audit_by_the_clock(tx: Tx, auditor: Auditor) -> dict[str, int]:
+    """Audit the next part of the ledger and tell the health; return how many entries it had."""
+    return {"entries": auditor.take_part(tx)}
+
+
 def audit_live(tx: Tx) -> AuditReport:
     """Audit the ledger that is in the database against its own head, as a stranger audits an export."""
-    size, root = ledger_chain.head_of(tx)
-    return audit_ledger(_Leaves(tx), _Blobs(tx), claimed=(size, root), allow_erased=True)
-
-
-def audit_by_the_clock(tx: Tx) -> dict[str, object]:
-    """Run the whole audit and report what it found to the health; return size and the first error, if any."""
-    invariants.hold_snapshot(tx)
-    report = audit_live(tx)
-    fault = None if report.ok else said(report.first_error_index, report.reason)
-    _tell(tx, FULL_AUDIT, fault, float(report.size))
-    return {"entries": report.size, "first_error": report.first_error_index, "reason": report.reason or None}
+    audit = _Pass(tx, None).audit
+    audit.feed(ledger.leaves(tx))
+    return audit.report(ledger_chain.head_of(tx), "head")
 
 
 def guard(tx: Tx) -> str | None:
@@ -93,26 +152,35 @@ def guard(tx: Tx) -> str | None:
     kept = Frontier(int(marks.get("size", 0)), tuple(bytes.fromhex(node) for node in marks.get("hashes", ())))
     found = ledger_chain.verify_on(tx, kept)
     fault = None if found.wrong is None else said(found.index, found.wrong)
+    recorded = marks.get("recorded")
     if fault is None:
-        recorded = config.last_recorded_hash(tx)
+        recorded = config.last_recorded_hash(tx, 0 if recorded is None else kept.size) or recorded
         if recorded is not None and recorded != production_config.config_hash(production_config.snapshot(tx)):
             fault = (
                 f"the config in force is not the one that the ledger's last change left behind; {NEXT_STEP}"
             )
-    if found.wrong is None and found.frontier.size != kept.size:
+    if found.wrong is None:
         nodes = [node.hex() for node in found.frontier.hashes]
-        queries.keep_marks(tx, GUARD, {"size": found.frontier.size, "hashes": nodes}, is_first=not marks)
-    _tell(tx, GUARD, fault, float(found.frontier.size))
+        reached = {"size": found.frontier.size, "hashes": nodes, "recorded": recorded}
+        if reached != marks:
+            queries.keep_marks(tx, GUARD, reached, is_first=not marks)
+    if fault is not None or GUARD in _failing(tx):  # it is asked for, not run by the clock: no pass to age
+        _tell(tx, GUARD, fault, float(found.frontier.size))
     return fault
 
 
 def fault_told(tx: Tx) -> str | None:
     """Return what a check of the ledger last said that fails, as a sentence; None while none fails."""
-    told = {row["measurement"]: row["output"] for row in queries.failing_of(tx, COMPONENT)}
+    told = _failing(tx)
     found = next((told[name] for name in (GUARD, FULL_AUDIT) if name in told), None)
     if found is None and told:
         found = f"the ledger does not verify: {next(iter(told.values()))}; {NEXT_STEP}"
     return found
+
+
+def _failing(tx: Tx) -> dict[str, str]:
+    """Return what each failing check of the ledger says, by measurement."""
+    return {row["measurement"]: row["output"] for row in queries.failing_of(tx, COMPONENT)}
 
 
 def said(index: int | None, reason: str) -> str:
@@ -120,11 +188,12 @@ def said(index: int | None, reason: str) -> str:
     return f"the ledger does not verify from entry {index}: {reason}; {NEXT_STEP}"
 
 
-def _tell(tx: Tx, measurement: str, fault: str | None, size: float) -> None:
-    """Report a check of the ledger; for a fault a review item is opened, once."""
+def _tell(tx: Tx, measurement: str, fault: str | None, size: float, note: str | None = None) -> None:
+    """Report a check of the ledger, a pass with its note; for a fault a review item is opened, once."""
     status = Status.PASS if fault is None else Status.FAIL
+    output = note if fault is None else fault
     health.report(
-        tx, Layer.CORRECT, COMPONENT, measurement, status, observed=size, unit="entries", output=fault
+        tx, Layer.CORRECT, COMPONENT, measurement, status, observed=size, unit="entries", output=output
     )
     if fault is None:
         return
