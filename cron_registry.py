@@ -53,10 +53,10 @@ CRON_JOBS: tuple[CronJob[LoopContext], ...] = (
                 tx, context.notary, context.keeper),
             every_seconds=10 * MINUTE, budget_seconds=10, priority=35,
             summary="Holds the ledger to the checkpoint kept elsewhere; signs and keeps its growth."),
-    CronJob("ledger_audit", lambda tx, _: evolution_ledger.audit_by_the_clock(tx),
-            every_seconds=HOUR, budget_seconds=60, priority=45,
+    CronJob("ledger_audit", lambda tx, context: evolution_ledger.audit_by_the_clock(tx, context.auditor),
+            every_seconds=HOUR, budget_seconds=60, priority=45, is_repeated=True,
             role=Role.DIAGNOSTIC, jitter_seconds=120, misfire=Misfire.RUN_ONCE,
-            summary="Audits the whole ledger as a stranger would its export; a fault holds promotions."),
+            summary="Audits what is new in the ledger, daily all of it, in parts; a fault holds promotions."),
     CronJob("correctness_probes", lambda tx, context: probes.probe_next(
                 tx, context.verify, context.known_answers, context.now_us),
             every_seconds=MINUTE, budget_seconds=10, priority=35, is_repeated=True,

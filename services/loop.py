@@ -45,7 +45,7 @@ class LoopContext:
 
     `known_answers` gives, by task type, results whose worth is known, for the probes of correctness;
     `now_us` is the store's clock, by which a slow verifier is noticed. `notary` signs checkpoints of the
-    ledger, `keeper` keeps them in a second place.
+    ledger, `keeper` keeps them in a second place, `auditor` remembers how far this process has audited it.
     """
 
     registry: ParameterRegistry
@@ -55,6 +55,7 @@ class LoopContext:
     now_us: Callable[[], int] | None = None
     notary: evolution_ledger.Notary | None = None
     keeper: evolution_ledger.NoteKeeper | None = None
+    auditor: evolution_ledger.Auditor = field(default_factory=evolution_ledger.Auditor)
 
 
 HandleMany = Callable[[Tx, Sequence[tuple[DeliveredEvent, object]]], None]

@@ -1,19 +1,23 @@
 """The offline audit: from an exported ledger's bytes alone, is every entry intact and does each have a cause.
 
 This is what `nacre ledger verify` runs, for someone who does not trust the platform: bytes, hashes, roots,
-checkpoints, schema, then causality. It names the first entry that is wrong and why, and stops there. It
-never reads a database, a clock or a key; signatures of checkpoints are checked elsewhere.
+checkpoints, schema, then causality. It names the first entry that is wrong and why, and stops there. The
+platform takes its own ledger through the same audit, a part at a time. It never reads a database, a clock or
+a key; signatures of checkpoints are checked elsewhere.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from services.domain.canonical import canonical_bytes
 from services.domain.hash_chain import HASH_BYTES, Frontier, leaf_hash, to_hex
 from services.domain.ledger_causality import History
 from services.domain.ledger_schema import EntryRefusedError, read_entry, read_envelope
-from services.domain.ledger_texts import TextHistory
+from services.domain.ledger_texts import TextHistory, erased_by
+
+CLAIMED: Final = "claimed checkpoint"
+TRUSTED: Final = "trusted checkpoint"
 
 
 class Checkpoint(NamedTuple):
@@ -68,104 +72,154 @@ def audit_ledger(
     ERASED entry names it; with `allow_erased` in formats 1 and 2 also without. An experiment's records may
     not. Raises ValueError only for a checkpoint that cannot be one (negative size, root not of 32 bytes).
     """
-    for size, root in (claimed, *trusted):
-        if size < 0 or len(root) != HASH_BYTES:
-            raise ValueError(f"a checkpoint has a size from 0 and a root of {HASH_BYTES} bytes")
-    audit = _Audit(leaves, blobs, allow_erased=allow_erased)
-    checkpoints = [("trusted checkpoint", Checkpoint(*one)) for one in trusted]
-    checkpoints.append(("claimed checkpoint", Checkpoint(*claimed)))
-    try:
-        audit.run(checkpoints)
-    except _Finding as finding:
-        return audit.report(finding.index, finding.reason)
-    return audit.report(None, "")
+    known = [(TRUSTED, *one) for one in trusted]
+    audit = LedgerAudit(
+        blobs, erased_by(leaves), known=[*known, (CLAIMED, *claimed)], allow_erased=allow_erased
+    )
+    audit.feed(leaves)
+    return audit.report(claimed)
 
 
-class _Audit:
-    def __init__(self, leaves: Sequence[bytes], blobs: Mapping[str, bytes], *, allow_erased: bool) -> None:
-        self.leaves = leaves
-        self.history = History(blobs, allow_erased=True)
-        self.texts = TextHistory(leaves, blobs, allow_erased=allow_erased)
-        self.frontier = Frontier()
-        self.root_hex = to_hex(self.frontier.root())
-        self.last_at = ""
-        self.claimed_root_hex = ""
+class LedgerAudit:
+    """An audit that takes the leaves a part at a time; the parts do not change what it finds.
 
-    def report(self, index: int | None, reason: str) -> AuditReport:
-        history, size = self.history, self.frontier.size
-        return AuditReport(size, self.root_hex, dict(history.config), index, reason, history.format)
+    It holds what the entries so far amount to, and the newest leaf, which is judged once its follower (or
+    that there is none) is known. After the first error it stands still.
+    """
 
-    def run(self, checkpoints: Iterable[tuple[str, Checkpoint]]) -> None:
-        """Raise _Finding at the first error."""
-        named = list(checkpoints)
-        claimed = named[-1][1]
-        self.claimed_root_hex = claimed.root.hex() if claimed.size == len(self.leaves) else ""
-        by_size: dict[int, list[tuple[str, Checkpoint]]] = {}
-        for name, checkpoint in named:
-            by_size.setdefault(checkpoint.size, []).append((name, checkpoint))
-        self._check_roots(by_size.get(0, ()))
-        for raw in self.leaves:
-            self._check_entry(raw)
-            self._check_roots(by_size.get(self.frontier.size, ()))
-        for name, checkpoint in named:
-            if checkpoint.size > len(self.leaves):
+    def __init__(
+        self,
+        blobs: Mapping[str, bytes],
+        erased_later: Container[str],
+        *,
+        known: Iterable[tuple[str, int, bytes]] = (),
+        allow_erased: bool = False,
+    ) -> None:
+        """Take blobs, the hashes that entries to come erase, and known checkpoints as (name, size, root).
+
+        Raises ValueError for a checkpoint that cannot be one.
+        """
+        self._known = [(name, _checkpoint(size, root)) for name, size, root in known]
+        self._by_size: dict[int, list[tuple[str, Checkpoint]]] = {}
+        for name, checkpoint in self._known:
+            self._by_size.setdefault(checkpoint.size, []).append((name, checkpoint))
+        self._history = History(blobs, allow_erased=True)
+        self._texts = TextHistory(blobs, erased_later, allow_erased=allow_erased)
+        self._frontier = Frontier()
+        self._root_hex = to_hex(self._frontier.root())
+        self._last_at = ""
+        self._held: bytes | None = None
+        self._finding: _Finding | None = None
+
+    @property
+    def taken(self) -> int:
+        """Return how many leaves it has taken: the index of the leaf to feed next."""
+        return self._frontier.size + (self._held is not None)
+
+    def feed(self, leaves: Iterable[bytes]) -> bool:
+        """Take the next leaves; return False once an entry is wrong, which `report` then names."""
+        if self._finding is not None:
+            return False
+        try:
+            for raw in leaves:
+                if self._held is not None:
+                    self._check_entry(self._held, raw, "")
+                self._held = raw
+        except _Finding as finding:
+            self._finding = finding
+        return self._finding is None
+
+    def report(self, claimed: tuple[int, bytes], name: str = CLAIMED) -> AuditReport:
+        """Hold what was taken to the (size, root) that it should have, and say what was found.
+
+        It can be fed again afterwards. Raises ValueError for a checkpoint that cannot be one.
+        """
+        checkpoint = _checkpoint(*claimed)
+        if self._finding is None:
+            try:
+                self._check_end(name, checkpoint)
+            except _Finding as finding:
+                self._finding = finding
+        index, reason = (None, "") if self._finding is None else (self._finding.index, str(self._finding))
+        size, history = self._frontier.size, self._history
+        return AuditReport(size, self._root_hex, dict(history.config), index, reason, history.format)
+
+    def _check_end(self, name: str, claimed: Checkpoint) -> None:
+        """Judge the leaf that is held as the last, then the size and the root of them all."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            is_last = claimed.size == self._frontier.size + 1
+            self._check_entry(held, None, claimed.root.hex() if is_last else "")
+        size = self._frontier.size
+        self._check_roots(self._by_size.get(size, ()))
+        if claimed.size == size:
+            self._check_roots([(name, claimed)])
+        for which, checkpoint in (*self._known, (name, claimed)):
+            if checkpoint.size > size:
                 raise _Finding(
-                    len(self.leaves),
-                    f"the ledger ends here, but the {name} covers {checkpoint.size} entries",
+                    size, f"the ledger ends here, but the {which} covers {checkpoint.size} entries"
                 )
-        if claimed.size < len(self.leaves):
-            raise _Finding(claimed.size, f"the claimed checkpoint covers only {claimed.size} entries")
+        if claimed.size < size:
+            raise _Finding(claimed.size, f"the {name} covers only {claimed.size} entries")
 
     def _check_roots(self, named: Iterable[tuple[str, Checkpoint]]) -> None:
-        size = self.frontier.size
+        size = self._frontier.size
         for name, checkpoint in named:
-            if checkpoint.root.hex() != self.root_hex:
+            if checkpoint.root.hex() != self._root_hex:
                 raise _Finding(
                     max(size - 1, 0),
                     f"the first {size} entries do not have the root of the {name}: "
                     "an entry was replaced, or the checkpoint is not of this ledger",
                 )
 
-    def _check_entry(self, raw: bytes) -> None:
-        index = self.frontier.size
+    def _check_entry(self, raw: bytes, following: bytes | None, root_after_hex: str) -> None:
+        """Judge one leaf by those before; its follower, or the root after it, only helps to lay blame."""
+        index = self._frontier.size
+        self._check_roots(self._by_size.get(index, ()))
         try:
             envelope = read_envelope(raw)
-            self._check_place(envelope)
+            self._check_place(envelope, following, root_after_hex)
             entry = read_entry(envelope)
-            self.history.accept(entry)
-            self.texts.accept(entry, self.history.format)
+            self._history.accept(entry)
+            self._texts.accept(entry, self._history.format)
         except ValueError as error:  # EntryRefusedError, CausalityError, EvidenceRefusedError and their like
             raise _Finding(index, str(error)) from error
-        self.last_at = envelope["at"]
-        self.frontier = self.frontier.append(leaf_hash(raw))
-        self.root_hex = self.frontier.root().hex()
+        self._last_at = envelope["at"]
+        self._frontier = self._frontier.append(leaf_hash(raw))
+        self._root_hex = self._frontier.root().hex()
 
-    def _check_place(self, envelope: Mapping[str, Any]) -> None:
-        index = self.frontier.size
+    def _check_place(self, envelope: Mapping[str, Any], following: bytes | None, root_after_hex: str) -> None:
+        index = self._frontier.size
         if envelope["index"] != index:
             raise EntryRefusedError(f"entry {envelope['index']} stands in the place of entry {index}")
-        if envelope["previous_root"] != self.root_hex:
-            self._blame(envelope)
-        if envelope["at"] < self.last_at:  # one fixed-width form, so text order is time order
+        if envelope["previous_root"] != self._root_hex:
+            self._blame(envelope, root_after_hex if following is None else _root_stated_by(following))
+        if envelope["at"] < self._last_at:  # one fixed-width form, so text order is time order
             raise EntryRefusedError(f"the time {envelope['at']} is before that of the entry before")
 
-    def _blame(self, envelope: Mapping[str, Any]) -> NoReturn:
+    def _blame(self, envelope: Mapping[str, Any], stated_hex: str) -> NoReturn:
         """Raise the finding for a previous_root that does not fit: is this field wrong, or the entry before.
 
         If this entry with its field put right gives the root that its follower states, then only the
         field is wrong; otherwise the bytes before this entry are not those it was chained to.
         """
-        index = self.frontier.size
-        repaired = canonical_bytes({**envelope, "previous_root": self.root_hex})
-        repaired_root_hex = self.frontier.append(leaf_hash(repaired)).root().hex()
-        if index == 0 or repaired_root_hex == self._root_stated_after(index):
+        index = self._frontier.size
+        repaired = canonical_bytes({**envelope, "previous_root": self._root_hex})
+        repaired_root_hex = self._frontier.append(leaf_hash(repaired)).root().hex()
+        if index == 0 or repaired_root_hex == stated_hex:
             raise _Finding(index, "previous_root is not the root of the entries before")
         raise _Finding(index - 1, f"the bytes of this entry are not those that entry {index} was chained to")
 
-    def _root_stated_after(self, index: int) -> str:
-        if index + 1 == len(self.leaves):
-            return self.claimed_root_hex
-        try:
-            return str(read_envelope(self.leaves[index + 1])["previous_root"])
-        except EntryRefusedError:
-            return ""
+
+def _checkpoint(size: int, root: bytes) -> Checkpoint:
+    if size < 0 or len(root) != HASH_BYTES:
+        raise ValueError(f"a checkpoint has a size from 0 and a root of {HASH_BYTES} bytes")
+    return Checkpoint(size, root)
+
+
+def _root_stated_by(leaf: bytes) -> str:
+    """Return the root of the entries before a leaf that it states itself; "" where it states none."""
+    try:
+        return str(read_envelope(leaf)["previous_root"])
+    except EntryRefusedError:
+        return ""

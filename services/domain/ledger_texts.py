@@ -4,7 +4,7 @@ Stands beside the causality under the audit. What is missing is accepted only fo
 entry must name a text that an earlier entry names, once. It never reads what a text says.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from services.domain.canonical import parse_canonical
@@ -27,11 +27,13 @@ def blobs_named(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 class TextHistory:
     """What the entries so far say of blobs; `accept` takes one entry after the other or refuses it."""
 
-    def __init__(self, leaves: Iterable[bytes], blobs: Mapping[str, bytes], *, allow_erased: bool) -> None:
-        """Look ahead for what is erased later; with `allow_erased` older formats may lack any text."""
+    def __init__(
+        self, blobs: Mapping[str, bytes], erased_later: Container[str], *, allow_erased: bool
+    ) -> None:
+        """Take what later entries erase (see `erased_by`); with `allow_erased` older formats may lack any."""
         self._blobs = blobs
         self._allow_erased = allow_erased
-        self._erased_later = {sha256 for leaf in leaves if _MARK in leaf for sha256 in _erased_by(leaf)}
+        self._erased_later = erased_later
         self._named: dict[str, set[str]] = {}
         self._erased: set[str] = set()
 
@@ -60,9 +62,15 @@ class TextHistory:
         self._erased.add(sha256)
 
 
+def erased_by(leaves: Iterable[bytes]) -> frozenset[str]:
+    """Return the hashes that these leaves say were erased; leaves of other types are passed over."""
+    return frozenset(sha256 for leaf in leaves if _MARK in leaf for sha256 in _erased_by(leaf))
+
+
 def _erased_by(leaf: bytes) -> list[str]:
     """Return the hash that a leaf says was erased, if it is what it looks like."""
     try:
-        return [str(parse_canonical(leaf)["payload"]["sha256"])]
+        found: Any = parse_canonical(leaf)
+        return [str(found["payload"]["sha256"])]
     except (KeyError, TypeError, ValueError):
         return []

@@ -5,7 +5,7 @@ that was tested; promotion and rollback both read the setting back. Everything c
 offline by someone who does not trust us. It never weighs evidence: the sandbox has, and the verdict says how.
 """
 
-from services.evolution_ledger.auditing import audit_by_the_clock, audit_live, fault_told
+from services.evolution_ledger.auditing import Auditor, audit_by_the_clock, audit_live, fault_told
 from services.evolution_ledger.correcting import correct
 from services.evolution_ledger.epochs import begin_epoch, renew_epoch
 from services.evolution_ledger.erasing import Erasure, erase_blob, get_blob
@@ -19,6 +19,7 @@ from services.evolution_ledger.verdicts import record_verdict
 from services.evolution_ledger.witnessing import Notary, NoteKeeper, export_checkpoint
 
 __all__ = [
+    "Auditor",
     "Erasure",
     "HeldPromotion",
     "Notary",

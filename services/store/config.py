@@ -48,6 +48,21 @@ OPEN_UNIT = (
     .order_by(exposure.c.ordinal.desc())
     .limit(1)
 )
+NO_ENTRY = 2**63 - 1
+"""An index that no entry has: all come before it."""
+CONFIG_PAGE, LONGEST_PAGE = 16, 1_024
+CONFIG_NAMED = b'"config'
+"""What an entry that changes the config has among its bytes; the others need not be read."""
+NEWEST_OF_CONFIG = (
+    select(ledger_entry.c.index, ledger_entry.c.leaf)
+    .where(
+        ledger_entry.c.index >= bindparam("first_index"),
+        ledger_entry.c.index < bindparam("before_index"),
+        ledger_entry.c.type.in_([str(kind) for kind in CONFIG_ENTRIES]),
+    )
+    .order_by(ledger_entry.c.index.desc())
+    .limit(bindparam("most_rows"))
+)
 EPOCH_NOW = select(epoch).where(epoch.c.ended_at_us.is_(None)).order_by(epoch.c.id.desc()).limit(1)
 
 
@@ -107,17 +122,22 @@ def _last_of_each(tx: Tx, is_before: ColumnElement[bool], name: str | None) -> l
     return sql.rows(tx, statement)
 
 
-def last_recorded_hash(tx: Tx) -> str | None:
-    """Return the config hash after the ledger's newest change of config, or None for an empty ledger."""
-    statement = (
-        select(ledger_entry.c.leaf)
-        .where(ledger_entry.c.type.in_([str(kind) for kind in CONFIG_ENTRIES]))
-        .order_by(ledger_entry.c.index.desc())
-    )
-    for row in tx.connection.execute(statement).mappings():
-        payload = json.loads(row["leaf"])["payload"]
-        if "config_after" in payload:
-            return str(payload["config_after"])
-        if "config" in payload:
-            return digest_hex(payload["config"])
-    return None
+def last_recorded_hash(tx: Tx, since: int = 0) -> str | None:
+    """Return the config hash after the newest change of config in the ledger's entries from `since` on.
+
+    None where none of them changes it. Reads from the newest back, no further than it must.
+    """
+    before, size = NO_ENTRY, CONFIG_PAGE
+    while True:
+        place = {"first_index": since, "before_index": before}
+        page = sql.listed(tx, NEWEST_OF_CONFIG, **place, most_rows=size)
+        for row in page:
+            leaf = bytes(row["leaf"])
+            payload = json.loads(leaf)["payload"] if CONFIG_NAMED in leaf else {}
+            if "config_after" in payload:
+                return str(payload["config_after"])
+            if "config" in payload:
+                return digest_hex(payload["config"])
+        if len(page) < size:
+            return None
+        before, size = page[-1]["index"], min(2 * size, LONGEST_PAGE)

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from sqlalchemy import text, update
 from starlette.testclient import TestClient
 
 from app.backup import making, restoring
@@ -13,28 +12,23 @@ from app.main import build_app
 from services import evolution_ledger
 from services.domain.checks import Status
 from services.domain.errors import LedgerBrokenError, NotFoundError
-from services.evolution_ledger import auditing
+from services.evolution_ledger import Auditor, auditing
 from services.operations import health
-from services.store import sql, tables
+from services.store import tables
 from tests.plugins.platforms import platform_over
+from tests.services import long_ledgers
 from tests.services.laboratory import Laboratory
 
 
 def allow_changes(lab):
     with lab.write("intruder") as tx:
-        is_sqlite = tx.connection.dialect.name == "sqlite"
-        for name in ("ledger_entry_no_update",) if is_sqlite else ("ledger_entry_immutable ON ledger_entry",):
-            tx.connection.execute(text(f"DROP TRIGGER {name}"))
+        long_ledgers.allow_changes(tx)
 
 
 def put(lab, table, where, **values):
     """Change one row underneath the platform; return the values that it had."""
     with lab.write("intruder") as tx:
-        row = sql.find(tx, table, **where)
-        kept = {name: row[name] for name in values}
-        conditions = [table.c[name] == value for name, value in where.items()]
-        assert tx.connection.execute(update(table).where(*conditions).values(**values)).rowcount == 1
-    return kept
+        return long_ledgers.put(tx, table, where, values)
 
 
 def run(lab, job):
@@ -89,7 +83,7 @@ def test_whatever_is_changed_underneath_nothing_is_promoted_until_it_is_mended(l
     allow_changes(lab)
     for table, where, changed, said in tampers(lab):
         kept = put(lab, table, where, **changed)
-        run(lab, evolution_ledger.audit_by_the_clock)
+        run(lab, Auditor().take_part)
         assert run(lab, lambda tx: evolution_ledger.apply_verdict(tx, waiting["id"])) is False
         assert run(lab, evolution_ledger.promote_held) == {"promoted": 0, "waiting": 1, "failed": []}, said
         checks = lab.rows(tables.health_check, component="ledger", status="fail")
@@ -99,7 +93,7 @@ def test_whatever_is_changed_underneath_nothing_is_promoted_until_it_is_mended(l
         )
         assert fault(lab).endswith("nothing is promoted until it does")
         put(lab, table, where, **kept)
-        run(lab, evolution_ledger.audit_by_the_clock)
+        run(lab, Auditor().take_part)
         assert run(lab, auditing.guard) is None
         assert fault(lab) is None
     [item] = lab.rows(tables.review_item, kind="ledger_broken")

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.domain.hash_chain import EMPTY_ROOT
-from services.domain.ledger_audit import audit_ledger
+from services.domain.ledger_audit import CLAIMED, TRUSTED, LedgerAudit, audit_ledger
 from services.domain.ledger_schema import Entry, EntryType, entry_bytes
 from tests.services.domain.ledger_history import (
     FIRST,
@@ -203,3 +203,33 @@ def test_a_hundred_thousand_entries_take_less_than_five_seconds():
     assert report.ok, report.reason
     print(f"{seconds:.2f} s for {report.size} entries")
     assert seconds < 5.0
+
+
+def test_parts_of_any_size_find_what_the_whole_finds():
+    """Also where the blame for an entry rests with its follower, which may come in another part."""
+    draw = random.Random(6)
+    root = HONEST.root
+    for index in (None, 0, 1, *range(2, SIZE, 5), LAST):
+        leaves = list(HONEST.leaves)
+        if index is not None:
+            at = draw.randrange(len(leaves[index]))
+            leaves[index] = leaves[index][:at] + bytes([leaves[index][at] ^ 1]) + leaves[index][at + 1 :]
+        size = draw.choice((SIZE, SIZE - 1, SIZE + 1))
+        trusted = [(draw.randrange(SIZE), root)] if draw.random() < 0.2 else []
+        whole = HONEST.audit(leaves=leaves, claimed=(size, root), trusted=trusted)
+        known = [*[(TRUSTED, *one) for one in trusted], (CLAIMED, size, root)]
+        for most in (1, 2, 7):
+            audit = LedgerAudit(HONEST.blobs, (), known=known)
+            while audit.taken < SIZE and audit.feed(leaves[audit.taken :][: draw.randint(1, most)]):
+                pass
+            assert audit.report((size, root)) == whole, (index, most)
+            assert audit.report((size, root)) == whole
+
+
+def test_an_audit_goes_on_after_its_report():
+    audit = LedgerAudit(HONEST.blobs, ())
+    for size in (1, 5, SIZE):
+        assert audit.feed(HONEST.leaves[audit.taken : size])
+        report = audit.report((size, root_after(HONEST.leaves[:size])))
+        assert (report.ok, report.size, audit.taken) == (True, size, size)
+    assert_found(audit.report((5, root_after(HONEST.leaves[:5]))), 5, "covers only 5 entries")
