@@ -143,7 +143,10 @@ def test_every_parameter_stands_there_with_its_bounds_and_starting_values(pages)
     registry = build_registry(TASK_TYPE_REGISTRY, {})
     for one in registry:
         default, demonstrated, low, high, step, unit, risk, summary = found[one.name]
-        assert (default, low, high, step) == (one.default, one.low, one.high, f"× {one.step_max}")
+        bounds = (one.low, one.high, f"× {one.step_max}")
+        if not one.is_number:
+            bounds = (" or ".join(one.choices), page_text.NOTHING, page_text.NOTHING)
+        assert (default, low, high, step) == (one.default, *bounds)
         assert demonstrated == demonstration.STARTING_VALUES.get(one.name, page_text.NOTHING)
         assert (unit.removesuffix(", whole"), unit.endswith(", whole")) == (one.unit, one.is_whole)
         assert (risk, summary) == (str(one.risk), one.summary)
@@ -208,10 +211,15 @@ def test_every_command_stands_there_once(pages):
     commands = [f"nacre {command.name}" for command in command_tree.registered_commands] + [
         f"nacre {group.info.name} {command.name}" for group in groups for command in group.registered_commands
     ]
+    inner = [
+        (f"nacre {group.info.name} {sub.name}", sub.typer_instance)
+        for group in command_tree.registered_groups
+        for sub in group.typer_instance.registered_groups
+    ]
+    commands += [f"{name} {command.name}" for name, app in inner for command in app.registered_commands]
+    named = [f"nacre {group.info.name}" for group in groups] + [name for name, _ in inner]
     assert len(commands) > 20
-    assert sorted(headings[1:]) == sorted(
-        ["nacre", *(f"nacre {group.info.name}" for group in groups), *commands]
-    )
+    assert sorted(headings[1:]) == sorted({"nacre", *named, *commands})
 
 
 def test_a_command_s_section_tells_how_to_call_it(monkeypatch):

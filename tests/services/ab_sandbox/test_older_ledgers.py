@@ -22,7 +22,7 @@ def running_since_before(lab, monkeypatch):
     """Return an experiment that was started, and written down, as the first format did it."""
 
     def append(tx, kind, payload):
-        kept = {name: value for name, value in payload.items() if name not in LATER[kind]}
+        kept = {name: value for name, value in payload.items() if name not in LATER[2][kind]}
         return audit_log.append(tx, kind, kept)
 
     older = SimpleNamespace(append=append, take_turn=audit_log.take_turn)
@@ -32,7 +32,7 @@ def running_since_before(lab, monkeypatch):
     with lab.write() as tx:
         sql.update(tx, tables.experiment, {"id": experiment_id}, stream_position=None, confirm_alpha=None)
     entry = lab.payloads("EXPERIMENT_STARTED")[0]
-    assert not LATER[EntryType.EXPERIMENT_STARTED].keys() & entry.keys()
+    assert not LATER[2][EntryType.EXPERIMENT_STARTED].keys() & entry.keys()
     return experiment_id
 
 
