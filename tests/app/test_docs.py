@@ -212,9 +212,9 @@ def test_every_command_stands_there_once(pages):
         f"nacre {group.info.name} {command.name}" for group in groups for command in group.registered_commands
     ]
     inner = [
-        (f"nacre {group.info.name} {sub.name}", sub.typer_instance)
-        for group in command_tree.registered_groups
-        for sub in group.typer_instance.registered_groups
+        (f"nacre {group.info.name} {sub.typer_instance.info.name}", sub.typer_instance)
+        for group in groups
+        for sub in group.registered_groups
     ]
     commands += [f"{name} {command.name}" for name, app in inner for command in app.registered_commands]
     named = [f"nacre {group.info.name}" for group in groups] + [name for name, _ in inner]

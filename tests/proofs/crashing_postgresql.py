@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import make_url
 
-RESTART_SECONDS = 30.0
+RESTART_SECONDS = 120.0
 
 
 @dataclass

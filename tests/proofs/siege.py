@@ -23,7 +23,7 @@ from tests.proofs.crashing_postgresql import crashing_server
 from tests.proofs.traders import Caller, Trader
 
 REQUESTERS, WORKERS, VICTIMS = 2, 5, 12
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
 UP_SECONDS = 0.8
 """A process is killed within this time after it was ready, and sometimes before."""
 WORK_SECONDS = 0.4

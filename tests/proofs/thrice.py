@@ -31,7 +31,7 @@ TASKS = 8
 COPIES = 3
 AT_ONCE = 0.3
 """Share of the writes whose copies begin at the same moment."""
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 OWN_TIMES = {"agent": {"last_active_at_us"}}
 WITH_IDS = {
     "idempotency": {"body", "request_hash"},
@@ -127,7 +127,7 @@ def served(url, folder):
         yield platform, port
     finally:
         server.should_exit = True
-        thread.join(timeout=20)
+        thread.join(timeout=60)
         platform.close()
 
 

@@ -1,5 +1,6 @@
 """The cron runner: a tick fires once, within its budget, in the order of priority; history tells of it."""
 
+import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -258,21 +259,24 @@ def test_with_the_real_scheduler_jobs_fire_and_a_broken_one_stops_nobody(real_st
     runners = [CronRunner(real_store, None, jobs, name) for name in ("p1", "p2")]
     for runner in runners:
         runner.start()
-    time.sleep(1.5)
+    until(lambda: len(effects(real_store)) >= 3)
+    until(lambda: [row["job"] for row in history(real_store)].count("broken") >= 3)
     for runner in runners:
         runner.stop()
-    rows = history(real_store)
-    states = {row["job"]: row["state"] for row in rows}
-    assert states == {"quick": TickState.DONE, "broken": TickState.FAILED}
-    fired = [row["due_at_us"] for row in rows if row["job"] == "quick"]
-    assert 3 <= len(fired) <= 8
-    assert len(set(fired)) == len(fired)
+    rows = [row for row in history(real_store) if row["state"] != TickState.MISSED]
+    assert {(row["job"], row["state"]) for row in rows} == {
+        ("quick", TickState.DONE),
+        ("broken", TickState.FAILED),
+    }
+    fired = sorted(row["due_at_us"] for row in rows if row["job"] == "quick")
+    assert len(fired) >= 3
+    assert all(later - earlier >= SECOND_US // 4 for earlier, later in itertools.pairwise(fired))
     assert effects(real_store) == ["ran"] * len(fired)
     threads = [thread.name for thread in threading.enumerate()]
     assert not [name for name in threads if name.startswith("cron-")]
 
 
-def until(condition, at_most_seconds=10):
+def until(condition, at_most_seconds=60):
     ends = time.monotonic() + at_most_seconds
     while not condition() and time.monotonic() < ends:
         time.sleep(0.01)
@@ -340,13 +344,13 @@ def test_a_thread_that_is_left_alone_is_replaced(real_store, monkeypatch):
 
     def sleep(tx, _context):
         write(tx, "asleep")
-        wake.wait(timeout=20)
+        wake.wait(timeout=600)
         return {}
 
     jobs = [job(sleep, name="sleeper", every_seconds=0.5, budget_seconds=0.2), job(every_seconds=0.25)]
     runner = looked_after(real_store, jobs, threads=1)
-    until(lambda: [row["state"] for row in history(real_store)].count(TickState.OVERRUN) >= 2, 20)
-    until(lambda: len(effects(real_store)) >= 3, 20)
+    until(lambda: [row["state"] for row in history(real_store)].count(TickState.OVERRUN) >= 2)
+    until(lambda: len(effects(real_store)) >= 3)
     runner.stop()
     wake.set()
     until(lambda: not [thread for thread in threading.enumerate() if "sleeper" in thread.name])

@@ -363,7 +363,7 @@ def test_dispatchers_at_the_same_time_deliver_each_exactly_once(store, handlers)
     start = threading.Barrier(len(others))
 
     def run(other):
-        start.wait(timeout=30)
+        start.wait(timeout=60)
         while event_bus.deliver_due(other, handlers.subscribers):
             pass
 
@@ -389,7 +389,7 @@ def test_a_dispatcher_in_its_thread_hears_of_what_is_published(migrated_database
     dispatcher = Dispatcher(store, {**handlers.subscribers, "first": Subscriber("first", (ENDED,), handle)})
     dispatcher.start()
     events = publish(store, 3)
-    assert is_done.wait(timeout=10)
+    assert is_done.wait(timeout=60)
     dispatcher.stop()
     event_bus.drain(store, handlers.subscribers)
     assert written(store) == once(events)

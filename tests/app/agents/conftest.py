@@ -48,9 +48,9 @@ def run_script(stub: MarketStub, tmp_path: Path) -> Iterator[Callable[..., subpr
 
 @pytest.fixture
 def eventually() -> Callable[..., None]:
-    """Wait until something holds, or fail after some seconds."""
+    """Wait until something holds, or fail after a minute."""
 
-    def wait(holds: Callable[[], object], seconds: float = 8.0) -> None:
+    def wait(holds: Callable[[], object], seconds: float = 60.0) -> None:
         until = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < until, "it never came to that"

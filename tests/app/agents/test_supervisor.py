@@ -188,4 +188,4 @@ def test_agents_end_when_their_supervisor_is_gone(stub, tmp_path, eventually):
     process.kill()
     process.wait()
     pid = int((tmp_path / "pid").read_text())
-    eventually(lambda: is_gone(pid), seconds=5)
+    eventually(lambda: is_gone(pid))

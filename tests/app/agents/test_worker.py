@@ -19,7 +19,7 @@ def add(payload, effort, seconds):
 
 def hang(payload, effort, seconds):
     open(payload["seen"], "a").write(f"{os.getpid()}\\n")
-    time.sleep(60)
+    time.sleep(600)
 
 def fail(payload, effort, seconds):
     raise RuntimeError("out of ideas")
@@ -28,7 +28,7 @@ run_worker(WorkerProfile("w", 0.5, 0.5, 70, slots=2), {"add": add, "hang": hang,
 """
 
 
-def award(stub, task_id: int, kind: str, payload: dict, timeout_seconds: float = 5.0) -> None:
+def award(stub, task_id: int, kind: str, payload: dict, timeout_seconds: float = 60.0) -> None:
     with stub.lock:
         stub.leases[task_id] = {"payload": payload, "timeout_seconds": timeout_seconds}
         stub.awards.append({"task_id": task_id, "type": kind, "payload": payload})
@@ -72,13 +72,16 @@ def test_it_bids_works_and_hands_in_three_fields(stub, run_script, eventually):
 
 def test_a_hung_tool_is_killed_at_its_timeout_and_reported(stub, run_script, eventually, tmp_path):
     seen = tmp_path / "seen"
-    award(stub, 4, "hang", {"seen": str(seen)}, timeout_seconds=0.4)
     run_script(SCRIPT)
-    eventually(lambda: results(stub))
-    body = results(stub)["/tasks/4/result"]
-    assert (body["outcome"], body["failure_reason"]) == ("failed", "timed_out")
+    for task_id, timeout_seconds in enumerate((0.4, 2.0, 10.0, 40.0), start=4):
+        award(stub, task_id, "hang", {"seen": str(seen)}, timeout_seconds=timeout_seconds)
+        eventually(lambda path=f"/tasks/{task_id}/result": path in results(stub))
+        body = results(stub)[f"/tasks/{task_id}/result"]
+        assert (body["outcome"], body["failure_reason"]) == ("failed", "timed_out")
+        if pids(seen):  # else the machine is so slow that the tool had not even begun
+            break
     assert [is_gone(pid) for pid in pids(seen)] == [True]
-    lease, result = stub.of("POST", "/tasks/4/lease")[0], stub.of("POST", "/tasks/4/result")[0]
+    lease, result = (stub.of("POST", f"/tasks/{task_id}/{verb}")[0] for verb in ("lease", "result"))
     assert stub.calls.index(lease) < stub.calls.index(result)
 
 
@@ -97,32 +100,33 @@ def test_a_refused_result_is_dropped_and_work_goes_on(stub, run_script, eventual
 def test_it_takes_no_more_leases_than_it_has_slots(stub, run_script, eventually, tmp_path):
     seen = tmp_path / "seen"
     for task_id in (11, 12, 13):
-        award(stub, task_id, "hang", {"seen": str(seen)}, timeout_seconds=1.0)
+        award(stub, task_id, "hang", {"seen": str(seen)}, timeout_seconds=600.0)
     run_script(SCRIPT)
     eventually(lambda: len(pids(seen)) == 2)
     time.sleep(0.3)
     assert len(stub.of("POST", r"/tasks/\d+/lease")) == 2
-    eventually(lambda: len(results(stub)) >= 2)
+    os.kill(pids(seen)[0], signal.SIGKILL)
+    eventually(lambda: len(results(stub)) == 1)
     eventually(lambda: len(stub.of("POST", r"/tasks/\d+/lease")) == 3)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_when_it_ends_its_children_end(stub, run_script, eventually, tmp_path, how):
     seen = tmp_path / "seen"
-    award(stub, 7, "hang", {"seen": str(seen)}, timeout_seconds=60.0)
+    award(stub, 7, "hang", {"seen": str(seen)}, timeout_seconds=600.0)
     process = run_script(SCRIPT)
     eventually(lambda: pids(seen))
-    asked_at = time.monotonic()
     process.send_signal(how)
-    assert process.wait(timeout=5) == (0 if how is signal.SIGTERM else -signal.SIGKILL)
-    assert time.monotonic() - asked_at < 1.0
-    eventually(lambda: is_gone(pids(seen)[0]), seconds=2)
+    assert process.wait(timeout=60) == (
+        0 if how is signal.SIGTERM else -signal.SIGKILL
+    )  # the tool sleeps longer
+    eventually(lambda: is_gone(pids(seen)[0]))
     assert not stub.of("POST", "/tasks/7/result")
 
 
 def test_a_key_that_is_not_known_ends_it(stub, run_script):
     stub.refusals["/agents/me/work"] = (401, "unauthenticated", {})
-    assert run_script(SCRIPT).wait(timeout=8) == 1
+    assert run_script(SCRIPT).wait(timeout=60) == 1
 
 
 def test_refused_bids_pause_the_bidding(stub, run_script, eventually):

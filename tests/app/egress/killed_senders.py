@@ -23,12 +23,17 @@ PACE = Pace(poll_seconds=0.01, lease_seconds=LEASE_SECONDS)
 
 
 def send_until_killed(url, folder, begun):
-    """Send for ever, saying on the pipe when something was claimed; the parent ends it."""
+    """Send what the first claim brings, saying on the pipe when it has come; the parent ends it.
+
+    However late it is killed, it has not sent more.
+    """
     claim = webhook_sending.claim
+    first = []
 
     def telling(*given, **named):
-        claims = claim(*given, **named)
+        claims = [] if first else claim(*given, **named)
         if claims:
+            first.extend(claims)
             os.write(begun, b".")
         return claims
 
