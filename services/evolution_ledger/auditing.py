@@ -56,7 +56,7 @@ class _Erased:
 
     def look_in(self, tx: Tx) -> None:
         """Read them anew, in this transaction, when they are asked for next."""
-        self._tx = tx; self._found = self._found or frozenset()
+        self._tx, self._found = tx, None
 
     def __contains__(self, sha256: object) -> bool:
         if self._found is None:
@@ -125,7 +125,7 @@ class Auditor:
 def _is_over(going: _Pass, now_us: int, failed_at_us: int | None) -> bool:
     """Tell whether a new pass is due: one that ended on an earlier day, or began before an error was told."""
     is_of_today = going.begun_at_us // DAY_US == now_us // DAY_US
-    return (
+    return (going.has_ended and not is_of_today) or (
         failed_at_us is not None and failed_at_us > going.begun_at_us
     )
 
