@@ -80,7 +80,8 @@ def world_over(url, var_directory):
 def world(migrated_database_url, tmp_path):
     """The API over a fresh platform; the test runs once per engine."""
     made = world_over(migrated_database_url, tmp_path)
-    yield made
+    with made.client:  # one event loop for all requests, as when it is served
+        yield made
     made.platform.close()
 
 
@@ -88,7 +89,8 @@ def world(migrated_database_url, tmp_path):
 def sqlite_world(migrated_sqlite_url, tmp_path):
     """The same on SQLite only, for what does not depend on the engine."""
     made = world_over(migrated_sqlite_url, tmp_path)
-    yield made
+    with made.client:
+        yield made
     made.platform.close()
 
 
