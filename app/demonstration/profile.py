@@ -19,6 +19,7 @@ STARTING_VALUES: dict[str, str] = {
     "investigation.deadline_seconds": "600",
     "consensus.minimum_period_seconds": "0.5",
     "consensus.voting_period_seconds": "20",
+    "consensus.filings_per_day": "1000",
     "sandbox.maximum_wait_seconds": "15",
     "sandbox.minimum_cycle_seconds": "0",
     "sandbox.window_seconds": "10",

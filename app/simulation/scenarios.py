@@ -25,6 +25,7 @@ COMMON_VALUES: Mapping[str, str] = {
     "consensus.minimum_period_seconds": "1",
     "consensus.voting_period_seconds": "3600",
     "consensus.cool_off_seconds": "1",
+    "consensus.filings_per_day": "10000",
     "sandbox.maximum_wait_seconds": "900",
     "sandbox.minimum_cycle_seconds": "0",
     "investigation.timeout_seconds": "3600",

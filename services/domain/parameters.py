@@ -13,8 +13,9 @@ from enum import StrEnum
 
 from services.domain import parameter_kinds as kinds
 from services.domain.errors import InvalidValueError, NotFoundError
+from services.domain.lookalikes import skeleton
 from services.domain.parameter_kinds import LENGTH_MAX, SHOWN, Kind
-from services.domain.parameter_names import Resemblance, skeleton
+from services.domain.parameter_names import Resemblance
 
 
 class Risk(StrEnum):
@@ -212,6 +213,8 @@ PLATFORM_PARAMETERS: tuple[Parameter, ...] = (
               "Ended jobs before an agent that nobody vouched for may vote.", is_whole=True),
     Parameter("consensus.cool_off_seconds", "604800", "1", "31536000", "2", "seconds", "platform", Risk.FIXED,
               "The same change may not be proposed again for this long after it ended."),
+    Parameter("consensus.filings_per_day", "20", "1", "10000", "2", "proposals", "platform", Risk.FIXED,
+              "So many proposals may one owner file within 24 hours.", is_whole=True),
     Parameter("consensus.start_grace_seconds", "86400", "1", "2592000", "2", "seconds", "platform",
               Risk.FIXED, "A passed proposal expires when no experiment could start within this time."),
     Parameter("consensus.electorate", "agent", "", "", "", "word", "platform", Risk.FIXED,

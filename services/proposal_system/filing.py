@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.domain import electorate
 from services.domain.canonical import digest_hex
-from services.domain.clock import DAY_US, seconds
+from services.domain.clock import DAY_US, seconds, to_rfc3339
 from services.domain.electorate import Electorate, Voter
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError
 from services.domain.events import Event, EventType
@@ -77,7 +77,8 @@ def file_proposal(tx: Tx, registry: ParameterRegistry, draft: ProposalDraft, pro
             "scope": str(draft.scope),
         }
     )
-    _check_rivals(tx, parameter.name, owner, content_hash)
+    _check_rivals(tx, parameter.name, owner)
+    _check_pace(tx, parameter.name, (current.value, to_value), owner)
     lap = _lap_of(tx, draft.meta_task_id, proposer_id)
     change = TypedChange(parameter, current.value, to_value, current.version, content_hash)
     return _insert(tx.in_lap(lap), draft, Voter(proposer_id, owner), change, admitted)
@@ -98,7 +99,7 @@ def withdraw(tx: Tx, *, proposal_id: int, agent_id: int) -> None:
     close(tx, proposal, ProposalState.WITHDRAWN, "withdrawn by its proposer")
 
 
-def _check_rivals(tx: Tx, parameter: str, owner: str, content_hash: str) -> None:
+def _check_rivals(tx: Tx, parameter: str, owner: str) -> None:
     """Refuse a second live proposal of a parameter or of an owner (whoever files holds the turn)."""
     live = sql.find(
         tx,
@@ -114,12 +115,27 @@ def _check_rivals(tx: Tx, parameter: str, owner: str, content_hash: str) -> None
     live_id = live["id"] if live else governance.live_of_owner(tx, owner)
     if live_id is not None:
         raise _already_live(f"proposal {live_id}", proposal_id=live_id)
+
+
+def _check_pace(tx: Tx, parameter: str, change: tuple[str, str], owner: str) -> None:
+    """Refuse the same change (from, to) while it cools off, and more filings of an owner than a day may have.
+
+    Metric and scope make no other change of it: who wants it measured otherwise waits all the same.
+    """
     cool_off_us = seconds(production_config.number(tx, "consensus.cool_off_seconds"))
-    twin = governance.same_content_since(tx, content_hash, tx.now_us - cool_off_us)
+    since_us = tx.now_us - cool_off_us
+    twin = governance.same_change_since(tx, parameter, *change, owner=owner, since_us=since_us)
     if twin is not None:
-        msg = f"proposal {twin} asked for the same change; it may be asked again "
-        msg += f"{cool_off_us // 1_000_000} s after its end"
-        raise ConflictError(msg, field="to", code="resubmission_cool_off", proposal_id=twin)
+        again = to_rfc3339(twin["ended_at_us"] + cool_off_us)
+        msg = f"proposal {twin['id']} asked for the same change; it may be asked again after {again}"
+        code = "resubmission_cool_off"
+        raise ConflictError(msg, field="to", code=code, proposal_id=twin["id"], possible_at=again)
+    most = int(production_config.number(tx, "consensus.filings_per_day"))
+    filed = governance.filed_since(tx, owner, tx.now_us - DAY_US, most)
+    if len(filed) == most:
+        again = to_rfc3339(filed[-1] + DAY_US)
+        msg = f"{owner} has filed {most} proposals within 24 hours; the next is possible at {again}"
+        raise ConflictError(msg, field="owner", code="filings_exhausted", possible_at=again)
 
 
 def _already_live(what: str, **arguments: object) -> ConflictError:

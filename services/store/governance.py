@@ -16,6 +16,7 @@ from services.domain.states import (
     ExperimentState,
     OutcomeKind,
     ProposalState,
+    ReviewState,
     Standing,
     TaskKind,
     TaskState,
@@ -32,6 +33,7 @@ from services.store.tables import (
     freeze,
     parameter_change,
     proposal,
+    review_gate,
     task,
 )
 from services.store.tx import Tx
@@ -90,10 +92,20 @@ def eligible_voters(tx: Tx, *, minimum_settled_jobs: int, tenure_us: int) -> lis
 
 
 def paid_since(tx: Tx, task_type: str, since_us: int) -> set[int]:
-    """Return the agents that were awarded tasks of a type since an instant: those it pays."""
+    """Return the agents that were awarded tasks of a type since an instant: those it pays.
+
+    Only tasks of the platform and of requesters that are vouched for count: nobody loses a ballot by one
+    task that a stranger posts.
+    """
+    requester = agent.alias("requester")
     statement = (
         select(task.c.awarded_agent_id)
-        .where(task.c.type == task_type, task.c.awarded_at_us >= since_us)
+        .outerjoin(requester, requester.c.id == task.c.requester_id)
+        .where(
+            task.c.type == task_type,
+            task.c.awarded_at_us >= since_us,
+            or_(task.c.requester_id.is_(None), requester.c.is_vouched),
+        )
         .distinct()
     )
     return {row["awarded_agent_id"] for row in rows(tx, statement)}
@@ -163,19 +175,46 @@ def live_of_owner(tx: Tx, owner: str) -> int | None:
     return found[0]["id"] if found else None
 
 
-def same_content_since(tx: Tx, content_hash: str, since_us: int) -> int | None:
-    """Return a proposal of the same content that was decided since an instant (promoted ones aside)."""
+def same_change_since(
+    tx: Tx, parameter: str, from_value: str, to_value: str, *, owner: str, since_us: int
+) -> Row | None:
+    """Return the newest proposal (`id`, `ended_at_us`) of this change that ended since an instant, or None.
+
+    Promoted ones aside. What was withdrawn, or passed and never started, was refused by nobody: only those
+    of `owner` are looked for.
+    """
+    was_shown = select(review_gate.c.id).where(
+        review_gate.c.proposal_id == proposal.c.id, review_gate.c.state == ReviewState.EXPIRED
+    )
+    is_refused = proposal.c.state.not_in([ProposalState.WITHDRAWN, ProposalState.EXPIRED])
     statement = (
-        select(proposal.c.id)
+        select(proposal.c.id, proposal.c.ended_at_us)
+        .join(agent, agent.c.id == proposal.c.proposer_id)
         .where(
-            proposal.c.content_hash == content_hash,
+            proposal.c.parameter == parameter,
+            proposal.c.from_value == from_value,
+            proposal.c.to_value == to_value,
             proposal.c.ended_at_us >= since_us,
             proposal.c.state != ProposalState.PROMOTED,
+            or_(is_refused, was_shown.exists(), agent.c.owner == owner),
         )
+        .order_by(proposal.c.ended_at_us.desc())
         .limit(1)
     )
     found = rows(tx, statement)
-    return found[0]["id"] if found else None
+    return found[0] if found else None
+
+
+def filed_since(tx: Tx, owner: str, since_us: int, limit: int) -> list[int]:
+    """Return when the agents of an owner filed since an instant, newest first, at most `limit` times."""
+    statement = (
+        select(proposal.c.opened_at_us)
+        .join(agent, agent.c.id == proposal.c.proposer_id)
+        .where(agent.c.owner == owner, proposal.c.opened_at_us > since_us)
+        .order_by(proposal.c.opened_at_us.desc())
+        .limit(limit)
+    )
+    return [row["opened_at_us"] for row in rows(tx, statement)]
 
 
 def open_and_due(tx: Tx) -> list[Row]:

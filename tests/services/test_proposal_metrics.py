@@ -3,9 +3,9 @@
 import pytest
 
 from services.domain.errors import InvalidValueError
-from services.domain.states import ExperimentScope
-from services.store import tables
-from tests.services.test_proposal_system import refusal
+from services.domain.states import ExperimentScope, ProposalState, Scope
+from services.store import sql, tables
+from tests.services.test_proposal_system import WEEK_SECONDS, refusal
 
 RANKED = ("task_duration", "task_cost")
 
@@ -131,16 +131,18 @@ def test_windows_are_counted_where_windows_are_bet_on(lab):
     )
 
 
-def test_another_metric_or_scope_is_another_change(lab):
-    """What was refused for one metric may be asked for another without cooling off."""
+def test_a_refused_change_cools_off_whatever_metric_and_scope(lab):
+    """Metric and scope give the whole content another hash; they make no other change of it."""
+    asked = ({}, {"metric": "task_cost"}, {"scope": ExperimentScope.AGENT})
     hashes = set()
-    for changes in ({}, {"metric": "task_cost"}, {"scope": ExperimentScope.AGENT}):
+    for changes in asked:
         filed = lab.file(**changes)
         hashes.add(lab.row(tables.proposal, id=filed)["content_hash"])
         with lab.write() as tx:
-            where = tables.proposal.c.id == filed
-            tx.connection.execute(
-                tables.proposal.update().where(where).values(state="rejected", ended_at_us=lab.now_us)
-            )
-        assert refusal(lab, **changes).code == "resubmission_cool_off"
-    assert len(hashes) == 3
+            where = {"id": filed}
+            sql.update(tx, tables.proposal, where, state=ProposalState.REJECTED, ended_at_us=lab.now_us)
+        for others in asked:
+            assert refusal(lab, lab.agent(Scope.PROPOSE), **others).code == "resubmission_cool_off"
+        lab.pass_seconds(WEEK_SECONDS + 1)
+        lab.ended_tasks(60)
+    assert len(hashes) == len(asked)

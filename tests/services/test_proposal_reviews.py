@@ -9,7 +9,7 @@ from services.domain.errors import ConflictError, ForbiddenError, InvalidValueEr
 from services.domain.events import EventType
 from services.domain.states import BallotChoice, ExperimentScope, OutcomeKind, Scope
 from services.operations import overrides, review_queue
-from services.store import sql, tables
+from services.store import governance, sql, tables
 from tests.services.laboratory import MINIMUM_PERIOD_SECONDS, TYPE, VOTING_PERIOD_SECONDS
 from tests.services.test_proposal_system import race
 
@@ -17,7 +17,8 @@ FOR, AGAINST, ABSTAIN = BallotChoice.FOR, BallotChoice.AGAINST, BallotChoice.ABS
 GATED = f"{TYPE}.maximum_attempts"
 RULE = f"{TYPE}.award_rule"
 QUARTER = VOTING_PERIOD_SECONDS / 4
-REVIEW_SECONDS = 259_200
+DAY_SECONDS = 86_400
+REVIEW_SECONDS = 3 * DAY_SECONDS
 
 
 def setting(lab, name, value):
@@ -152,6 +153,22 @@ def test_whose_pay_the_change_sets_has_no_ballot(lab):
     workers = {f"agent:{number}" for number in lab.voters}
     assert set(row["conflicts"]) == {*workers, f"agent:{lab.proposer}"}
     assert row["electorate"] == 0
+
+
+def test_a_strangers_task_takes_nobodys_vote(lab):
+    """Only who is paid by the platform, or by a requester that is vouched for, has a stake in the pay."""
+    lab.pass_seconds(8 * DAY_SECONDS)
+    lab.ended_tasks(60, type_="monte_carlo")
+    stranger, known = lab.agent(Scope.POST, is_vouched=False), lab.agent(Scope.POST)
+    posters = [None, known, stranger, stranger, stranger, stranger]
+    with lab.write() as tx:
+        for voter, requester in zip(lab.voters, posters, strict=True):
+            sql.update(tx, tables.agent, {"id": voter}, last_active_at_us=tx.now_us)
+            lab.plant(
+                tx, state="awarded", awarded_agent_id=voter, awarded_at_us=tx.now_us, requester_id=requester
+            )
+        paid = governance.paid_since(tx, TYPE, tx.now_us - 7 * DAY_SECONDS * 1_000_000)
+    assert paid == set(lab.voters[:2])
 
 
 def test_a_thousand_fresh_identities_move_no_vote(lab):

@@ -5,14 +5,17 @@ import threading
 import pytest
 
 from services import proposal_system
+from services.domain.clock import DAY_US, to_rfc3339
 from services.domain.errors import ConflictError, ForbiddenError, NacreError, NotFoundError
 from services.domain.parameters import Risk
-from services.domain.states import BallotChoice, EndReason, Scope
-from services.operations import accounts
+from services.domain.states import BallotChoice, EndReason, ExperimentScope, Scope
+from services.operations import accounts, overrides
 from services.store import sql, tables
-from tests.services.laboratory import MINIMUM_PERIOD_SECONDS, TIMEOUT, VOTING_PERIOD_SECONDS
+from tests.services.laboratory import MINIMUM_PERIOD_SECONDS, TIMEOUT, TYPE, VOTING_PERIOD_SECONDS
 
-WEEK_SECONDS = 7 * 86_400
+DAY_SECONDS = 86_400
+WEEK_SECONDS = 7 * DAY_SECONDS
+GATED = f"{TYPE}.maximum_attempts"
 
 
 def refusal(lab, proposer=None, **changes):
@@ -209,6 +212,51 @@ def test_same_change_may_be_asked_again_after_the_cool_off(lab):
     assert lab.file() > first
 
 
+def test_what_nobody_refused_cools_off_for_its_own_owner_alone(lab):
+    """Withdrawn, or passed and never started: others may ask at once; where silence was a no, nobody may."""
+    first = lab.file()
+    with lab.write(f"agent:{lab.proposer}") as tx:
+        proposal_system.withdraw(tx, proposal_id=first, agent_id=lab.proposer)
+    assert refusal(lab, scope=ExperimentScope.AGENT).code == "resubmission_cool_off"
+    second = lab.passed(proposer=lab.agent(Scope.PROPOSE))
+    lab.pass_seconds(DAY_SECONDS + 1)
+    lab.tally()
+    assert lab.state(second) == "expired"
+    lab.ended_tasks(60)
+    gated = lab.passed(parameter=GATED, to="3", proposer=lab.agent(Scope.PROPOSE))
+    assert lab.file(lab.agent(Scope.PROPOSE)) > gated
+    lab.pass_seconds(3 * DAY_SECONDS)
+    lab.tally()
+    assert lab.state(gated) == "expired"
+    lab.ended_tasks(60)
+    assert refusal(lab, lab.agent(Scope.PROPOSE), parameter=GATED, to="3").code == "resubmission_cool_off"
+
+
+def test_an_owner_files_so_many_a_day(lab):
+    """Every agent of the owner counts; the refusal says when the next filing is possible."""
+    with lab.write("operator") as tx:
+        wanted = overrides.Wanted("consensus.filings_per_day", "3")
+        overrides.set_parameter(tx, lab.platform.registry, wanted, reason="a test")
+    same = [lab.agent(Scope.PROPOSE, owner="acme") for _ in range(2)]
+    began_us = lab.now_us
+    for number in range(3):
+        agent_id = same[number % 2]
+        filed = lab.file(agent_id, to=str(150 + number))
+        with lab.write(f"agent:{agent_id}") as tx:
+            proposal_system.withdraw(tx, proposal_id=filed, agent_id=agent_id)
+        lab.pass_seconds(60)
+    error = refusal(lab, same[1], to="170")
+    assert isinstance(error, ConflictError)
+    assert error.code == "filings_exhausted"
+    assert error.arguments["possible_at"] == to_rfc3339(began_us + DAY_US)
+    other = lab.file(lab.agent(Scope.PROPOSE), to="170")
+    with lab.write("operator") as tx:
+        sql.update(tx, tables.proposal, {"id": other}, state="rejected", ended_at_us=lab.now_us)
+    lab.pass_seconds(DAY_SECONDS - 3 * 60)
+    lab.ended_tasks(60)
+    assert lab.file(same[1], to="175") > other
+
+
 def test_suspended_agent_cannot_file(lab):
     with lab.write("operator") as tx:
         sql.update(tx, tables.agent, {"id": lab.proposer}, standing="suspended")
@@ -288,7 +336,7 @@ def test_proposal_can_be_withdrawn_before_its_first_ballot(lab):
     proposal_id = lab.file()
     with pytest.raises(ForbiddenError), lab.write() as tx:
         proposal_system.withdraw(tx, proposal_id=proposal_id, agent_id=lab.voters[0])
-    with lab.write() as tx:
+    with lab.write(f"agent:{lab.proposer}") as tx:
         proposal_system.withdraw(tx, proposal_id=proposal_id, agent_id=lab.proposer)
     assert lab.state(proposal_id) == "withdrawn"
     assert lab.types()[-1] == "WITHDRAWN"
