@@ -36,7 +36,9 @@ def upgrade() -> None:
         proposal.add_column(
             sa.Column("rules", sa.JSON(), nullable=False, server_default=sa.text(FIRST_RULES))
         )
+        proposal.add_column(sa.Column("format", sa.Integer(), nullable=False, server_default=sa.text("2")))
         proposal.add_column(_instant("extended_from_us", nullable=True))
+    op.add_column("parameter", sa.Column("declaration", sa.JSON(), nullable=True))
     op.add_column("blob", _instant("erased_at_us", nullable=True))
     op.add_column("parameter_change", sa.Column("reason", sa.Text(), nullable=True))
     for table in ("elector", "ballot"):
@@ -61,10 +63,12 @@ def downgrade() -> None:
         elector.drop_column("unit")
     with op.batch_alter_table("parameter_change") as change:
         change.drop_column("reason")
+    with op.batch_alter_table("parameter") as parameter:
+        parameter.drop_column("declaration")
     with op.batch_alter_table("blob") as blob:
         blob.drop_column("erased_at_us")
     with op.batch_alter_table("proposal") as proposal:
-        for name in ("extended_from_us", "rules", "conflicts", "electorate_mode", "units_per_day"):
+        for name in ("extended_from_us", "format", "rules", "conflicts", "electorate_mode", "units_per_day"):
             proposal.drop_column(name)
     for table in TABLES:
         op.drop_table(table)
@@ -202,6 +206,8 @@ def _subjects(entry: dict[str, object]) -> list[str]:
     if "parameter" in payload:
         found.add(f"parameter:{payload['parameter']}")
     found |= {str(payload[name]) for name in ("agent", "proposer", "voter") if name in payload}
+    if "format" in payload:
+        found.add("format")
     if "corrects" in payload:
         found.add(f"entry:{payload['corrects']}")
     return sorted(found)

@@ -43,6 +43,9 @@ def start_experiment(
     if proposal is None or proposal["state"] != ProposalState.PASSED:
         return None
     tx = tx.in_lap(proposal["lap_id"])
+    grace_us = seconds(production_config.number(tx, "consensus.start_grace_seconds"))
+    if tx.now_us >= proposal["decided_at_us"] + grace_us:
+        return None  # the tally expires it
     parameter = registry.get(proposal["parameter"])
     if production_config.effective(tx, parameter.name).version != proposal["from_version"]:
         _refuse_to_start(tx, proposal)

@@ -30,6 +30,7 @@ class Electorate:
 
     units: dict[int, str]
     conflicts: dict[int, str]
+    proposer_unit: str
 
     @property
     def names(self) -> list[str]:
@@ -55,8 +56,10 @@ def form(
             elif voter.owner in paid_owners:
                 conflicts.setdefault(voter.agent_id, PAID)
     free = [voter for voter in voters if voter.agent_id not in conflicts]
-    is_shared = mode is ElectorateMode.OWNER
-    units = {
-        voter.agent_id: f"owner:{voter.owner}" if is_shared else f"agent:{voter.agent_id}" for voter in free
-    }
-    return Electorate(units, conflicts)
+    units = {voter.agent_id: unit_of(voter, mode) for voter in free}
+    return Electorate(units, conflicts, unit_of(proposer, mode))
+
+
+def unit_of(voter: Voter, mode: ElectorateMode) -> str:
+    """Return the unit whose ballot an agent casts: itself, or its owner."""
+    return f"owner:{voter.owner}" if mode is ElectorateMode.OWNER else f"agent:{voter.agent_id}"

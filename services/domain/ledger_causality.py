@@ -10,6 +10,7 @@ from typing import Final
 
 from services.domain import ledger_experiments as acts
 from services.domain import ledger_safeguards as safeguards
+from services.domain import ledger_terms as terms
 from services.domain import ledger_votes as votes
 from services.domain.ledger_history import (
     EMPTY_BLOB_SHA256,
@@ -18,7 +19,7 @@ from services.domain.ledger_history import (
     config_hash,
     require_cause,
 )
-from services.domain.ledger_schema import FORMAT, LATER, Entry, EntryType, check_fields
+from services.domain.ledger_schema import FORMAT, LATER, UNITS, Entry, EntryType, check_fields
 
 __all__ = ["EMPTY_BLOB_SHA256", "CausalityError", "History", "config_hash"]
 
@@ -47,10 +48,16 @@ def _genesis(history: LedgerHistory, entry: Entry) -> None:
     written = entry.payload.get("format", 1)
     require_cause(type(written) is int and 1 <= written <= FORMAT, f"format {written!a} is unknown")
     history.format = written
+    if written >= UNITS:
+        check_fields("GENESIS payload", entry.payload, LATER[UNITS][EntryType.GENESIS])
+        for name, declaration in entry.payload["declarations"].items():
+            terms.declare(history, name, declaration)
 
 
 def _registered(history: LedgerHistory, entry: Entry) -> None:
     history.change_config(entry.payload, entry.payload["parameter"], None, entry.payload["value"])
+    if history.format >= UNITS:
+        terms.declared(history, entry)
 
 
 def _anomaly(history: LedgerHistory, entry: Entry) -> None:
@@ -68,9 +75,13 @@ def _override(history: LedgerHistory, entry: Entry) -> None:
     require_cause(history.format == 1 or entry.is_by_person, "only a person overrides")
     if "parameter" in payload:
         history.change_config(payload, payload["parameter"], payload["from"], payload["to"])
+        if history.format >= UNITS:
+            terms.check_value(history, payload["parameter"], payload["to"])
 
 
-def _correction(_history: LedgerHistory, entry: Entry) -> None:
+def _correction(history: LedgerHistory, entry: Entry) -> None:
+    is_own = history.format < UNITS or not entry.actor.startswith("agent:")
+    require_cause(is_own, "an agent does not correct the ledger")
     require_cause(entry.payload["corrects"] < entry.index, "a correction names an earlier entry")
 
 
@@ -104,6 +115,7 @@ def _standing(_history: LedgerHistory, _entry: Entry) -> None:
 _ACTS: Final[dict[EntryType, Callable[[LedgerHistory, Entry], None]]] = {
     EntryType.GENESIS: _genesis,
     EntryType.REGISTERED: _registered,
+    EntryType.DECLARED: terms.declared,
     EntryType.ANOMALY: _anomaly,
     EntryType.PROPOSAL: votes.proposal,
     EntryType.BALLOT: votes.ballot,

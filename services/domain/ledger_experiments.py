@@ -19,7 +19,7 @@ from services.domain.ledger_history import (
 )
 from services.domain.ledger_plans import check_level, check_plan, plan_of, probation_of
 from services.domain.ledger_records import LegEvidence, check_verdict, units_of
-from services.domain.ledger_schema import Entry
+from services.domain.ledger_schema import UNITS, Entry
 from services.domain.sequential import Replay, start
 from services.domain.states import Leg, ProposalState
 
@@ -31,6 +31,9 @@ def experiment_started(history: LedgerHistory, entry: Entry) -> None:
     history.new_experiment(experiment_id)
     proposal = history.proposal_in(payload["proposal_id"], ProposalState.PASSED)
     require_cause(parameter == proposal.parameter, f"the proposal was about {proposal.parameter}")
+    if proposal.format >= UNITS:
+        grace_us = seconds(history.consensus("start_grace_seconds"))
+        require_cause(entry.at_us < proposal.decided_at_us + grace_us, "the time to start it was over")
     in_force = history.config[parameter]
     require_cause(payload["control"] == in_force, f"control is not the value in force, {in_force!a}")
     require_cause(payload["treatment"] == proposal.treatment, "treatment is not the value that was voted on")
@@ -132,6 +135,7 @@ def promoted(history: LedgerHistory, entry: Entry) -> None:
     require_cause(payload["read_back"] == payload["to"], "the value read back is not the value promoted")
     history.change_config(payload, payload["parameter"], payload["from"], payload["to"])
     experiment.promoted_index = entry.index
+    history.proposals[experiment.proposal_id].state = ProposalState.PROMOTED
     history.promotions[entry.index] = PromotionFacts(payload["parameter"], payload["from"], payload["to"])
 
 
@@ -209,9 +213,14 @@ def refused(history: LedgerHistory, entry: Entry) -> None:
         require_cause(experiment.promoted_index is None, "the experiment's change was already promoted")
         require_cause(not experiment.is_refused, "the experiment's change was already refused")
         experiment.is_refused = True
+        history.proposals[experiment.proposal_id].state = ProposalState.REFUSED
         history.release(experiment.parameter, number)
     elif proposal is not None:
         require_cause(proposal.state is not ProposalState.TESTING, "the proposal's experiment must be named")
-        is_open = proposal.state in (ProposalState.OPEN, ProposalState.PASSED)
-        require_cause(is_open, f"proposal {payload['proposal_id']} is {proposal.state}, not open or passed")
+        allowed = [ProposalState.PASSED, *([ProposalState.OPEN] if proposal.format < UNITS else [])]
+        words = " or ".join(sorted(allowed))
+        number = payload["proposal_id"]
+        require_cause(proposal.state in allowed, f"proposal {number} is {proposal.state}, not {words}")
+        is_same = proposal.format < UNITS or payload["parameter"] == proposal.parameter
+        require_cause(is_same, f"proposal {number} was about {proposal.parameter}")
         proposal.state = ProposalState.REFUSED

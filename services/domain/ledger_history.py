@@ -38,7 +38,7 @@ class ProposalFacts:
     """What the entries so far say of a proposal; `terms` is the payload it was filed with.
 
     `format` is the ledger's at its filing, `swing` a late swing that has yet to extend the vote, `review` the
-    hash of what a person was shown and until when.
+    hash of what a person was shown and until when, `cast` the payloads of the ballots in their order.
     """
 
     parameter: str
@@ -53,6 +53,9 @@ class ProposalFacts:
     swing: Swing | None = None
     is_extended: bool = False
     review: tuple[str, int] | None = None
+    minimum_until_us: int = 0
+    decided_at_us: int = 0
+    cast: list[Mapping[str, Any]] = field(default_factory=list)
 
     @property
     def decisive(self) -> tuple[int, int]:
@@ -132,6 +135,7 @@ class LedgerHistory:
         self.epoch_commitment = ""
         self.commitments: set[str] = set()
         self.closed_laps: set[int] = set()
+        self.declarations: dict[str, dict[str, Any]] = {}
 
     def setting(self, name: str) -> float:
         """Return a setting of the sandbox in force; CausalityError where it is missing or no number."""

@@ -27,6 +27,8 @@ class EntryType(StrEnum):
     """The log begins: its origin, the starting config and the voting rules. Index 0 only."""
     REGISTERED = "REGISTERED"
     """A new parameter joined the config."""
+    DECLARED = "DECLARED"
+    """A parameter's limits, kind or risk class are others from here on."""
     ANOMALY = "ANOMALY"
     """The observatory saw a metric out of its band: an episode opened."""
     PROPOSAL = "PROPOSAL"
@@ -192,6 +194,9 @@ FORMAT = 3
 """Format 2 came with the stream of levels and probation, 3 with units of the electorate, late swings, review
 gates and erasure. Entries written under an older one may lack what came later."""
 
+UNITS: Final = 3
+"""The format since which a proposal states its units, rules and conflicts, and parameters are declared."""
+
 _ENVELOPE: Final[dict[str, Kind]] = {
     "index": COUNT,
     "at": _matching("UTC time with six decimals, like 2026-11-21T11:42:00.000000Z", _AT),
@@ -214,6 +219,7 @@ _OUTCOME: Final[dict[str, Kind]] = {
 PAYLOADS: Final[dict[EntryType, dict[str, Kind]]] = {
     EntryType.GENESIS: {"origin": NAME, "config": CONFIG, "rules": RULES},
     EntryType.REGISTERED: {"parameter": NAME, "value": TEXT, **_HASHES},
+    EntryType.DECLARED: {"parameter": NAME, "declaration": OBJECT},
     EntryType.ANOMALY: {
         "episode_id": INTEGER, "metric": NAME, "dimension": TEXT, "key": TEXT,
         "numerator": INTEGER, "denominator": INTEGER, "rule": NAME,
@@ -288,8 +294,11 @@ LATER: Final[dict[int, dict[EntryType, dict[str, Kind]]]] = {
         EntryType.VERDICT: {"leg": _one_of(Leg)},
     },
     3: {
+        EntryType.GENESIS: {"declarations": OBJECT},
+        EntryType.REGISTERED: {"declaration": OBJECT},
         EntryType.PROPOSAL: {
-            "electorate_mode": _one_of(ElectorateMode), "electors": CONFIG, "conflicts": CONFIG,
+            "proposer_unit": NAME, "electorate_mode": _one_of(ElectorateMode),
+            "electors": CONFIG, "conflicts": CONFIG,
             "rules": RULES, "risk": _one_of(Risk, Risk.FIXED),
         },
         EntryType.BALLOT: {"agent": NAME},

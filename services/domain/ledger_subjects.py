@@ -10,6 +10,8 @@ from typing import Any, Final
 NUMBERED: Final = ("proposal", "experiment", "episode", "epoch")
 NAMED: Final = ("agent", "proposer", "voter")
 SUBJECT_LENGTH: Final = 120
+FORMAT_SUBJECT: Final = "format"
+"""The entries that state the ledger's format are found under this name."""
 
 
 def subjects_of(payload: Mapping[str, Any]) -> list[str]:
@@ -18,6 +20,8 @@ def subjects_of(payload: Mapping[str, Any]) -> list[str]:
     if "parameter" in payload:
         found.add(f"parameter:{payload['parameter']}")
     found |= {str(payload[name]) for name in NAMED if payload.get(name)}
+    if "format" in payload:
+        found.add(FORMAT_SUBJECT)
     if "corrects" in payload:
         found.add(f"entry:{payload['corrects']}")
     return sorted(name[:SUBJECT_LENGTH] for name in found)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from services.domain.errors import ConflictError, LedgerBrokenError
 from services.domain.hash_chain import EMPTY_ROOT, Frontier, leaf_hash
 from services.domain.ledger_schema import FORMAT, Entry, EntryType, entry_bytes
-from services.domain.ledger_subjects import subjects_of
+from services.domain.ledger_subjects import FORMAT_SUBJECT, subjects_of
 from services.store import sql, tables
 from services.store.tx import Tx
 
@@ -76,16 +76,22 @@ def append(tx: Tx, kind: EntryType, payload: Mapping[str, object]) -> int:
     return int(head["size"])
 
 
+def format_now(tx: Tx) -> int:
+    """Return the format that the ledger's entries follow now; 0 before its first entry."""
+    about = sql.find_all(tx, tables.ledger_subject, subject=FORMAT_SUBJECT, order_by="index")
+    if not about:
+        return min(1, size(tx))  # the first format did not state itself
+    newest = sql.find(tx, tables.ledger_entry, index=about[-1]["index"])
+    return 1 if newest is None else int(json.loads(bytes(newest["leaf"]))["payload"]["format"])
+
+
 def raise_format(tx: Tx) -> None:
     """Say in the ledger that entries follow today's format from here on, where they did not yet.
 
-    A ledger of the first format stays one: what its experiments began with is not recorded in it.
+    A ledger of the first format stays one: what its experiments began with is not recorded in it. What later
+    formats brought (gates, extensions) is not done on it.
     """
-    first = sql.find(tx, tables.ledger_entry, index=0)
-    raised = sql.find_all(tx, tables.ledger_entry, order_by="index", type=EntryType.FORMAT)
-    newest = raised[-1] if raised else first
-    written = 1 if newest is None else json.loads(bytes(newest["leaf"]))["payload"].get("format", 1)
-    if 1 < written < FORMAT:
+    if 1 < format_now(tx) < FORMAT:
         append(tx, EntryType.FORMAT, {"format": FORMAT})
 
 
@@ -104,8 +110,15 @@ def create_head(tx: Tx) -> bool:
 
 
 def keep_blob(tx: Tx, kind: str, content: bytes) -> str:
-    """Keep `content` under its SHA-256 and return the digest; entries only name the digest."""
+    """Keep `content` under its SHA-256 and return the digest; entries only name the digest.
+
+    A text that was erased and is said again is kept again, until it is erased again.
+    """
     digest = hashlib.sha256(content).hexdigest()
-    if sql.find(tx, tables.blob, sha256=digest) is None:
+    kept = sql.find(tx, tables.blob, sha256=digest)
+    if kept is None:
         sql.insert(tx, tables.blob, sha256=digest, kind=kind, content=content)
+    elif kept["erased_at_us"] is not None:
+        anew = {"kind": kind, "content": content, "erased_at_us": None}
+        sql.update(tx, tables.blob, {"sha256": digest}, **anew)
     return digest

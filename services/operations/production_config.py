@@ -13,6 +13,7 @@ from services.domain.canonical import digest_hex
 from services.domain.clock import to_rfc3339
 from services.domain.errors import ConflictError, InvalidValueError, LedgerBrokenError, NotFoundError
 from services.domain.ledger_schema import FORMAT, EntryType
+from services.domain.ledger_terms import declaration_of
 from services.domain.parameter_kinds import read_number
 from services.domain.parameters import ParameterRegistry, canonical_value
 from services.domain.states import ValueSource
@@ -62,29 +63,51 @@ def install(tx: Tx, registry: ParameterRegistry, *, origin: str) -> None:
     _check_kinds(registry, known)
     fresh = {p.name: canonical_value(p, p.default) for p in registry if p.name not in known}
     if audit_log.create_head(tx):
-        _insert(tx, fresh, 0)
+        _insert(tx, registry, fresh, 0)
         rules = {
             "threshold_percent": int(fresh["consensus.threshold_percent"]),
             "minimum_ballots": int(fresh["consensus.minimum_ballots"]),
         }
         audit_log.append(
-            tx, EntryType.GENESIS, {"origin": origin, "config": fresh, "rules": rules, "format": FORMAT}
+            tx,
+            EntryType.GENESIS,
+            {
+                "origin": origin,
+                "config": fresh,
+                "rules": rules,
+                "format": FORMAT,
+                "declarations": {name: declaration_of(registry.get(name)) for name in fresh},
+            },
         )
         return
+    audit_log.raise_format(tx)
     for name, value in fresh.items():
         before = config_hash(snapshot(tx))
-        _insert(tx, {name: value}, None)
+        _insert(tx, registry, {name: value}, None)
         index = audit_log.append(
             tx,
             EntryType.REGISTERED,
             {
                 "parameter": name,
                 "value": value,
+                "declaration": declaration_of(registry.get(name)),
                 "config_before": before,
                 "config_after": config_hash(snapshot(tx)),
             },
         )
         link_ledger(tx, name, 1, index)
+    _declare_changed(tx, registry)
+
+
+def _declare_changed(tx: Tx, registry: ParameterRegistry) -> None:
+    """Write down every parameter whose limits, kind or risk class are not those that the ledger knows."""
+    known = {row["name"]: row["declaration"] for row in sql.find_all(tx, tables.parameter, order_by="name")}
+    for parameter in registry:
+        declaration = declaration_of(parameter)
+        if known[parameter.name] != declaration:
+            facts = {"parameter": parameter.name, "declaration": declaration}
+            audit_log.append(tx, EntryType.DECLARED, facts)
+            sql.update(tx, tables.parameter, {"name": parameter.name}, declaration=declaration)
 
 
 def _check_kinds(registry: ParameterRegistry, known: Mapping[str, str]) -> None:
@@ -101,11 +124,12 @@ def _check_kinds(registry: ParameterRegistry, known: Mapping[str, str]) -> None:
         canonical_value(parameter, value, field=parameter.name)
 
 
-def _insert(tx: Tx, values: Mapping[str, str], ledger_index: int | None) -> None:
+def _insert(tx: Tx, registry: ParameterRegistry, values: Mapping[str, str], ledger_index: int | None) -> None:
     shared = {"version": 1, "source": ValueSource.DEFAULT, "changed_at_us": tx.now_us}
     of_names = [{"name": name, "value": value, **shared} for name, value in values.items()]
+    declared = [{**row, "declaration": declaration_of(registry.get(str(row["name"])))} for row in of_names]
     by_whom = {"actor": tx.actor, "ledger_index": ledger_index}
-    sql.insert_many(tx, tables.parameter, of_names)
+    sql.insert_many(tx, tables.parameter, declared)
     sql.insert_many(tx, tables.parameter_change, [{**row, **by_whom} for row in of_names])
 
 

@@ -11,8 +11,8 @@ from services.domain.clock import DAY_US, seconds, to_rfc3339
 from services.domain.electorate import Electorate, Voter
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError
 from services.domain.events import Event, EventType
-from services.domain.ledger_schema import EntryType
-from services.domain.parameters import PLATFORM_PARAMETERS, Parameter, ParameterRegistry, check_change
+from services.domain.ledger_schema import UNITS, EntryType
+from services.domain.parameters import PLATFORM_PARAMETERS, Parameter, ParameterRegistry, Risk, check_change
 from services.domain.states import (
     LIVE_EXPERIMENTS,
     LIVE_PROPOSALS,
@@ -57,6 +57,9 @@ def file_proposal(tx: Tx, registry: ParameterRegistry, draft: ProposalDraft, pro
     tx = audit_log.take_turn(tx)
     owner = require_standing(tx, proposer_id)["owner"]
     parameter = registry.get(draft.parameter)
+    if parameter.risk is Risk.GATED and audit_log.format_now(tx) < UNITS:
+        msg = f"{parameter.name} is GATED, and this ledger is of a format that knows no review"
+        raise InvalidValueError(msg, field="parameter", code="parameter_gated")
     current = production_config.effective(tx, parameter.name)
     to_value = check_change(parameter, current.value, draft.to)
     if parameter.is_allocation and draft.scope is not ExperimentScope.PLATFORM:
@@ -198,6 +201,7 @@ def _insert(tx: Tx, draft: ProposalDraft, proposer: Voter, change: TypedChange, 
         electorate_mode=mode,
         conflicts={f"agent:{number}": why for number, why in sorted(formed.conflicts.items())},
         rules=rules,
+        format=audit_log.format_now(tx),
         state=ProposalState.OPEN,
         yes=0,
         no=0,
@@ -240,6 +244,7 @@ def _record_filing(tx: Tx, proposal_id: int, formed: Electorate) -> None:
             "evidence": row["evidence"],
             "root_cause_sha256": audit_log.keep_blob(tx, "root_cause", row["root_cause"].encode()),
             "electorate": formed.names,
+            "proposer_unit": formed.proposer_unit,
             "electorate_mode": row["electorate_mode"],
             "electors": {f"agent:{number}": unit for number, unit in formed.units.items()},
             "conflicts": row["conflicts"],

@@ -4,7 +4,6 @@ Stands between the vote and the sandbox. The decision is bound to the hash of wh
 made once, and silence means no. Whoever proposed cannot decide. It never reads a text to decide anything.
 """
 
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from services.domain.clock import seconds, to_rfc3339
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError, NotFoundError
 from services.domain.events import Event, EventType
 from services.domain.ledger_schema import EntryType
+from services.domain.lookalikes import skeleton
 from services.domain.states import ProposalState, ReviewState
 from services.event_bus import publish
 from services.operations import agent_registry, audit_log, production_config, review_queue
@@ -21,7 +21,9 @@ from services.store import sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
 
+DAY_SECONDS = 86_400
 REASON_LENGTH = 4_000
+REVIEWER_LENGTH = 80
 
 
 def open_review(tx: Tx, proposal: Row, counts: Mapping[str, int]) -> None:
@@ -47,10 +49,14 @@ def open_review(tx: Tx, proposal: Row, counts: Mapping[str, int]) -> None:
 
 
 def _shown(tx: Tx, proposal: Row, counts: Mapping[str, int]) -> dict[str, Any]:
+    """Return everything that a person decides on; fractions as text, for canonical JSON has none."""
+    per_day = proposal["units_per_day"]
+    lasts = proposal["admission_tasks"] * DAY_SECONDS / per_day if per_day else None
     ballots = sql.find_all(tx, tables.ballot, order_by="id", proposal_id=proposal["id"])
     return {
         "proposal_id": proposal["id"],
         "parameter": proposal["parameter"],
+        "risk": proposal["risk"],
         "from": proposal["from_value"],
         "to": proposal["to_value"],
         "from_version": proposal["from_version"],
@@ -62,9 +68,15 @@ def _shown(tx: Tx, proposal: Row, counts: Mapping[str, int]) -> dict[str, Any]:
         "scope": proposal["scope"],
         "guardrails": proposal["guardrails"],
         "expected_effect": proposal["expected_effect"],
+        "base_rate": repr(proposal["base_rate"]),
         "needed_tasks": proposal["admission_tasks"],
+        "units_per_day": repr(per_day) if per_day else None,
+        "expected_seconds": None if lasts is None else repr(lasts),
         "cap_tasks": proposal["cap_tasks"],
         "cap_days": proposal["cap_days"],
+        "rules": proposal["rules"],
+        "electorate_mode": proposal["electorate_mode"],
+        "conflicts": proposal["conflicts"],
         "votes": {**counts, "electorate": proposal["electorate"]},
         "ballots": [
             {
@@ -119,18 +131,17 @@ def _pending(tx: Tx, proposal_id: int) -> Row:
 
 
 def _check_reviewer(tx: Tx, proposal: Row, reviewer: str) -> None:
-    """Refuse a review without a name, or one by the proposing agent's own name or owner."""
-    if not reviewer.strip():
-        msg = "say who decides: the name of a person"
+    """Refuse a review without a name, or one by a name that the proposing agent or its owner goes by."""
+    shape = skeleton(reviewer)
+    if not shape or len(reviewer) > REVIEWER_LENGTH:
+        msg = f"say who decides: the name of a person, of at most {REVIEWER_LENGTH} characters"
         raise InvalidValueError(msg, field="body.reviewer", code="reviewer_missing")
     proposer = agent_registry.get(tx, proposal["proposer_id"])
-    if _folded(reviewer) in (_folded(proposer["name"]), _folded(proposer["owner"])):
+    name, owner = proposer["name"], proposer["owner"]
+    own = (name, owner, f"agent:{proposer['id']}", f"agent:{name}", f"owner:{owner}")
+    if shape in map(skeleton, own):
         msg = f"{reviewer} stands behind this proposal and cannot decide on it"
         raise ForbiddenError(msg, field="body.reviewer", code="reviewer_proposed")
-
-
-def _folded(name: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _decide(

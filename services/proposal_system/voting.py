@@ -6,7 +6,7 @@ Stands between filing and the sandbox. It never reads the reason of a ballot to 
 from services.domain.clock import seconds
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError
 from services.domain.events import Event, EventType
-from services.domain.ledger_schema import EntryType
+from services.domain.ledger_schema import UNITS, EntryType
 from services.domain.parameters import Risk
 from services.domain.states import BallotChoice, ProposalState, Standing
 from services.domain.tally import TallyOutcome, extension, is_late, swing, tally
@@ -154,7 +154,10 @@ def _counts(tx: Tx, proposal_id: int) -> dict[str, int]:
 def _extend(tx: Tx, proposal: Row, before: dict[str, int]) -> Row:
     """Give a vote that a ballot turned late a quarter of its period more, once; return the proposal."""
     opens_at_us, closes_at_us = proposal["opened_at_us"], proposal["closes_at_us"]
-    if proposal["extended_from_us"] is not None or not is_late(tx.now_us, opens_at_us, closes_at_us):
+    is_known = proposal["format"] >= UNITS  # votes that were opened before keep the rule of their opening
+    if proposal["extended_from_us"] is not None or not is_known:
+        return proposal
+    if not is_late(tx.now_us, opens_at_us, closes_at_us):
         return proposal
     after, rules = _counts(tx, proposal["id"]), proposal["rules"]
     if tally(electorate=proposal["electorate"], **after, is_closed=False, **rules) is not TallyOutcome.OPEN:

@@ -35,6 +35,7 @@ parameter = Table(
     Column("value", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("source", String(16), nullable=False),
+    Column("declaration", JSON, nullable=True),
     instant("changed_at_us"),
 )
 
@@ -81,6 +82,7 @@ proposal = Table(
     Column("electorate_mode", String(8), nullable=False, server_default=text("'agent'")),
     Column("conflicts", JSON, nullable=False, server_default=text("'{}'")),
     Column("rules", JSON, nullable=False, server_default=text(FIRST_RULES)),
+    Column("format", Integer, nullable=False, server_default=text("2")),
     Column("state", String(16), nullable=False),
     Column("yes", Integer, nullable=False),
     Column("no", Integer, nullable=False),

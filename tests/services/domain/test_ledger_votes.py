@@ -1,7 +1,5 @@
 """Votes in the ledger's third format: units, rules, late swings and reviews are recomputed, not believed."""
 
-import json
-
 import pytest
 
 from services.domain.canonical import canonical_bytes
@@ -30,9 +28,13 @@ PERIOD_SECONDS = 400
 CONSENSUS = {
     "consensus.threshold_percent": "51", "consensus.minimum_ballots": "3", "consensus.electorate": "agent",
     "consensus.voting_period_seconds": str(PERIOD_SECONDS), "consensus.review_seconds": "60",
+    "consensus.minimum_period_seconds": "60", "consensus.start_grace_seconds": "500",
 }  # fmt: skip
 CONFIG = {PARAMETER: "0.9", **SETTINGS, **CONSENSUS}
-SHOWN = canonical_bytes({"proposal_id": 1, "parameter": PARAMETER, "from": "0.9", "to": "1.8"})
+LIMITS = {
+    "risk": "gated", "kind": "number", "low": "0.1", "high": "9", "step_max": "2", "is_whole": False,
+    "choices": [], "length_max": 4_000,
+}  # fmt: skip
 REASON = b"the evidence is sound"
 KIND = EntryType
 OPENS = START_US + SECOND_US
@@ -46,14 +48,40 @@ def at(second):
 
 def terms(**changes):
     shared = {"opens_at_us": OPENS, "closes_at_us": at(PERIOD_SECONDS), "risk": "gated", "rules": RULES}
-    units = {"electorate_mode": "agent", "electors": {name: name for name in VOTERS}}
+    units = {"electorate_mode": "agent", "electors": {name: name for name in VOTERS}, "proposer_unit": "doc"}
     conflicts = {"conflicts": {"doc": "proposer", "gil": "paid by what the change sets"}}
     return {**proposal(1, PARAMETER, "0.9", "1.8", VOTERS), **shared, **units, **conflicts, **changes}
 
 
 def cast(voter, choice, second, **changes):
     said = {**ballot(voter, choice), "agent": voter, **changes}
-    return Step(f"ballot_{voter}", KIND.BALLOT, said, at(second))
+    return Step(f"ballot_{voter}", KIND.BALLOT, said, at(second), voter)
+
+
+BALLOTS = [
+    (name, side, 10) for name, side in zip(VOTERS[:4], ("for", "for", "against", "against"), strict=True)
+]
+BALLOTS.append(("eve", "for", EXTENDED_AT))
+
+
+def shown_of(**changes):
+    """What the person is shown: the change, its inverse, and every ballot with its reason."""
+    told = {name: terms()[name] for name in (
+        "parameter", "from", "to", "proposer", "evidence", "metric", "scope", "guardrails", "expected_effect",
+        "cap_tasks", "cap_days", "risk", "conflicts", "rules",
+    )}  # fmt: skip
+    said = [cast(*one).payload for one in BALLOTS]
+    ballots = [
+        {**{name: one[name] for name in ("voter", "choice", "forecast_percent")}, "reason": TEXTS[1].decode()}
+        for one in said
+    ]
+    votes = {"yes": 3, "no": 2, "abstain": 0, "electorate": 6}
+    inverse = {"from": "1.8", "to": "0.9"}
+    texts = {"root_cause": TEXTS[0].decode(), "ballots": ballots}
+    return {**told, "proposal_id": 1, "inverse": inverse, "votes": votes, **texts, **changes}
+
+
+SHOWN = canonical_bytes(shown_of())
 
 
 def steps():
@@ -63,13 +91,12 @@ def steps():
     expires = {"expires_at_us": at(REVIEW_AT + 60)}
     approved = {**shown, "decision": "approved", "reviewer": "Ida", "reason_sha256": sha(REASON)}
     genesis = {"origin": "nacre.test/ledger", "config": CONFIG, "rules": RULES, "format": 3}
+    genesis["declarations"] = {PARAMETER: LIMITS}
     late = {"proposal_id": 1, "closes_at_us": at(EXTENDED_AT + 100), "cause": "flip"}
-    early = zip(VOTERS[:4], ("for", "for", "against", "against"), strict=True)
     return [
         Step("genesis", KIND.GENESIS, genesis, START_US),
-        Step("proposal", KIND.PROPOSAL, terms(), OPENS),
-        *[cast(name, side, 10) for name, side in early],
-        cast("eve", "for", EXTENDED_AT),
+        Step("proposal", KIND.PROPOSAL, terms(), OPENS, "doc"),
+        *[cast(*one) for one in BALLOTS],
         Step("extended", KIND.EXTENDED, late, at(EXTENDED_AT)),
         Step("tally", KIND.TALLY, {"proposal_id": 1, **counts}, at(REVIEW_AT)),
         Step("review", KIND.REVIEW_OPENED, {**shown, **expires}, at(REVIEW_AT)),
@@ -112,11 +139,18 @@ LIES = [
     ("proposal", {"rules": {**RULES, "threshold_percent": 50}}, "threshold_percent is not the rule in force"),
     ("proposal", {"rules": {**RULES, "minimum_ballots": 1}}, "minimum_ballots is not the rule in force"),
     ("proposal", {"closes_at_us": at(PERIOD_SECONDS - 1)}, "not open for its period"),
-    ("ballot_ada", {"agent": "ben"}, "does not vote for"),
+    ("proposal", {"opens_at_us": OPENS - 1}, "another time than it was filed"),
+    ("proposal", {"risk": "open"}, "is gated as declared"),
+    ("proposal", {"to": "1.9"}, "at most to"),
+    ("proposal", {"to": "1.80"}, "not the one spelling"),
+    ("proposal", {"proposer_unit": "ada"}, "not its own unit"),
+    ("proposal", {"conflicts": {}}, "not among the conflicts"),
+    ("ballot_ada", {"agent": "bob", "voter": "bob"}, "not in the frozen electorate"),
+    ("ballot_ada", {"agent": "ben"}, "'ada' cast the ballot of 'ben'|does not vote for"),
     ("extended", {"cause": "quorum"}, "no late swing of this kind"),
     ("extended", {"closes_at_us": at(EXTENDED_AT + 101)}, "an extended vote closes at"),
     ("review", {"expires_at_us": at(REVIEW_AT + 61)}, "a person has until"),
-    ("review", {"shown_sha256": sha(REASON)}, "no JSON object"),
+    ("review", {"shown_sha256": sha(REASON)}, "does not state the change"),
     ("decided", {"shown_sha256": sha(REASON)}, "something else than was shown"),
     ("decided", {"decision": "expired"}, "not over"),
     ("decided", {"reviewer": ""}, "only a person"),
@@ -171,13 +205,74 @@ def test_nothing_starts_after_a_no(decision):
     assert_found(audit(made), 11, f"{decision}, not passed")
 
 
-def test_a_change_shown_otherwise_than_voted_is_found():
-    for edit in ({"to": "9"}, {"parameter": "x"}, {"from": "0"}, {"proposal_id": 2}):
-        shown = canonical_bytes({**json.loads(SHOWN), **edit})
-        made = lied("review", shown_sha256=sha(shown))
-        ledger = write(made)
+def test_whatever_is_shown_otherwise_than_voted_is_found():
+    told = shown_of()
+    others = {
+        name: {**value, "x": "y"} if isinstance(value, dict) else value[:-1]
+        for name, value in told.items()
+        if isinstance(value, dict | list | str)
+    }
+    others |= {"proposal_id": 2, "cap_tasks": 1, "cap_days": 1}
+    others["ballots"] = [{**told["ballots"][0], "reason": "another"}, *told["ballots"][1:]]
+    assert others.keys() == told.keys()
+    for name, value in others.items():
+        shown = canonical_bytes({**told, name: value})
+        ledger = write(lied("review", shown_sha256=sha(shown)))
         blobs = {**ledger.blobs, **{sha(text): text for text in (shown, REASON, *TEXTS)}}
-        assert_found(ledger._replace(blobs=blobs).audit(), 9, "not the change that was voted on")
+        place = ledger.index("review")
+        assert_found(ledger._replace(blobs=blobs).audit(), place, "than was voted on|does not state")
+
+
+def test_whoever_filed_voted_or_withdrew_is_who_acted():
+    for name, actor, reason in (
+        ("proposal", "ada", "filed for"),
+        ("ballot_ada", "ben", "cast the ballot of"),
+    ):
+        made = [step._replace(actor=actor) if step.name == name else step for step in steps()]
+        assert_found(audit(made), [step.name for step in made].index(name), reason)
+    filed = steps()[:2]
+    for actor, is_honest in (("doc", True), ("system:test", False)):
+        made = [*filed, Step("withdrawn", KIND.WITHDRAWN, {"proposal_id": 1}, at(5), actor)]
+        assert audit(made).ok is is_honest
+    second = Step(
+        "second", KIND.PROPOSAL, terms(proposal_id=2, opens_at_us=at(5), closes_at_us=at(405)), at(5), "doc"
+    )
+    assert_found(audit([*filed, second]), 2, "a proposal on this parameter is live")
+
+
+def test_nothing_happens_before_its_time_or_long_after():
+    early = {"proposal_id": 1, "electorate": 6, "yes": 4, "no": 0, "abstain": 0, "is_closed": False}
+    filed = [*steps()[:2], *[cast(name, "for", 10) for name in VOTERS[:4]]]
+    for second, reason in ((59, "before its minimum period"), (60, "")):
+        made = [*filed, Step("tally", KIND.TALLY, {**early, "outcome": "passed"}, at(second))]
+        assert_found(audit(made), 6, reason) if reason else None
+        assert audit(made).ok is (not reason)
+    late = [step._replace(at_us=at(519 + 500)) if step.name == "started" else step for step in steps()]
+    assert_found(audit(late), len(late) - 1, "was over")
+    for second, is_honest in ((519 + 499, False), (519 + 500, True)):
+        gone = Step("expired", KIND.EXPIRED, {"proposal_id": 1}, at(second))
+        assert audit([*steps()[:-1], gone]).ok is is_honest
+
+
+def test_a_parameter_is_what_the_ledger_declares():
+    fixed = Step(
+        "declared", KIND.DECLARED, {"parameter": PARAMETER, "declaration": {**LIMITS, "risk": "fixed"}}, OPENS
+    )
+    made = [steps()[0], fixed, *steps()[1:]]
+    assert_found(audit(made), 2, "is fixed as declared")
+    made[2] = made[2]._replace(payload=terms(risk="fixed"))
+    assert not audit(made).ok
+    for lie in ({"low": "x"}, {"kind": "tale"}, {"step_max": "0"}, {"choices": [1]}, {"is_whole": 1}):
+        made[1] = fixed._replace(payload={"parameter": PARAMETER, "declaration": {**LIMITS, **lie}})
+        assert_found(audit(made[:2]), 1, "")
+    platform = lied("proposal", parameter="consensus.review_seconds", **{"from": "60", "to": "61"})
+    declarations = {"declarations": {PARAMETER: LIMITS, "consensus.review_seconds": {**LIMITS, "high": "99"}}}
+    platform[0] = platform[0]._replace(payload={**platform[0].payload, **declarations})
+    assert_found(audit(platform), 1, "governs no task type")
+    person = {"act": "set_parameter", "reason": "r", **change(CONFIG, {**CONFIG, PARAMETER: "99"})}
+    assert_found(
+        audit([steps()[0], Step("set", KIND.OVERRIDE, person, OPENS, "operator")]), 1, "must be within"
+    )
 
 
 def test_no_late_swing_where_the_vote_is_final_or_early():
@@ -204,13 +299,15 @@ def test_the_next_ballot_waits_for_the_extension():
 def test_a_ledger_of_the_second_format_is_raised_once():
     genesis, registered = write_second()
     raised = Step("format", KIND.FORMAT, {"format": 3}, OPENS)
-    assert audit([genesis, raised, *steps()[1:]]).ok
+    declared = Step("declared", KIND.DECLARED, {"parameter": PARAMETER, "declaration": LIMITS}, OPENS)
+    assert audit([genesis, raised, declared, *steps()[1:]]).ok
+    assert_found(audit([genesis, raised, *steps()[1:]]), 2, "never declared")
     assert_found(audit([genesis, raised, raised]), 2, "does not follow")
     assert_found(
         audit([genesis, registered, Step("format", KIND.FORMAT, {"format": 4}, OPENS)]), 2, "format 4"
     )
     lacking = {name: value for name, value in terms().items() if name != "rules"}
-    unraised = [genesis, Step("proposal", KIND.PROPOSAL, lacking, OPENS)]
+    unraised = [genesis, Step("proposal", KIND.PROPOSAL, lacking, OPENS, "doc")]
     assert audit(unraised).ok
     assert_found(audit([genesis, raised, unraised[1]]), 2, "lacks rules")
 
@@ -218,6 +315,7 @@ def test_a_ledger_of_the_second_format_is_raised_once():
 def write_second():
     genesis = steps()[0]
     hashes = {"config_before": config_of(CONFIG), "config_after": config_of({**CONFIG, "x.y": "1"})}
+    del genesis.payload["declarations"]
     return (
         genesis._replace(payload={**genesis.payload, "format": 2}),
         Step("registered", KIND.REGISTERED, {"parameter": "x.y", "value": "1", **hashes}, OPENS),
