@@ -6,7 +6,7 @@ platform takes its own ledger through the same audit, a part at a time. It never
 a key; signatures of checkpoints are checked elsewhere.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -18,6 +18,13 @@ from services.domain.ledger_texts import TextHistory, erased_by
 
 CLAIMED: Final = "claimed checkpoint"
 TRUSTED: Final = "trusted checkpoint"
+BAD_CONTENT: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+"""What an entry may raise that no honest writer wrote; never a fault of the audit's own surroundings."""
+NOT_DEMANDED: Final = {
+    2: "no level of the stream, no salt of its own, no probation: promotions were not confirmed",
+    3: "no units of the electorate, no rules of a vote, no extension, no review, no ERASED",
+}
+"""What entries written before a format were not held to, by the format that brought it."""
 
 
 class Checkpoint(NamedTuple):
@@ -33,8 +40,8 @@ class AuditReport:
 
     `size`, `root_hex` and `config` are of the entries accepted before checking stopped: of the whole
     ledger when `ok`. `first_error_index` is the first entry that is wrong (or missing), `reason` one
-    sentence about it; None and "" when there is none. `format` is what the first entry states: in format 1
-    (ledgers begun before probation) a promotion needs no level and no confirmation.
+    sentence about it; None and "" when there is none. `format` is what the first entry states, `raised`
+    where later entries raise it, as (index, format): what a format demands, entries behind that must have.
     """
 
     size: int
@@ -43,6 +50,23 @@ class AuditReport:
     first_error_index: int | None
     reason: str
     format: int
+    raised: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def newest_format(self) -> int:
+        """The format of the last entry."""
+        return self.raised[-1][1] if self.raised else self.format
+
+    @property
+    def not_demanded(self) -> list[str]:
+        """Return what was not demanded of some entries, in one sentence for each format that came later."""
+        found = []
+        for brought_by, what in NOT_DEMANDED.items():
+            until = next((index for index, written in self.raised if written >= brought_by), None)
+            if self.format < brought_by:
+                place = "by no entry" if until is None else f"only behind entry {until}"
+                found.append(f"format {brought_by} is followed {place}; demanded before: {what}")
+        return found
 
     @property
     def ok(self) -> bool:
@@ -73,8 +97,12 @@ def audit_ledger(
     not. Raises ValueError only for a checkpoint that cannot be one (negative size, root not of 32 bytes).
     """
     known = [(TRUSTED, *one) for one in trusted]
+    erased = erased_by(leaves)
     audit = LedgerAudit(
-        blobs, erased_by(leaves), known=[*known, (CLAIMED, *claimed)], allow_erased=allow_erased
+        blobs,
+        lambda sha256: erased.get(sha256, -1),
+        known=[*known, (CLAIMED, *claimed)],
+        allow_erased=allow_erased,
     )
     audit.feed(leaves)
     return audit.report(claimed)
@@ -90,12 +118,12 @@ class LedgerAudit:
     def __init__(
         self,
         blobs: Mapping[str, bytes],
-        erased_later: Container[str],
+        last_erasure: Callable[[str], int],
         *,
         known: Iterable[tuple[str, int, bytes]] = (),
         allow_erased: bool = False,
     ) -> None:
-        """Take blobs, the hashes that entries to come erase, and known checkpoints as (name, size, root).
+        """Take blobs, where a hash is last erased (-1: nowhere), and checkpoints as (name, size, root).
 
         Raises ValueError for a checkpoint that cannot be one.
         """
@@ -104,10 +132,11 @@ class LedgerAudit:
         for name, checkpoint in self._known:
             self._by_size.setdefault(checkpoint.size, []).append((name, checkpoint))
         self._history = History(blobs, allow_erased=True)
-        self._texts = TextHistory(blobs, erased_later, allow_erased=allow_erased)
+        self._texts = TextHistory(blobs, last_erasure, allow_erased=allow_erased)
         self._frontier = Frontier()
         self._root_hex = to_hex(self._frontier.root())
         self._last_at = ""
+        self._formats: list[tuple[int, int]] = []
         self._held: bytes | None = None
         self._finding: _Finding | None = None
 
@@ -141,8 +170,10 @@ class LedgerAudit:
             except _Finding as finding:
                 self._finding = finding
         index, reason = (None, "") if self._finding is None else (self._finding.index, str(self._finding))
-        size, history = self._frontier.size, self._history
-        return AuditReport(size, self._root_hex, dict(history.config), index, reason, history.format)
+        config = dict(self._history.config)
+        first = self._formats[0][1] if self._formats else self._history.format
+        raised = tuple(self._formats[1:])
+        return AuditReport(self._frontier.size, self._root_hex, config, index, reason, first, raised)
 
     def _check_end(self, name: str, claimed: Checkpoint) -> None:
         """Judge the leaf that is held as the last, then the size and the root of them all."""
@@ -161,6 +192,8 @@ class LedgerAudit:
                 )
         if claimed.size < size:
             raise _Finding(claimed.size, f"the {name} covers only {claimed.size} entries")
+        if self._texts.unexplained is not None:
+            raise _Finding(*self._texts.unexplained)
 
     def _check_roots(self, named: Iterable[tuple[str, Checkpoint]]) -> None:
         size = self._frontier.size
@@ -184,6 +217,10 @@ class LedgerAudit:
             self._texts.accept(entry, self._history.format)
         except ValueError as error:  # EntryRefusedError, CausalityError, EvidenceRefusedError and their like
             raise _Finding(index, str(error)) from error
+        except BAD_CONTENT as error:
+            raise _Finding(index, f"it cannot be judged ({type(error).__name__}: {error})") from error
+        if not self._formats or self._formats[-1][1] != self._history.format:
+            self._formats.append((index, self._history.format))
         self._last_at = envelope["at"]
         self._frontier = self._frontier.append(leaf_hash(raw))
         self._root_hex = self._frontier.root().hex()

@@ -48,20 +48,21 @@ class _Blobs(Mapping[str, bytes]):
 
 
 class _Erased:
-    """The hashes that ERASED entries name; they are read when the first blob of a part is missing."""
+    """Where ERASED entries name a hash last; they are read when a part first lacks a blob."""
 
     def __init__(self, tx: Tx) -> None:
-        self._found: frozenset[str] | None = None
+        self._found: dict[str, int] | None = None
         self._tx = tx
 
     def look_in(self, tx: Tx) -> None:
         """Read them anew, in this transaction, when they are asked for next."""
         self._tx, self._found = tx, None
 
-    def __contains__(self, sha256: object) -> bool:
+    def last(self, sha256: str) -> int:
+        """Return the index of the last entry that erases a hash, -1 for none."""
         if self._found is None:
             self._found = erased_by(ledger_live.leaves_of(self._tx, EntryType.ERASED))
-        return sha256 in self._found
+        return self._found.get(sha256, -1)
 
 
 class _Pass:
@@ -73,7 +74,7 @@ class _Pass:
         self._blobs = _Blobs(tx)
         self._erased = _Erased(tx)
         trusted = [] if known is None else [("audit before", *known)]
-        self.audit = LedgerAudit(self._blobs, self._erased, known=trusted, allow_erased=True)
+        self.audit = LedgerAudit(self._blobs, self._erased.last, known=trusted, allow_erased=True)
 
     def go_on_in(self, tx: Tx) -> None:
         """Read from now on in this transaction."""

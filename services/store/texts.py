@@ -4,8 +4,7 @@ Stands under layer 7's erasure and the read models that show such texts. It neve
 """
 
 import json
-from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import or_, select
 
@@ -15,8 +14,8 @@ from services.store import sql
 from services.store.sql import Row, rows
 from services.store.tables import (
     ballot,
-    blob,
     experiment,
+    idempotency,
     ledger_entry,
     ledger_subject,
     probation,
@@ -29,6 +28,8 @@ ERASED: Final = "[erased]"
 """What is shown in the place of a text that was erased."""
 PLAIN: Final = ((proposal, "root_cause"), (ballot, "reason"), (review_gate, "reason"))
 """The columns that keep a text beside its blob."""
+SOUGHT_CHARACTERS: Final = 200
+"""So much of a text's beginning is looked for among recorded answers."""
 
 
 def is_evidence(tx: Tx, sha256: str) -> bool:
@@ -55,32 +56,39 @@ def shown_with(tx: Tx, sha256: str, text: str) -> list[Row]:
 
 
 def remove(tx: Tx, text: str) -> None:
-    """Replace a text by nothing in every column that keeps it."""
+    """Replace a text by nothing in every column that keeps it, and in the answers recorded for replays."""
     for table, name in PLAIN:
         sql.update(tx, table, {name: text}, **{name: ""})
+    begins = json.dumps(text[:SOUGHT_CHARACTERS], ensure_ascii=False)[1:-1]
+    found = select(idempotency).where(idempotency.c.body.contains(begins, autoescape=True))
+    for row in rows(tx, found):
+        body = json.dumps(_without(json.loads(row["body"]), text), ensure_ascii=False, separators=(",", ":"))
+        if body != row["body"]:
+            sql.update(tx, idempotency, {"principal": row["principal"], "key": row["key"]}, body=body)
+
+
+def _without(value: Any, text: str) -> Any:
+    """Return a JSON value in which `ERASED` stands wherever a string was the text."""
+    if isinstance(value, dict):
+        return {name: _without(item, text) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without(item, text) for item in value]
+    return ERASED if value == text else value
 
 
 def erased_of_proposal(tx: Tx, proposal_id: int) -> set[str]:
-    """Return whose texts about a proposal were erased: `agent:3` for a ballot's reason, `root_cause`."""
+    """Return whose reasons about a proposal were erased, as `agent:3`; also of a text that lives again."""
     statement = (
-        select(ledger_entry.c.type, ledger_entry.c.leaf)
+        select(ledger_entry.c.leaf)
         .join(ledger_subject, ledger_subject.c.index == ledger_entry.c.index)
         .where(ledger_subject.c.subject == f"proposal:{proposal_id}")
-        .where(ledger_entry.c.type.in_([EntryType.PROPOSAL, EntryType.BALLOT]))
+        .where(ledger_entry.c.type == EntryType.BALLOT)
     )
-    named: dict[str, str] = {}
-    for row in rows(tx, statement):
-        payload = json.loads(row["leaf"])["payload"]
-        if row["type"] == EntryType.PROPOSAL:
-            named["root_cause"] = payload["root_cause_sha256"]
-        else:
-            named[str(payload.get("agent", payload["voter"]))] = payload["reason_sha256"]
-    gone = erased_among(tx, named.values())
-    return {whose for whose, sha256 in named.items() if sha256 in gone}
-
-
-def erased_among(tx: Tx, hashes: Collection[str]) -> set[str]:
-    """Return which of these blobs were erased."""
-    asked = set(hashes) - {EMPTY_BLOB_SHA256}
-    statement = select(blob.c.sha256).where(blob.c.sha256.in_(asked), blob.c.erased_at_us.is_not(None))
-    return set(tx.connection.scalars(statement)) if asked else set()
+    silent = sql.find_all(tx, ballot, proposal_id=proposal_id, reason="", order_by="agent_id")
+    if not silent:
+        return set()
+    said = [json.loads(row["leaf"])["payload"] for row in rows(tx, statement)]
+    spoken = {
+        str(one.get("agent", one["voter"])) for one in said if one["reason_sha256"] != EMPTY_BLOB_SHA256
+    }
+    return spoken & {f"agent:{row['agent_id']}" for row in silent}

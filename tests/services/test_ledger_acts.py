@@ -1,5 +1,6 @@
 """Past configs, erased texts, corrected entries: each a fold or an entry, and the audit holds all of it."""
 
+import hashlib
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from services import evolution_ledger
 from services.domain.errors import ConflictError, InvalidValueError, LedgerBrokenError, NotFoundError
 from services.domain.ledger_schema import EntryType
+from services.domain.states import BallotChoice
 from services.operations import audit_log, production_config
 from services.store import tables, views
 from services.store.texts import ERASED
@@ -89,6 +91,45 @@ def test_an_erased_text_is_nowhere_its_hash_stays_and_the_export_verifies(lab):
     kept = [line for line in lines if b"ERASED" not in line]
     assert not evolution_ledger.verify_export(kept).ok
     assert erased_index == len(lab.types()) - 2
+
+
+def test_a_text_said_again_after_its_erasure_lives_until_it_is_erased_again(lab):
+    text = "Ada Lovelace of St James's Square told me"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    proposal_id = lab.file()
+    lab.cast(proposal_id, lab.voters[0], BallotChoice.AGAINST, text)
+    (first,) = erase(lab, digest)
+    gone = lab.export()
+    lab.cast(proposal_id, lab.voters[1], BallotChoice.AGAINST, text)
+    again = lab.export()
+    assert lab.audit().ok
+    with lab.read() as tx:
+        shown = views.get_proposal(tx, proposal_id)["ballots"]
+    assert [ballot["reason"] for ballot in shown] == [ERASED, text]
+    held_back = [line for line in again if not (b'"kind":"blob"' in line and digest.encode() in line)]
+    report = evolution_ledger.verify_export(held_back)
+    assert (report.first_error_index, "no entry says" in report.reason) == (len(lab.types()) - 1, True), (
+        report
+    )
+    planted = next(line for line in again if b'"kind":"blob"' in line and digest.encode() in line)
+    blobs = sorted([*(line for line in gone if b'"kind":"blob"' in line), planted],
+                   key=lambda line: json.loads(line)["sha256"])  # fmt: skip
+    report = evolution_ledger.verify_export([line for line in gone if line not in blobs] + blobs)
+    assert (report.first_error_index, "still there" in report.reason) == (first.ledger_index, True), report
+    (second,) = erase(lab, digest)
+    assert second.ledger_index == len(lab.types()) - 1
+    assert lab.audit().ok
+    with lab.read() as tx:
+        assert evolution_ledger.audit_live(tx).ok
+        shown = views.get_proposal(tx, proposal_id)["ballots"]
+    assert [ballot["reason"] for ballot in shown] == [ERASED, ERASED]
+    assert text.encode() not in b"".join(bytes(row["content"]) for row in lab.rows(tables.blob))
+    with pytest.raises(ConflictError):
+        erase(lab, digest)
+    with lab.write("operator") as tx:
+        forged = {"sha256": digest, "kind": "reason", "reason": "twice"}
+        index = audit_log.append(tx, EntryType.ERASED, forged)
+    assert (lab.audit().first_error_index, lab.audit().reason.endswith("erased already")) == (index, True)
 
 
 def test_a_missing_text_that_no_entry_says_was_erased_is_found(lab):

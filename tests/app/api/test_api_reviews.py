@@ -1,8 +1,10 @@
 """What voters and reviewers see over HTTP: a proposal's terms, the gate bound to a hash, voters' records."""
 
 import hashlib
+import json
 
 import pytest
+import sqlalchemy
 from starlette.testclient import TestClient
 
 from app.api import vote_examples
@@ -84,6 +86,47 @@ def test_an_erased_text_is_shown_as_erased(voted):
     told = voted.eve.get(f"/proposals/{proposal_id}").json()
     assert told["root_cause"] == "[erased]"
     assert [ballot["reason"] for ballot in told["ballots"]] == ["[erased]", ""]
+
+
+def kept_in(lab, said):
+    """Every column of every table that holds a text: (table, column)."""
+    found = set()
+    with lab.read() as tx:
+        for table in sqlalchemy.inspect(tx.connection).get_table_names():
+            for row in tx.connection.execute(sqlalchemy.text(f'SELECT * FROM "{table}"')).mappings():
+                for name, value in row.items():
+                    is_bytes = isinstance(value, bytes | memoryview)
+                    shown = bytes(value).decode(errors="replace") if is_bytes else value
+                    shown = shown if isinstance(shown, str) else json.dumps(shown, default=str)
+                    if said in shown:
+                        found.add((table, name))
+    return found
+
+
+def test_an_erased_text_is_in_no_column_of_any_table(voted):
+    lab, operator = voted.lab, voted.operator
+    assert operator.post("/webhooks", {"url": "https://8.8.8.8/hook", "types": ["*"]}).status_code == 201
+    body = {"name": "pam", "owner": "pam", "scopes": ["propose"], "vouched": True}
+    pam = Api(operator.client, operator.post("/agents", body).json()["api_key"])
+    secret = "Jane-Doe is slow: 100% \\ of her"
+    filing = {"parameter": GATED, "to": "3", "expected_effect": "0.25", "root_cause": secret + ' "cause"',
+              "evidence": list(lab.failing()), "cap_tasks": 400, "cap_days": 7}  # fmt: skip
+    proposal_id = pam.post("/proposals", filing, key="once").json()["proposal_id"]
+    for voter in lab.voters[:4]:
+        lab.cast(proposal_id, voter, BallotChoice.FOR, f"{secret} reason")
+    lab.pass_seconds(MINIMUM_PERIOD_SECONDS)
+    lab.tally()
+    assert voted.decide(proposal_id, decision="refuse", reason=f"{secret} refusal").status_code == 200
+    lab.deliver()
+    said = [f'{secret} "cause"', f"{secret} reason", f"{secret} refusal"]
+    assert ("idempotency", "body") in kept_in(lab, "Jane-Doe")
+    for one in said:
+        with lab.write("operator") as tx:
+            erasing.erase_blob(tx, hashlib.sha256(one.encode()).hexdigest(), "asked for")
+    assert kept_in(lab, "Jane-Doe") == set()
+    replayed = pam.post("/proposals", filing, key="once")
+    assert (replayed.status_code, replayed.json()["root_cause"]) == (201, "[erased]")
+    assert replayed.json()["proposal_id"] == proposal_id
 
 
 def test_a_person_decides_once_on_exactly_what_was_shown(voted, problem_of):

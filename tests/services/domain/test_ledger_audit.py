@@ -216,7 +216,7 @@ def test_parts_of_any_size_find_what_the_whole_finds():
         whole = HONEST.audit(leaves=leaves, claimed=(size, root), trusted=trusted)
         known = [*[(TRUSTED, *one) for one in trusted], (CLAIMED, size, root)]
         for most in (1, 2, 7):
-            audit = LedgerAudit(HONEST.blobs, (), known=known)
+            audit = LedgerAudit(HONEST.blobs, lambda _: -1, known=known)
             while audit.taken < SIZE and audit.feed(leaves[audit.taken :][: draw.randint(1, most)]):
                 pass
             assert audit.report((size, root)) == whole, (index, most)
@@ -224,7 +224,7 @@ def test_parts_of_any_size_find_what_the_whole_finds():
 
 
 def test_an_audit_goes_on_after_its_report():
-    audit = LedgerAudit(HONEST.blobs, ())
+    audit = LedgerAudit(HONEST.blobs, lambda _: -1)
     for size in (1, 5, SIZE):
         assert audit.feed(HONEST.leaves[audit.taken : size])
         report = audit.report((size, root_after(HONEST.leaves[:size])))
