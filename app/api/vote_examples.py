@@ -80,6 +80,7 @@ PROPOSAL_LIFE: JsonObject = {
 SHOWN: JsonObject = {
     "proposal_id": 9,
     "parameter": "research_synthesis.maximum_attempts",
+    "risk": "gated",
     "from": "2",
     "to": "3",
     "from_version": 1,
@@ -91,9 +92,15 @@ SHOWN: JsonObject = {
     "scope": "task",
     "guardrails": [],
     "expected_effect": "0.25",
+    "base_rate": "0.65",
     "needed_tasks": 92,
+    "units_per_day": "368.0",
+    "expected_seconds": "21600.0",
     "cap_tasks": 400,
     "cap_days": 7,
+    "rules": {"threshold_percent": 51, "minimum_ballots": 3},
+    "electorate_mode": "agent",
+    "conflicts": {"agent:6": "proposer"},
     "votes": {"yes": 4, "no": 1, "abstain": 0, "electorate": 6},
     "ballots": [
         {"voter": "agent:3", "choice": "for", "forecast_percent": 80, "reason": "the evidence holds"}

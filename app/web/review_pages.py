@@ -6,11 +6,12 @@ Stand over the read models of layer 5. They name the command that decides; pages
 from shlex import quote
 
 from app.web import charts
-from app.web.formats import percent
+from app.web.formats import NOTHING, UNIT_OF_SCOPE, percent, trial_length
 from app.web.visits import Row, Shown, Visit, next_link, rows
 from services.domain.states import ReviewState
 
 REVIEW_STATES = tuple(ReviewState)
+FRACTIONS = ("expected_seconds", "units_per_day")
 
 
 # --- what the templates show -------------------------------------------------------------------------------
@@ -22,6 +23,17 @@ def commands(review: Row) -> list[str]:
         return []
     bound = f"{review['proposal_id']} --shown {quote(review['shown_sha256'])} --reviewer NAME --reason WHY"
     return [f"nacre review {word} {bound}" for word in ("approve", "refuse")]
+
+
+def review_context(review: Row) -> Row:
+    """Return a review with what a person is shown; its fractions, kept as text, in words."""
+    shown = review["shown"]
+    if shown is None:
+        return {"review": review, "shown": None, "commands": commands(review)}
+    lasts, per_day = (None if shown[name] is None else float(shown[name]) for name in FRACTIONS)
+    words = trial_length(lasts, per_day, UNIT_OF_SCOPE.get(shown["scope"], "units"))
+    told = {"base_rate": float(shown["base_rate"]), "lasts": words or NOTHING}
+    return {"review": review, "shown": shown, "commands": commands(review), **told}
 
 
 def bin_rows(voter: Row) -> list[Row]:
@@ -59,7 +71,7 @@ def review(visit: Visit) -> Shown | None:
     found = visit.views.get_review(visit.tx, number) if number is not None else None
     if found is None:
         return None
-    return Shown("review.html", {"review": found, "shown": found["shown"], "commands": commands(found)})
+    return Shown("review.html", review_context(found))
 
 
 def voters(visit: Visit) -> Shown:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from app.web import charts
-from app.web.formats import duration
+from app.web.formats import UNIT_OF_SCOPE, trial_length
 from app.web.visits import Row, Shown, Visit, next_link, rows
 from services.domain.states import ElectorateMode, ProposalState
 from services.domain.tally import need
@@ -18,7 +18,6 @@ MODE_WORDS = {
     ElectorateMode.AGENT: "each agent has a ballot",
     ElectorateMode.OWNER: "each owner has one ballot, whichever of its agents votes first",
 }
-UNIT_OF_SCOPE = {"task": "tasks", "agent": "windows of agents", "platform": "windows of the platform"}
 
 
 # --- what the templates show -------------------------------------------------------------------------------
@@ -56,10 +55,9 @@ def silent_units(proposal: Row) -> list[Row]:
 def admission_words(proposal: Row) -> str:
     """Return what the trial would take at the traffic of the opening, and its cap."""
     admission, unit = proposal["admission"], UNIT_OF_SCOPE.get(proposal["scope"], "units")
-    per_day, lasts = admission["units_per_day"], admission["expected_seconds"]
-    traffic = "" if per_day is None else f"; at {per_day:,.0f} a day that takes about {duration(lasts)}"
+    lasts = trial_length(admission["expected_seconds"], admission["units_per_day"], unit)
     return (
-        f"The trial needs about {admission['needed_tasks']:,} {unit}{traffic}. "
+        f"The trial needs about {admission['needed_tasks']:,} {unit}{lasts and f': {lasts}'}. "
         f"It may use {admission['cap_tasks']:,} in {admission['cap_days']} days."
     )
 

@@ -1,5 +1,6 @@
 """Late swings, owners' ballots, conflicts of interest, and the gate that only a person opens."""
 
+import json
 from functools import partial
 
 import pytest
@@ -108,6 +109,36 @@ def test_a_gated_change_waits_for_a_person_who_approves_exactly_what_was_shown(l
     assert lab.state(proposal_id) == "testing"
     assert lab.row(tables.review_item, kind="review_gate")["closed_at_us"] is not None
     assert lab.audit().ok
+
+
+def test_who_stands_behind_a_change_decides_it_under_no_spelling(lab):
+    """Its name, number and owner in look-alike letters, marks and separators; and the name of nobody."""
+    lab.proposer = lab.agent(Scope.PROPOSE, owner="Acme Corp")
+    proposal_id, gate = gated(lab)
+    name = f"agent_{lab.names}"
+    own = [name, name.upper(), name.replace("a", "а"), f"agent:{lab.proposer}", f"Agent {lab.proposer}"]
+    own += ["Acme Corp", "acme-corp", "асme\u200b corp", "ＡＣＭＥ ＣＯＲＰ", "owner:acme corp", "Äcme Corp"]
+    for reviewer in own:
+        with pytest.raises(ForbiddenError) as refused:
+            decide(lab, gate, reviewer=reviewer)
+        assert refused.value.code == "reviewer_proposed", reviewer
+    for nobody in (" ", "\u200b", "…", "Acme Corp" + " " * 80):
+        with pytest.raises(InvalidValueError) as refused:
+            decide(lab, gate, reviewer=nobody)
+        assert refused.value.code == "reviewer_missing", nobody
+    decide(lab, gate, reviewer="Ida of Acme Corp")
+    assert lab.state(proposal_id) == "passed"
+
+
+def test_a_person_is_shown_the_terms_of_the_vote_and_how_long_the_trial_takes(lab):
+    proposal_id, gate = gated(lab)
+    row = lab.row(tables.proposal, id=proposal_id)
+    shown = json.loads(lab.row(tables.blob, sha256=gate["shown_sha256"])["content"])
+    for name in ("risk", "rules", "conflicts", "electorate_mode"):
+        assert shown[name] == row[name], name
+    assert float(shown["units_per_day"]) == row["units_per_day"]
+    lasts = float(shown["expected_seconds"])
+    assert lasts == pytest.approx(86_400 * row["admission_tasks"] / row["units_per_day"])
 
 
 @pytest.mark.parametrize("is_silent", [False, True])

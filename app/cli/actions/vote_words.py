@@ -6,6 +6,7 @@ Stands beside `reading`. It never leaves out what a person decides on.
 from typing import Any
 
 from app.terminal_text import plain
+from app.web.formats import UNIT_OF_SCOPE, trial_length
 
 JsonObject = dict[str, Any]
 
@@ -13,13 +14,13 @@ JsonObject = dict[str, Any]
 def proposal(item: JsonObject) -> JsonObject:
     """Return a proposal with its nested facts in words."""
     admission, rules, need = item["admission"], item["rules"], item["need"]
-    days = admission["expected_days"]
+    unit = UNIT_OF_SCOPE[item["scope"]]
+    lasts = trial_length(admission["expected_seconds"], admission["units_per_day"], unit)
     in_words: JsonObject = {
         "inverse": f"{item['inverse']['from']} to {item['inverse']['to']}",
-        "admission": f"{admission['needed_tasks']} needed"
-        + ("" if days is None else f", about {days:.3g} days at {admission['units_per_day']:.4g} a day")
-        + f"; cap {admission['cap_tasks']} in {admission['cap_days']} days",
-        "rules": f"{rules['threshold_percent']} % of at least {rules['minimum_ballots']} for or against",
+        "admission": f"{admission['needed_tasks']:,} {unit} needed{lasts and f', {lasts}'}; "
+        f"cap {admission['cap_tasks']:,} in {admission['cap_days']} days",
+        "rules": _rules(rules),
         "need": f"{need['at_close'] or 'impossible'} at the close, {need['early'] or 'impossible'} early",
         "electors": [f"{one['agent_id']} {one['name']} ({one['unit']})" for one in item["electors"]],
         "conflicts": [f"agent {one['agent_id']}: {one['reason']}" for one in item["conflicts"]],
@@ -37,12 +38,27 @@ def review(item: JsonObject) -> JsonObject:
     votes = shown["votes"]
     in_words = {
         "inverse": f"{shown['inverse']['from']} to {shown['inverse']['to']}",
+        "expected_seconds": _lasts(shown),
+        "rules": _rules(shown["rules"]),
+        "conflicts": [f"{agent}: {why}" for agent, why in shown["conflicts"].items()],
         "votes": f"{votes['yes']} for, {votes['no']} against, {votes['abstain']} abstained, "
         f"of {votes['electorate']}",
     }
     facts = {f"shown.{name}": in_words.get(name, value) for name, value in shown.items() if name != "ballots"}
     ballots = {f"shown.ballots[{place}]": _ballot(one) for place, one in enumerate(shown["ballots"])}
     return {**head, **facts, **ballots}
+
+
+def _rules(rules: JsonObject) -> str:
+    return f"{rules['threshold_percent']} % of at least {rules['minimum_ballots']} for or against"
+
+
+def _lasts(shown: JsonObject) -> str | None:
+    """Return how long the trial takes, in words; a review keeps its fractions as text."""
+    if shown["expected_seconds"] is None:
+        return None
+    seconds, per_day = float(shown["expected_seconds"]), float(shown["units_per_day"])
+    return trial_length(seconds, per_day, UNIT_OF_SCOPE[shown["scope"]])
 
 
 def _ballot(ballot: JsonObject) -> str:

@@ -71,6 +71,7 @@ class SampleVotes(SampleAgents):
         shown = {
             "proposal_id": 4,
             "parameter": COOLING,
+            "risk": "gated",
             "from": "2",
             "to": self.text("3"),
             "from_version": 1,
@@ -82,9 +83,15 @@ class SampleVotes(SampleAgents):
             "scope": "task",
             "guardrails": [{"metric": "task_cost", "margin": "0.2", "ceiling": "1.0"}],
             "expected_effect": "0.25",
+            "base_rate": "0.65",
             "needed_tasks": 71,
+            "units_per_day": "284.0",
+            "expected_seconds": "21600.0",
             "cap_tasks": 400,
             "cap_days": 7,
+            "rules": {"threshold_percent": 51, "minimum_ballots": 3},
+            "electorate_mode": "agent",
+            "conflicts": {"agent:6": "proposer"},
             "votes": {"yes": 4, "no": 1, "abstain": 0, "electorate": 6},
             "ballots": [
                 {
