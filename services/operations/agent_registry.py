@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 from services.domain.clock import SECOND_US
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError, NotFoundError
+from services.domain.lookalikes import skeleton
 from services.domain.states import Scope, Standing
 from services.operations import accounts
-from services.store import sql, tables
+from services.store import governance, sql, tables
 from services.store.sql import Row
 from services.store.tx import Tx
 
 VOUCHED_GRANT_MICROCREDITS = 100_000_000_000
 GRANT_MICROCREDITS = 100_000_000
 TOUCH_EVERY_US = 10 * SECOND_US
+OWNER_LENGTH = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,15 @@ def register(
     key_hash: str,
     model: str | None = None,
 ) -> int:
-    """Register an agent with an account and its grant; return its id. Raises ConflictError for a taken name.
+    """Register an agent with an account and its grant; return its id.
 
+    Raises ConflictError for a taken name (`name_taken`) or an owner that looks like a known one
+    (`owner_resembles`), InvalidValueError for an owner that is no name.
     An operator that vouches for an agent gives it probation at once; others start in the shadow. `model` is
     what the agent runs on, as its owner says: metrics and diagnoses are cut by it, nothing is decided by it.
     """
+    accounts.open_books(tx)  # one registration at a time: the next sees this one's owner
+    owner = _owner(tx, owner)
     refusal = ConflictError(f"an agent called {name!r} exists already", field="name", code="name_taken")
     agent_id = sql.insert_unique(
         tx,
@@ -89,6 +95,27 @@ def register(
     grant = grant_microcredits(is_vouched=is_vouched)
     accounts.move(tx, kind="grant", debit=accounts.TREASURY, credit=account, amount_microcredits=grant)
     return agent_id
+
+
+def _owner(tx: Tx, owner: str) -> str:
+    """Return an owner as it is kept, without spaces around it; one name has one spelling.
+
+    In owner mode each owner has one ballot, so whoever could pass for another would have another's too.
+    """
+    owner = owner.strip()
+    shape = skeleton(owner)
+    if not shape or len(owner) > OWNER_LENGTH:
+        msg = f"an owner is a name of 1 to {OWNER_LENGTH} characters with a letter or a digit in it"
+        raise InvalidValueError(msg, field="owner", code="owner_not_a_name")
+    if sql.find_all(tx, tables.agent, owner=owner, limit=1):
+        return owner
+    twin = next((known for known in governance.owners(tx) if skeleton(known) == shape), None)
+    if twin is not None:
+        msg = (
+            f"the owner {owner!a} looks like {twin!a}, who has agents already; write it as that, or otherwise"
+        )
+        raise ConflictError(msg, field="owner", code="owner_resembles", owner=twin)
+    return owner
 
 
 def grant_microcredits(*, is_vouched: bool) -> int:

@@ -91,6 +91,12 @@ def eligible_voters(tx: Tx, *, minimum_settled_jobs: int, tenure_us: int) -> lis
     return [row for row in rows(tx, statement) if "vote" in row["scopes"]]
 
 
+def owners(tx: Tx) -> list[str]:
+    """Return every owner of an agent, once, sorted."""
+    statement = select(agent.c.owner).distinct().order_by(agent.c.owner)
+    return [row["owner"] for row in rows(tx, statement)]
+
+
 def paid_since(tx: Tx, task_type: str, since_us: int) -> set[int]:
     """Return the agents that were awarded tasks of a type since an instant: those it pays.
 

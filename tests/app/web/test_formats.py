@@ -17,6 +17,7 @@ from app.web.formats import (
     short_hash,
     shown,
     significant,
+    trial_length,
     visible,
     words,
 )
@@ -137,10 +138,7 @@ def test_every_tone_has_its_style():
 
 
 def test_a_trial_takes_so_long_at_a_traffic_that_one_can_picture():
-    assert formats.trial_length(22.0, 87_360.0, "tasks") == "about 22 s at 3,640 tasks an hour"
-    assert formats.trial_length(21_600.0, 284.0, "tasks") == "about 6 h 0 min at 284 tasks a day"
-    assert (
-        formats.trial_length(9e6, 0.512, "windows of agents")
-        == "about 104 d 4 h at 0.512 windows of agents a day"
-    )
-    assert formats.trial_length(None, None, "tasks") == ""
+    assert trial_length(22.0, 87_360.0, "tasks") == "about 22 s at 3,640 tasks an hour"
+    assert trial_length(21_600.0, 284.0, "tasks") == "about 6 h 0 min at 284 tasks a day"
+    assert trial_length(9e6, 0.512, "windows of agents") == "about 104 d 4 h at 0.512 windows of agents a day"
+    assert trial_length(None, None, "tasks") == ""

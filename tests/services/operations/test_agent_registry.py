@@ -1,19 +1,25 @@
 """Who may act: registration with a grant, names and keys once, scopes that bind, activity noted sparingly."""
 
+import threading
+
 import pytest
 
-from services.domain.errors import ConflictError, ForbiddenError, NotFoundError
+from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError, NotFoundError
 from services.domain.states import Scope, Standing
 from services.operations import agent_registry
-from services.store import tables
+from services.store import sql, tables
 
 
-def register(market, name, *, is_vouched=False, scopes=(Scope.BID,)):
+def register(market, name, *, owner="o", **how):
     with market.write("operator") as tx:
-        return agent_registry.register(
-            tx, name=name, owner="o", scopes=scopes, is_vouched=is_vouched,
-            key_hash=agent_registry.key_hash(f"key of {name}"),
-        )  # fmt: skip
+        return register_in(tx, name, owner, **how)
+
+
+def register_in(tx, name, owner, *, is_vouched=False, scopes=(Scope.BID,)):
+    key_hash = agent_registry.key_hash(f"key of {name}")
+    return agent_registry.register(
+        tx, name=name, owner=owner, scopes=scopes, is_vouched=is_vouched, key_hash=key_hash
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,6 +40,45 @@ def test_a_name_is_taken_once_and_costs_nothing_twice(market):
         register(market, "ada")
     assert (refusal.value.code, refusal.value.field) == ("name_taken", "name")
     assert market.balance("treasury") == treasury
+
+
+def test_one_owner_has_one_spelling(market):
+    """In owner mode each owner is a ballot: none is made by case, letters that look alike, or separators."""
+    first = register(market, "ada", owner=" acme ")
+    assert market.row(tables.agent, id=first)["owner"] == "acme"
+    for number, owner in enumerate(("Acme", "аcme", "ac-me", "ａｃｍｅ", "acme\u200b", "acmé")):
+        with pytest.raises(ConflictError) as refusal:
+            register(market, f"eve {number}", owner=owner)
+        assert (refusal.value.code, refusal.value.arguments["owner"]) == ("owner_resembles", "acme"), owner
+    for number, owner in enumerate(("", " … ", "\u200b", "a" * 81)):
+        with pytest.raises(InvalidValueError) as refusal:
+            register(market, f"eve {number}", owner=owner)
+        assert refusal.value.code == "owner_not_a_name", owner
+    with market.write("system:test") as tx:  # as they may have been registered before
+        sql.update(tx, tables.agent, {"id": register_in(tx, "bob", "other")}, owner="Acme")
+    assert {row["owner"] for row in market.rows(tables.agent)} >= {"acme", "Acme"}
+    for name, owner in (("cyd", "Acme"), ("dan", "acme"), ("eva", "acme 2")):
+        register(market, name, owner=owner)
+
+
+def test_of_two_look_alike_owners_at_once_one_is_registered(market):
+    together = threading.Barrier(2)
+    outcomes = []
+
+    def run(name, owner):
+        together.wait()
+        try:
+            register(market, name, owner=owner)
+            outcomes.append("registered")
+        except ConflictError as refusal:
+            outcomes.append(refusal.code)
+
+    threads = [threading.Thread(target=run, args=pair) for pair in (("ada", "acme"), ("bob", "Acme"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["owner_resembles", "registered"]
 
 
 def test_the_key_finds_its_agent_and_is_not_stored(market):
