@@ -189,5 +189,5 @@ def test_source_that_is_fast_enough_changes_nothing(open_world):
     assert read_all(world, tables.parameter, name=TIMEOUT)[0]["version"] == 1
     assert {row["type"] for row in read_all(world, tables.event)} == {
         str(EventType.SNAPSHOT_TAKEN), str(EventType.TASK_AWARDED), str(EventType.RESULT_SUBMITTED),
-        str(EventType.TASK_ENDED),
+        str(EventType.TASK_ENDED), str(EventType.CHECKPOINT_SIGNED),
     }  # fmt: skip

@@ -89,7 +89,8 @@ def test_an_override_is_written_down_and_found_at_any_instant_and_size(market):
 
 def test_what_may_not_be_set_is_refused_and_changes_nothing(market):
     with market.write() as tx:
-        production_config._insert(tx, {"old.prompt": "said"}, 0)
+        retired = {"name": "old.prompt", "value": "said", "version": 1, "source": "default"}
+        sql.insert(tx, tables.parameter, **retired, changed_at_us=tx.now_us)
     before = (leaves(market), market.rows(tables.parameter))
     set_market = (
         (("market.cooling", "8"), {"actor": "agent:1"}, "forbidden"),
