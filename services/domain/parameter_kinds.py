@@ -103,7 +103,7 @@ def check_text(name: str, text: object, length_max: int, *, field: str) -> str:
     return normal
 
 
-def check_choices(name: str, choices: Sequence[str]) -> None:
+def check_choices(name: str, choices: Sequence[object]) -> None:
     """Raise InvalidValueError unless there are at least two different plain words to choose from."""
     are_words = all(isinstance(word, str) and _WORD.fullmatch(word) for word in choices)
     if len(set(choices)) != len(choices) or len(choices) < 2 or not are_words:  # noqa: PLR2004 (one is no choice)
