@@ -6,20 +6,21 @@ be right. It never sets a value in force: a parameter's default only matters the
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from app.toml_text import TomlRefusedError, read_toml
 from services.domain.errors import InvalidValueError, NacreError
 from services.domain.parameter_kinds import LENGTH_MAX, Kind
 from services.domain.parameters import PLATFORM_PARAMETERS, Parameter, ParameterRegistry, Risk
 
-BYTES_HIGHEST: Final = 1_000_000
+BYTES_HIGHEST: Final = 262_144
 NAME_LENGTH_MAX: Final = 96
 LINE_LENGTH_MAX: Final = 400
+SHOWN_LENGTH: Final = 80
 STEP_MAX: Final = "2"
 """By what factor one change may move a number whose section names none."""
 PLATFORM_AREAS: Final = frozenset(one.task_type for one in PLATFORM_PARAMETERS)
@@ -91,17 +92,18 @@ def read_own_parameters(file: Path) -> list[tuple[Place, Parameter]]:
 
 def _document(here: Place, file: Path) -> dict[str, Any]:
     try:
-        content = file.read_bytes()
+        with file.open("rb") as opened:
+            content = opened.read(BYTES_HIGHEST + 1)
     except OSError as error:
         here.refuse(f"cannot be read: {error.strerror}")
     if len(content) > BYTES_HIGHEST:
         here.refuse(f"is larger than {BYTES_HIGHEST} bytes")
     try:
-        return tomllib.loads(content.decode("utf-8"), parse_float=Decimal)
+        return read_toml(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         here.refuse(f"is not UTF-8 at byte {error.start}")
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        here.refuse(f"is not TOML: {error}")
+    except TomlRefusedError as error:
+        Place(here.file, error.table, error.key).refuse(error.why)
 
 
 def _sections(here: Place, area: str, sections: object) -> Iterable[tuple[Place, dict[str, Any]]]:
@@ -154,16 +156,16 @@ def _parameter(place: Place, section: Mapping[str, Any]) -> Parameter:
 def _one_of(place: Place, key: str, section: Mapping[str, Any], members: type[Kind] | type[Risk]) -> Any:
     word, words = section.get(key), [str(member) for member in members]
     if not isinstance(word, str) or word not in words:
-        said = "is missing" if word is None else f"is {word!a}"
+        said = "is missing" if word is None else f"is {_told(word)}"
         Place(place.file, place.table, key).refuse(f"{said}; it is one of {', '.join(words)}")
     return members(word)
 
 
 def _check_type(at: Place, value: object, kind: type) -> None:
     if kind is not object and type(value) is not kind:
-        at.refuse(f"is {value!a}; it must be {_WORDS[kind]}")
+        at.refuse(f"is {_told(value)}; it must be {_WORDS[kind]}")
     if kind is list and not all(isinstance(word, str) for word in value):  # type: ignore[attr-defined]
-        at.refuse(f"is {value!a}; it must be {_WORDS[list]}")
+        at.refuse(f"is {_told(value)}; it must be {_WORDS[list]}")
     if kind is str and (
         not str(value).strip() or not str(value).isprintable() or len(str(value)) > LINE_LENGTH_MAX
     ):
@@ -179,5 +181,10 @@ def _value(place: Place, key: str, value: object) -> str:
     if isinstance(value, Decimal) and value.is_finite():
         return format(value, "f")
     return Place(place.file, place.table, key).refuse(
-        f"is {value!s}; it must be a number, or a string in quotes"
+        f"is {_told(value)}; it must be a number, or a string in quotes"
     )
+
+
+def _told(value: object) -> str:
+    """Return a refused value as text that fits on a line."""
+    return ascii(value)[:SHOWN_LENGTH]

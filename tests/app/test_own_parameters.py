@@ -3,6 +3,7 @@
 import pytest
 
 from app.bootstrap import open_platform
+from app.cli.actions.parameter_files import read_import
 from app.own_parameters import registry_with_own
 from app.settings import Settings
 from services.domain.clock import VirtualClock
@@ -121,6 +122,43 @@ def test_what_is_not_exactly_right_is_refused_with_file_section_and_key(tmp_path
         registry_with_own(KNOWN, tmp_path / "none.toml")
     file.write_text(section())
     assert registry_with_own(KNOWN, file).get("my_type.size").high == "9"
+
+
+DEAR = (
+    (section(default="9" * 5_000), "my_type.size.default", "5000 characters"),
+    (section(default="0x" + "f" * 20_000), "my_type.size.default", "20002 characters"),
+    (section(default="1e300000000"), "my_type.size.default", "exponent"),
+    (section(default="1.5e-300000000"), "my_type.size.default", "exponent"),
+    (section(low="[" * 5_000 + "]" * 5_000), "my_type.size.low", "nests"),
+    (section(high="{a = " * 5_000 + "1" + "}" * 5_000), "my_type.size.high", "nests"),
+    (section(high="[1, {b" + ".b" * 20_000 + " = 1}]"), "my_type.size.high", "nests"),
+    (section(**{"a" + ".a" * 20_000: "1"}), "my_type.size.a.a.", "nests"),
+    (section('my_type . "a"' + ".a" * 20_000), "my_type.a.a.a", "nests"),
+    (section(default='"""\n' + "a.b" * 90_000 + '\n"""'), "file", "262144 bytes"),
+)  # fmt: skip
+
+
+def test_what_is_dear_to_read_is_refused_at_once_by_table_and_key(tmp_path, monkeypatch):
+    """None of it reaches the reader of TOML, which takes minutes and gigabytes for some."""
+    monkeypatch.setattr("tomllib.loads", lambda *_, **__: pytest.fail("it was read"))
+    file = tmp_path / "dear.toml"
+    for content, field, why in DEAR:
+        file.write_text(content)
+        with pytest.raises(InvalidValueError, match=why) as refusal:
+            registry_with_own(KNOWN, file)
+        assert refusal.value.field.startswith(field), refusal.value.field
+        if field != "file":
+            with pytest.raises(InvalidValueError, match=why) as refusal:
+                read_import(file)
+            assert (refusal.value.code, refusal.value.field[:7]) == ("import_malformed", field[:7])
+    monkeypatch.undo()
+    said = "a.b" * 1_000 + " = " + "9" * 300 + " 1e300000000 [[[[ #"
+    kept = (f'"{said}"', f"'{said}'", f"'''{said}\n{said[:90]}'''", f'"""{said} \\" "" {said[:50]}"""')
+    for default in kept:
+        file.write_text(text(default=default) + "  # [[[[ " + "8" * 999 + "\n[my_type.more]\n")
+        with pytest.raises(InvalidValueError) as refusal:
+            registry_with_own(KNOWN, file)
+        assert refusal.value.field == "my_type.more.kind", default[:9]
 
 
 def opened(url, folder, file):

@@ -6,7 +6,6 @@ export, or part of one, is refused with its key. It never changes one value when
 
 import json
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +18,14 @@ from app.cli.actions.screen import say_item, say_json, say_line, say_note
 from app.own_parameters import read_own_parameters
 from app.settings import read_settings
 from app.tasks.registry import load_registry
+from app.toml_text import TomlRefusedError, read_toml
 from services.domain.errors import InvalidValueError
 from services.operations import overrides
 from services.operations.overrides import Wanted
 from services.store import views
 
-BYTES_HIGHEST = 4_000_000
+BYTES_HIGHEST = 1_048_576
+VERSION_HIGHEST = 2**31 - 1
 HEADS = ("exported_at", "ledger_size", "config_sha256")
 CHANGES = ("parameter", "from", "to", "version")
 DECLARED = ("name", "kind", "default", "low", "high", "choices", "risk", "owner")
@@ -77,21 +78,26 @@ def read_import(path: Path) -> list[Wanted]:
     document = _document(path)
     unknown = sorted(set(document) - {*HEADS, "parameters"})
     if unknown or not isinstance(document.get("parameters"), dict) or not document["parameters"]:
-        what = f"has the unknown key {unknown[0]!a}" if unknown else "has no table of parameters"
+        what = f"has the unknown key {unknown[0][:96]!a}" if unknown else "has no table of parameters"
         raise _refusal(path, "parameters", f"{what}; write it as `nacre parameter export` does")
     return [_wanted(path, name, one) for name, one in document["parameters"].items()]
 
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as opened:
+            content = opened.read(BYTES_HIGHEST + 1)
         if len(content) > BYTES_HIGHEST:
             raise _refusal(path, "file", f"is larger than {BYTES_HIGHEST} bytes")
         text = content.decode("utf-8")
         is_json = text.lstrip().startswith("{")
-        found = json.loads(text, object_pairs_hook=_once) if is_json else tomllib.loads(text)
+        found = json.loads(text, object_pairs_hook=_once) if is_json else read_toml(text)
     except OSError as error:
         raise _refusal(path, "file", f"cannot be read: {error.strerror}") from error
+    except TomlRefusedError as error:
+        field = ".".join(part for part in (error.table, error.key) if part)
+        why = error.why if field else f"is neither TOML nor JSON in UTF-8: {error.why}"
+        raise _refusal(path, field or "file", why) from error
     except (ValueError, RecursionError) as error:
         raise _refusal(path, "file", f"is neither TOML nor JSON in UTF-8: {error}") from error
     return found
@@ -99,11 +105,12 @@ def _document(path: Path) -> dict[str, Any]:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object; raise ValueError for a key that stands in it twice."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        msg = f"{next(name for name in names if names.count(name) > 1)!a} is named twice"
-        raise ValueError(msg)
+    made: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in made:
+            msg = f"{name[:96]!a} is named twice"
+            raise ValueError(msg)
+        made[name] = value
     return made
 
 
@@ -116,8 +123,8 @@ def _wanted(path: Path, name: str, one: object) -> Wanted:
             path, field, "must be a value in quotes, or a table with `value` in quotes and `version`"
         )
     version = one.get("version")
-    if version is not None and (type(version) is not int or version < 1):
-        raise _refusal(path, field, f"has the version {version!a}; a version is a whole number from 1")
+    if version is not None and (type(version) is not int or not 1 <= version <= VERSION_HIGHEST):
+        raise _refusal(path, field, "has a `version` that is no whole number from 1 to 2147483647")
     return Wanted(name, one["value"], version)
 
 
