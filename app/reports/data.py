@@ -7,6 +7,7 @@ shows a text that a spreadsheet would run.
 
 import csv
 import io
+import unicodedata
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -81,8 +82,5 @@ def _value(value: float | str | None, unit: StrEnum) -> str:
 def neutral(text: str) -> str:
     """Return text that no spreadsheet takes for a formula: such a beginning gets an apostrophe before it."""
     shown = visible(text)
-    return (
-        f"'{shown}"
-        if shown.lstrip(" \t\r\n").startswith(FORMULA_STARTS) or text[:1] in FORMULA_STARTS
-        else shown
-    )
+    first = unicodedata.normalize("NFKC", shown.lstrip()[:1])  # a full-width = counts as one
+    return f"'{shown}" if first.startswith(FORMULA_STARTS) or text[:1] in FORMULA_STARTS else shown

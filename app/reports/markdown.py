@@ -12,10 +12,10 @@ from app.web.formats import visible
 from services.domain.clock import to_rfc3339
 from services.domain.report_model import Block, Cell, Chart, Report, Said, Table
 
-SPECIAL: Final = re.compile(
-    r"([\\`*_\[\]<>#|~&$@^]|:(?=//)|(?<=www)\.|^[-+=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]|(?<=^\d\d\d)[.)])"
-)
+SPECIAL: Final = re.compile(r"([\\`*_\[\]<>#|~&$@^]|:(?=//)|(?<=www)\.|^[-+=])")
 """What may begin markup: inside a line, an address that viewers link by themselves, and at its beginning."""
+NUMBERED: Final = re.compile(r"^(\d+)([.)])")
+"""What begins an item of a numbered list, at the beginning of a line."""
 LISTED_HIGHEST: Final = 2_000
 
 
@@ -27,7 +27,7 @@ def as_markdown(report: Report) -> bytes:
 def escaped(text: str) -> str:
     """Return text on one line with everything escaped that Markdown or HTML could read as markup."""
     flat = " ".join(visible(text).split())
-    return SPECIAL.sub(r"\\\1", flat)
+    return NUMBERED.sub(r"\1\\\2", SPECIAL.sub(r"\\\1", flat))
 
 
 def _lines(report: Report) -> Iterator[str]:

@@ -89,6 +89,8 @@ def test_no_cell_of_the_table_is_a_formula(hostile):
             assert is_number or not cell.startswith(data.FORMULA_STARTS), row
     for text in ("=1", "+1", "-1", "@x", "\t=1", "\r=1", "  =1", "\n+1"):
         assert data.neutral(text).startswith("'"), text
+    for text in ("＝1", "\u00a0=1", "\u3000 ＋1", "－1", "\u00a0＠SUM(1)", "﹦1", "\u2003@x"):
+        assert data.neutral(text) == f"'{text}", text
     assert data.neutral("a=1") == "a=1"
 
 
@@ -103,7 +105,9 @@ def test_markdown_keeps_every_word_a_word(hostile):
             cells = line.replace("\\|", "").count("|")
             assert cells >= 3
     assert markdown.escaped("- item") == "\\- item"
-    assert markdown.escaped("1. item") == "1\\. item"
+    for number in ("1", "1234", "123456789"):
+        for sign in ".)":
+            assert markdown.escaped(f"{number}{sign} item") == f"{number}\\{sign} item"
     assert markdown.escaped("# head\n## head") == "\\# head \\#\\# head"
 
 
