@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from app.backup.manifest import Manifest, Part, TableFacts
+from app.fresh_files import open_beside
 from services.domain.errors import ConflictError, InvalidValueError
 
 MANIFEST: Final = "manifest.json"
@@ -78,9 +79,10 @@ def written(path: Path, *, is_replacing: bool) -> Iterator[Draft]:
     """
     if path.exists() and not is_replacing:
         raise _taken(path)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial: Path | None = None
     try:
-        with os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as file:
+        opened_file, partial = open_beside(path, 0o600)
+        with os.fdopen(opened_file, "w+b") as file:
             yield Draft(file)
             _seal(file)
         if is_replacing:
@@ -94,8 +96,9 @@ def written(path: Path, *, is_replacing: bool) -> Iterator[Draft]:
         msg = f"the backup cannot be written to {path}: {error.strerror or error}; nothing was left behind"
         raise InvalidValueError(msg, field="file", code="file_unwritable") from error
     finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        if partial is not None:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 def _taken(path: Path) -> ConflictError:

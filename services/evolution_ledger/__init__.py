@@ -16,12 +16,13 @@ from services.evolution_ledger.past_configs import config_at, config_of_export
 from services.evolution_ledger.promotion import RollbackReceipt, apply_verdict, rollback
 from services.evolution_ledger.proofs import Signer, checkpoint, consistency, head, inclusion
 from services.evolution_ledger.verdicts import record_verdict
-from services.evolution_ledger.witnessing import Notary, NoteKeeper, export_checkpoint
+from services.evolution_ledger.witnessing import KeptNote, Notary, NoteKeeper, export_checkpoint
 
 __all__ = [
     "Auditor",
     "Erasure",
     "HeldPromotion",
+    "KeptNote",
     "Notary",
     "NoteKeeper",
     "RollbackReceipt",

@@ -5,6 +5,7 @@ that entries name in the order of their hashes; whatever departs from it is refu
 """
 
 import base64
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -82,7 +83,11 @@ def verify_export(lines: Iterable[bytes], *, trusted_notes: Sequence[str] = ()) 
     A file that departs from the form of an export behind sound entries is refused too, at the place after
     them. Raises InvalidValueError when it is no export at all, ValueError for a note that is none.
     """
-    found = read_export(lines)
+    return audit_export(read_export(lines), trusted_notes=trusted_notes)
+
+
+def audit_export(found: Export, *, trusted_notes: Sequence[str] = ()) -> AuditReport:
+    """Audit an export that was read; as `verify_export`."""
     trusted = [parse_checkpoint(note) for note in trusted_notes]
     report = audit_ledger(
         found.leaves,
@@ -101,7 +106,7 @@ def verify_export(lines: Iterable[bytes], *, trusted_notes: Sequence[str] = ()) 
             first_error_index=0,
             reason=f"the ledger begins as {begun!a}, a checkpoint is of {min(others)!a}",
         )
-    flaw = found.flaw or _surplus(found, report.format)
+    flaw = found.flaw or _surplus(found, report.newest_format)
     return replace(report, first_error_index=report.size, reason=flaw) if flaw else report
 
 
@@ -131,6 +136,8 @@ def _take_blob(found: Export, raw: bytes, number: int, last: str) -> str:
             flaw = "blobs stand once each, in the order of their hashes"
     except (ValueError, TypeError) as error:
         flaw = str(error)
+    if not flaw and hashlib.sha256(content).hexdigest() != sha256:
+        found.flaw = found.flaw or f"line {number} is not the blob it is called: its bytes have another hash"
     if flaw:
         found.flaw = found.flaw or f"line {number} is no blob that may stand there: {flaw}"
         return last or "0"

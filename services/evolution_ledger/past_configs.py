@@ -4,7 +4,7 @@ Stands over the record of changes. What it answers is computed from the entries 
 of the config before and after; the values in force are never asked. It never changes anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from services.domain.clock import to_rfc3339
@@ -12,7 +12,7 @@ from services.domain.errors import InvalidValueError, LedgerBrokenError, NotFoun
 from services.domain.ledger_config import fold_config
 from services.domain.ledger_history import CausalityError, config_hash
 from services.domain.ledger_schema import read_envelope
-from services.evolution_ledger.exports import read_export, verify_export
+from services.evolution_ledger.exports import audit_export, read_export
 from services.evolution_ledger.proofs import head
 from services.store import ledger, sql, tables
 from services.store.tx import Tx
@@ -40,17 +40,18 @@ def config_at(tx: Tx, size: int | None = None, at_us: int | None = None) -> dict
     return _told(total, to_rfc3339(last["at_us"]), config)
 
 
-def config_of_export(lines: Sequence[bytes], size: int | None, at_us: int | None) -> dict[str, Any]:
+def config_of_export(lines: Iterable[bytes], size: int | None, at_us: int | None) -> dict[str, Any]:
     """Return the same from an export's lines alone, all of which are verified first; as `config_at`.
 
     Raises LedgerBrokenError naming the first entry that is wrong.
     """
     _check_one_asked(size, at_us)
-    report = verify_export(lines)
+    found = read_export(lines)
+    report = audit_export(found)
     if not report.ok:
         msg = f"entry {report.first_error_index}: {report.reason}"
         raise LedgerBrokenError(msg)
-    leaves = read_export(lines).leaves
+    leaves = found.leaves
     if at_us is not None:
         until = to_rfc3339(at_us)  # one fixed-width form, so text order is time order
         size = sum(read_envelope(leaf)["at"] <= until for leaf in leaves)

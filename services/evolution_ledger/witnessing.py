@@ -6,7 +6,7 @@ of the ledger, else a check of correctness fails, which holds promotions. It nev
 """
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from services.domain.checks import Layer, Status
 from services.domain.events import Event, EventType
@@ -30,10 +30,18 @@ class Notary(Signer, Protocol):
         ...
 
 
+class KeptNote(NamedTuple):
+    """A note as it is kept: its name there, and how many entries the name says it covers, if it says so."""
+
+    name: str
+    size: int | None
+    note: str
+
+
 class NoteKeeper(Protocol):
     """A second place for signed notes; what fails there raises OSError."""
 
-    def newest(self) -> Sequence[str]:
+    def newest(self) -> Sequence[KeptNote]:
         """Return the newest notes that are kept, none for an empty place."""
         ...
 
@@ -79,23 +87,25 @@ def _compare(
         notes = keeper.newest()
     except OSError as error:
         return Status.WARN, f"the second place for checkpoints cannot be read: {error.strerror or error}"
-    for note in notes:
-        wrong = _wrong_with(tx, notary, note, now)
+    for kept in notes:
+        wrong = _wrong_with(tx, notary, kept, now)
         if wrong is not None:
-            return Status.FAIL, wrong
+            return Status.FAIL, f"{kept.name}: {wrong}"
     if not notes and sql.find_all(tx, tables.checkpoint, order_by="size", limit=1):
         return Status.WARN, "the second place for checkpoints had none left; the newest was put there again"
     return Status.PASS, None
 
 
-def _wrong_with(tx: Tx, notary: Notary, note: str, now: dict[str, object]) -> str | None:
+def _wrong_with(tx: Tx, notary: Notary, kept: KeptNote, now: dict[str, object]) -> str | None:
     """Return why a kept note does not fit the ledger, or None."""
     try:
-        origin, size, root = parse_checkpoint(note)
+        origin, size, root = parse_checkpoint(kept.note)
     except ValueError as error:
         return f"a kept checkpoint is not one: {error}"
-    if not notary.has_signed(note):
+    if not notary.has_signed(kept.note):
         return f"the kept checkpoint of {size} entries is not signed with this deployment's key"
+    if kept.size is not None and kept.size != size:
+        return f"a kept checkpoint of {size} entries bears the name of another"
     if origin != now["origin"]:
         return f"the kept checkpoint is of the ledger {origin!a}"
     newest = _size(now)

@@ -1,6 +1,7 @@
 """The witness: checkpoints go to a second place, and a ledger that departs from one holds promotions."""
 
 import json
+import os
 
 import pytest
 
@@ -78,6 +79,43 @@ def test_a_note_that_the_ledger_does_not_extend_fails_and_is_not_overwritten(lab
     (folder.path / "latest.note").write_text(honest)
     assert run(lab, folder)["status"] == Status.PASS
     assert hold(lab) is None
+
+
+def test_what_is_planted_among_the_notes_hides_none_and_is_written_through_by_none(lab, folder, tmp_path):
+    run(lab, folder)
+    kept = dict(sorted((file.name, file.read_text()) for file in folder.path.iterdir()))
+    honest = kept.pop("latest.note")
+    ((name, _),) = kept.items()
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (folder.path / "007.note").write_text(honest)
+    (folder.path / "99.note").mkdir()
+    (folder.path / "98.note").symlink_to(victim)
+    os.mkfifo(folder.path / "97.note")
+    (folder.path / "\u0663\u0663.note").write_text("no note")
+    lab.file()
+    for note in ("latest", lab.row(tables.ledger_head)["size"]):
+        (folder.path / f".{note}.note.{os.getpid()}").symlink_to(victim)
+    assert run(lab, folder)["status"] == Status.PASS
+    assert victim.read_text() == "mine"
+    assert (folder.path / "latest.note").read_text() != honest
+    for planted, text, said in (
+        (name, honest.replace("\n", "\n\n", 1), "is not one"),
+        ("5000.note", "no note", "5000.note: a kept checkpoint is not one"),
+        ("5000.note", honest, "5000.note: a kept checkpoint of"),
+        ("latest.note", honest[:-9] + "AAAAAAA=\n", "latest.note: "),
+    ):
+        file = folder.path / planted
+        before = file.read_text() if file.exists() else None
+        file.write_text(text)
+        if planted != name:  # the newest of the notes with a size
+            assert (run(lab, folder)["status"], said in (hold(lab) or "")) == (Status.FAIL, True), hold(lab)
+        file.unlink() if before is None else file.write_text(before)
+    assert run(lab, folder)["status"] == Status.PASS
+    (folder.path / "latest.note").unlink()
+    (folder.path / "latest.note").symlink_to(victim)
+    assert (run(lab, folder)["status"], victim.read_text()) == (Status.PASS, "mine")
+    assert not (folder.path / "latest.note").is_symlink()
 
 
 def test_a_ledger_that_was_cut_back_is_seen_from_the_second_place(lab, folder):

@@ -7,12 +7,14 @@ first thing that is wrong is named.
 import base64
 import binascii
 import hashlib
+import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from app.cli.actions.screen import say_json, say_line, say_note
 from app.keys import is_signed_by
@@ -20,10 +22,11 @@ from services import evolution_ledger
 from services.domain.errors import InvalidValueError
 from services.domain.hash_chain import parse_checkpoint
 from services.domain.ledger_audit import AuditReport
-from services.domain.ledger_schema import FORMAT
 
 ED25519_KEY_BYTES = 33
 KEY_PARTS = 3
+LINE_LIMIT: Final = 64_000_000
+"""Bytes of one line of an export; the records of an experiment of a million tasks have fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,11 @@ def verify(file: str, checkpoint: str | None, key: str | None, *, as_json: bool)
     """Check an export; print what was found and return 0, or 1 when anything is wrong."""
     if key is not None:
         check_key(key)
-    lines = read_file(file).splitlines(keepends=True)
+    lines = lines_of(file)
+    first = next(lines, b"")
     kept = [] if checkpoint is None else _kept_notes(checkpoint)
-    report = _audit(lines, kept)
-    finding = check_signatures(lines[0], kept, key)
+    report = _audit(itertools.chain([first] if first else [], lines), kept)
+    finding = check_signatures(first, kept, key)
     is_ok = report.ok and finding.signature != "invalid"
     reason = report.reason or finding.reason
     if as_json:
@@ -51,6 +55,8 @@ def verify(file: str, checkpoint: str | None, key: str | None, *, as_json: bool)
                 "size": report.size,
                 "root": report.root_hex,
                 "format": report.format,
+                "raised": [{"index": index, "format": written} for index, written in report.raised],
+                "not_demanded": report.not_demanded,
                 "first_error_index": report.first_error_index,
                 "reason": reason,
                 "signature": finding.signature,
@@ -58,10 +64,11 @@ def verify(file: str, checkpoint: str | None, key: str | None, *, as_json: bool)
         )
     elif is_ok:
         signature = finding.signature.replace("_", " ")
-        said = f"{report.size} entries of format {report.format}, root {report.root_hex}"
+        formats = " then ".join(str(written) for written in (report.format, *dict(report.raised).values()))
+        said = f"{report.size} entries of format {formats}, root {report.root_hex}"
         say_line(f"OK: {said}, signature {signature}")
-        if report.format < FORMAT:
-            say_note(f"format {report.format} asks for no probation: its promotions were not confirmed")
+        for sentence in report.not_demanded:
+            say_note(sentence)
     elif report.ok:
         say_note(f"NOT OK: {reason}")
     else:
@@ -69,7 +76,7 @@ def verify(file: str, checkpoint: str | None, key: str | None, *, as_json: bool)
     return 0 if is_ok else 1
 
 
-def _audit(lines: list[bytes], kept: list[str]) -> AuditReport:
+def _audit(lines: Iterable[bytes], kept: list[str]) -> AuditReport:
     try:
         return evolution_ledger.verify_export(lines, trusted_notes=kept)
     except (RecursionError, ValueError) as error:
@@ -113,6 +120,26 @@ def check_key(key: str) -> None:
     if not fits:
         msg = "the verifier key must be name+id+base64 of an Ed25519 key, as `nacre ledger key` prints it"
         raise InvalidValueError(msg, field="key", code="key_malformed")
+
+
+def lines_of(file: str) -> Iterator[bytes]:
+    """Yield the lines of a file, or of standard input for -, each with its end; one is held at a time.
+
+    Raises InvalidValueError when it cannot be read, or for a line that no export has (`line_too_long`).
+    """
+    try:
+        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as stream:
+            for number in itertools.count(1):
+                line = stream.readline(LINE_LIMIT + 1)
+                if len(line) > LINE_LIMIT:
+                    msg = f"line {number} of {file} is longer than {LINE_LIMIT:,} bytes; no export has one"
+                    raise InvalidValueError(msg, field="file", code="line_too_long")
+                if not line:
+                    return
+                yield line
+    except OSError as error:
+        msg = f"{file} cannot be read: {error.strerror}"
+        raise InvalidValueError(msg, field="file", code="file_unreadable") from error
 
 
 def read_file(file: str) -> bytes:

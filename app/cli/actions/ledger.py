@@ -10,10 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.cli.actions.auditing import read_file
+from app.cli.actions.auditing import lines_of
 from app.cli.actions.opening import existing, opened_store, reading, settings_of
 from app.cli.actions.operating import OPERATOR, opened_platform
 from app.cli.actions.screen import say_item, say_json, say_line, say_note, say_page
+from app.fresh_files import open_beside
 from app.keys import CheckpointSigner
 from app.periods import instant_of
 from services import evolution_ledger
@@ -41,16 +42,18 @@ def export(database: str | None, given: tuple[str | None, str | None]) -> int:
 
 
 def _write(path: Path, lines: Iterable[bytes]) -> None:
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    partial: Path | None = None
     try:
-        with partial.open("wb") as file:
+        opened_file, partial = open_beside(path)
+        with os.fdopen(opened_file, "wb") as file:
             file.writelines(lines)
         partial.replace(path)
     except OSError as error:
         msg = f"the export cannot be written to {path}: {error.strerror}"
         raise InvalidValueError(msg, field="out", code="file_unwritable") from error
     finally:
-        partial.unlink(missing_ok=True)
+        if partial is not None:
+            partial.unlink(missing_ok=True)
 
 
 def checkpoint(database: str | None, *, as_json: bool) -> int:
@@ -86,9 +89,7 @@ def config(database: str | None, size: int | None, at: str | None, *, as_json: b
 
 def config_of_file(file: str, size: int | None, at: str | None, *, as_json: bool) -> int:
     """Print the same from an export alone, once all of it is verified."""
-    found = evolution_ledger.config_of_export(
-        read_file(file).splitlines(keepends=True), size, instant_of(at, "at")
-    )
+    found = evolution_ledger.config_of_export(lines_of(file), size, instant_of(at, "at"))
     return _say_config(found, as_json=as_json)
 
 
