@@ -44,7 +44,7 @@ fix: $(STAMP)  ## let ruff mend and format what it can
 docs: $(STAMP)  ## write the docs that are generated from the code
 	$(BIN)/python -m app.docs
 
-prove: $(STAMP)  ## long proofs: laps, scenarios, kills (KILLS=), crashes (CRASHES=), histories (STEPS=), repeats (WRITES=), ticks (DAYS=)
+prove: $(STAMP)  ## long proofs: laps, scenarios, kills (KILLS=), crashes (CRASHES=), histories (STEPS=), repeats (WRITES=), ticks (DAYS=), ledgers (HISTORIES=)
 	$(PYTEST) --verbose --capture=no --override-ini='python_files=test_*.py prove_*.py' \
 		--override-ini=faulthandler_timeout=0 tests/simulation tests/services/ab_sandbox tests/proofs $(ARGS)
 
