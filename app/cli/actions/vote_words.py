@@ -54,11 +54,12 @@ def _rules(rules: JsonObject) -> str:
 
 
 def _lasts(shown: JsonObject) -> str | None:
-    """Return how long the trial takes, in words; a review keeps its fractions as text."""
+    """Return how long the trial takes, as it is kept (a fraction as text) and in words."""
     if shown["expected_seconds"] is None:
         return None
     seconds, per_day = float(shown["expected_seconds"]), float(shown["units_per_day"])
-    return trial_length(seconds, per_day, UNIT_OF_SCOPE[shown["scope"]])
+    words = trial_length(seconds, per_day, UNIT_OF_SCOPE[shown["scope"]])
+    return f"{shown['expected_seconds']}, {words}"
 
 
 def _ballot(ballot: JsonObject) -> str:
