@@ -7,10 +7,10 @@ from app.periods import DAY_LENGTH, instant_of
 from app.reports import source
 from services.domain.clock import DAY_US
 from services.domain.errors import InvalidValueError
+from services.domain.report_calendar import check_period
 from services.domain.report_lap import lap_report
 from services.domain.report_model import Report
 from services.domain.report_period import period_report
-from services.domain.report_periods import check_period
 from services.store.tx import Tx
 
 

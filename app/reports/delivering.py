@@ -96,6 +96,7 @@ def deliver(store: Store, folder: Path, due: Due) -> Delivered:
     with store.read(actor=ACTOR) as tx:
         report = asking.period_from_database(tx, due.from_us, due.to_us)
     files, told = [], []
+    make_folder(folder)
     for ending in due.formats:
         content = rendered(report, Format(ending))
         path = folder / file_name(due, ending)
@@ -120,11 +121,25 @@ def file_name(due: Due, ending: str) -> str:
     return f"{due.name}-{first:%Y-%m-%d}--{last:%Y-%m-%d}.{Format(ending)}"
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever sees half of it; InvalidValueError when that cannot be."""
+def make_folder(folder: Path) -> None:
+    """Make the folder of the schedules where it is not there; InvalidValueError when that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"reports cannot be written to {folder}: {error.strerror}"
+        raise InvalidValueError(msg, field="output", code="file_unwritable") from error
+
+
+def write_whole(path: Path, content: bytes, *, field: str = "output") -> None:
+    """Write a file so that nobody ever sees half of it; InvalidValueError when that cannot be.
+
+    The folder must be there: none is made for a name that was mistyped.
+    """
+    if not path.parent.is_dir():
+        msg = f"the report cannot be written to {path}: there is no folder {path.parent}"
+        raise InvalidValueError(msg, field=field, code="file_unwritable")
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}-{threading.get_ident()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
@@ -132,7 +147,7 @@ def write_whole(path: Path, content: bytes) -> None:
         partial.replace(path)
     except OSError as error:
         msg = f"the report cannot be written to {path}: {error.strerror}"
-        raise InvalidValueError(msg, field="output", code="file_unwritable") from error
+        raise InvalidValueError(msg, field=field, code="file_unwritable") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -4,8 +4,8 @@ Stands under the renderers, over the same formats as the operator pages. It neve
 that the ledger does not have reads "not recorded".
 """
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from app.web.formats import (
     MICROSECONDS_PER_SECOND,
@@ -17,7 +17,7 @@ from app.web.formats import (
     visible,
     words,
 )
-from services.domain.clock import to_datetime
+from services.domain.clock import from_rfc3339, to_datetime
 from services.domain.report_model import Cell, Figure, Joined, Said, Unit
 
 MISSING: Final = "not recorded"
@@ -30,10 +30,21 @@ SOURCES_SHOWN: Final = 3
 CODES: Final = frozenset(
     {
         "metric", "anomaly_metric", "anomaly_rule", "outcome", "risk", "review_decision", "choice",
-        "trial_verdict", "probation_verdict", "extended_for", "why",
+        "trial_verdict", "probation_verdict", "extended_for", "why", "anomaly_dimension", "act_kind",
     }
 )  # fmt: skip
 """Figures whose text is one of the platform's own words, shown without underscores."""
+IN_WORDS: Final = {
+    "anomaly_rule": {
+        "line": "fell under the fixed line of success",
+        "baseline": "left what its own last week makes plausible",
+        "known_answers": "failed its checks against known answers",
+    },
+    "electorate_mode": {"agent": "agent", "owner": "owner of agents"},
+    "extended_for": {"flip": "turned the result", "quorum": "made the vote valid"},
+}
+"""Codes of figures that read as words."""
+CENT_MICROCREDITS: Final = 10_000
 
 
 def figure_text(figure: Figure) -> str:
@@ -58,8 +69,14 @@ _NUMBERS: Final[dict[Unit, Callable[[float], str]]] = {
     Unit.PERCENT: lambda value: f"{value} %",
     Unit.EVIDENCE: significant,
     Unit.SCORE: lambda value: f"{value:.3f}",
-    Unit.MICROCREDITS: lambda value: f"{credits_text(int(value))} credits",
+    Unit.MICROCREDITS: lambda value: f"{_credits(int(value))} credits",
 }
+
+
+def _credits(microcredits: int) -> str:
+    """Return credits with two decimals; exactly where that would hide all of them."""
+    cents = round(microcredits / CENT_MICROCREDITS)
+    return credits_text(cents * CENT_MICROCREDITS if cents else microcredits)
 
 
 def _text(figure: Figure, value: str) -> str:
@@ -73,7 +90,9 @@ def _text(figure: Figure, value: str) -> str:
             else visible(figure.note or value)
         )
     else:
-        said = words(value) if figure.name in CODES else visible(value)
+        said = IN_WORDS.get(figure.name, {}).get(value) or (
+            words(value) if figure.name in CODES else visible(value)
+        )
     return said if len(said) <= VALUE_LETTERS else f"{said[: VALUE_LETTERS - 1]}…"
 
 
@@ -127,3 +146,10 @@ def days_text(from_us: int, to_us: int) -> str:
     form = "%Y-%m-%d" if is_whole else "%Y-%m-%d %H:%M:%S UTC"
     start, end = first.strftime(form), (last if is_whole else to_datetime(to_us)).strftime(form)
     return start if start == end else f"{start} to {end}"
+
+
+def days_of(delivery: Mapping[str, Any] | None) -> str | None:
+    """Return the days that a delivered report is of, as its files are named; None before the first."""
+    if delivery is None:
+        return None
+    return days_text(from_rfc3339(delivery["from"]), from_rfc3339(delivery["to"]))

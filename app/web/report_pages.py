@@ -5,6 +5,7 @@ Stands over the read models; the reports themselves are answered by `app.reports
 
 from datetime import timedelta
 
+from app.reports.words import days_of
 from app.web.visits import Shown, Visit, rows
 from services.domain.clock import from_rfc3339, to_datetime
 
@@ -27,9 +28,15 @@ def reports(visit: Visit) -> Shown:
         {
             "laps": rows(visit.views.list_laps(visit.tx, limit=LAPS_SHOWN)),
             "formats": FORMATS,
-            "spans": [(name, f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}") for name, first, last in spans],
+            "spans": [
+                ("today so far", f"{today:%Y-%m-%d}", f"{today:%Y-%m-%dT%H:%M:%SZ}"),
+                *((name, f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}") for name, first, last in spans),
+            ],
             "from": f"{week_ago:%Y-%m-%d}",
             "to": f"{yesterday:%Y-%m-%d}",
-            "schedules": rows(visit.views.list_report_schedules(visit.tx)),
+            "schedules": [
+                {**one, "made_for": days_of(one["last_delivery"])}
+                for one in rows(visit.views.list_report_schedules(visit.tx))
+            ],
         },
     )

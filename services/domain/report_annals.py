@@ -27,6 +27,8 @@ class Story:
     number: int
     entries: list[Entry] = field(default_factory=list)
     of_lap: list[Entry] = field(default_factory=list)
+    replaced: Entry | None = None
+    """What first gave its parameter another value after all this, if anything has."""
 
     def first(self, *kinds: EntryType, leg: Leg | None = None) -> Entry | None:
         """Return the first entry of one of the types (of a leg: one that names none is of the trial)."""
@@ -99,6 +101,7 @@ class Annals:
         for story in self.stories.values():
             lap = story.proposal.lap
             story.of_lap = self.laps[lap] if lap is not None else []
+            story.replaced = self._replaced(story)
 
     def _place(self, entry: Entry) -> None:
         payload = entry.payload
@@ -120,6 +123,18 @@ class Annals:
             number = self._proposal_of.get(payload["experiment_id"])
         if number in self.stories:
             self.stories[number].entries.append(entry)
+
+    def _replaced(self, story: Story) -> Entry | None:
+        """Return the first change of a promoted parameter after the story's last entry that set it."""
+        own = [entry.index for entry in story.every(EntryType.PROMOTED, EntryType.ROLLED_BACK)]
+        if not own:
+            return None
+        name = story.proposal.payload["parameter"]
+        later = self.of(EntryType.OVERRIDE, EntryType.PROMOTED, EntryType.ROLLED_BACK)
+        found = (
+            e for e in later if e.index > own[-1] and e.payload.get("parameter") == name and "to" in e.payload
+        )
+        return next(found, None)
 
     def config_entries(self, before: int) -> list[Entry]:
         """Return the entries with an index below `before` that the config follows from."""

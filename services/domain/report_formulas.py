@@ -21,6 +21,7 @@ from services.domain.tally import MINIMUM_BALLOTS, need
 DIGITS: Final = 12
 NORMAL_95: Final = 1.959964
 PERCENT: Final = 100.0
+NOBODY: Final = "nobody"
 CONFIG_TYPES: Final = (
     EntryType.GENESIS, EntryType.REGISTERED, EntryType.PROMOTED, EntryType.ROLLED_BACK, EntryType.OVERRIDE,
 )  # fmt: skip
@@ -144,6 +145,13 @@ def _share(entries: Entries, names: str) -> Value:
     return float(payload[top]) / float(payload[bottom])
 
 
+def _gap(entries: Entries, _argument: str) -> Value:
+    """Return the share of the treatment's tasks that succeeded less the control's, every task alike."""
+    new = _share(entries, "treatment_successes/treatment_tasks")
+    old = _share(entries, "control_successes/control_tasks")
+    return float(new) - float(old) if new is not None and old is not None else None
+
+
 def _arm_limit(entries: Entries, which: str) -> Value:
     """Return a 95 % limit of an arm's share, `arm_limit:treatment/lower`."""
     arm, side = which.split("/")
@@ -169,6 +177,23 @@ def _need(entries: Entries, _argument: str) -> Value:
     electorate = len(proposal.payload["electorate"])
     least = int(rules.get("minimum_ballots", MINIMUM_BALLOTS))
     return max(need(electorate, int(rules["threshold_percent"])), least) if rules else None
+
+
+def _silent(entries: Entries, _argument: str) -> Value:
+    """Return who could vote and has no ballot among the entries, in the electorate's order."""
+    filed = next((entry for entry in entries if entry.type is EntryType.PROPOSAL), None)
+    if filed is None:
+        return None
+    cast = {entry.payload["voter"] for entry in entries if entry.type is EntryType.BALLOT}
+    return ", ".join(who for who in filed.payload["electorate"] if who not in cast) or NOBODY
+
+
+def _conflicts(entries: Entries, _argument: str) -> Value:
+    """Return who had no ballot for a conflict of interest, each with why; None where nothing says so."""
+    found = _payload(entries).get("conflicts")
+    if found is None:
+        return None
+    return ", ".join(f"{who} ({why})" for who, why in sorted(found.items())) or NOBODY
 
 
 def config_rules(entries: Entries) -> dict[str, Any]:
@@ -257,9 +282,12 @@ FORMULAS: Final[dict[str, Callable[[Entries, str], Value]]] = {
     "median_elapsed": _median_elapsed,
     "detect": _detect,
     "share": _share,
+    "gap": _gap,
     "arm_limit": _arm_limit,
     "line": _line,
     "need": _need,
+    "silent": _silent,
+    "conflicts": _conflicts,
     "brier": _brier,
     "forecasts": _forecasts,
     "placebo": _placebo,

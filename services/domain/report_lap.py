@@ -1,9 +1,11 @@
 """The report of one lap: from what was seen to what became of it, computed from the ledger alone.
 
-Stands over the parts and stories of reports. It uses the ledger up to the lap's own last entry, so that it
-stays the same, byte for byte, until something new is said of the lap.
+Stands over the parts and stories of reports. Everything in it is of the ledger up to the lap's own last
+entry; of what came later it has only the remarks on the lap's entries (corrections, erasures) and the first
+entry that replaced its value. So it stays the same, byte for byte, until there is a new one of these.
 """
 
+from services.domain import report_acts as acts
 from services.domain import report_parts as parts
 from services.domain import report_stories as stories
 from services.domain.errors import NotFoundError
@@ -15,17 +17,23 @@ from services.domain.report_model import Block, Figure, Joined, LedgerRecord, Re
 
 def lap_report(record: LedgerRecord, lap_id: int) -> Report:
     """Return the report of a lap; raise NotFoundError when the ledger has no entry of it."""
-    mine = [entry for entry in record.entries if entry.lap == lap_id]
-    if not mine:
+    whole = Annals(record)
+    later = [story for story in whole.stories.values() if story.proposal.lap == lap_id]
+    of_it = {e.index: e for e in whole.laps.get(lap_id, [])}
+    of_it |= {entry.index: entry for story in later for entry in story.entries}
+    if not of_it:
         msg = f"the ledger has no entry of lap {lap_id}"
         raise NotFoundError(msg, field="lap_id")
-    whole = Annals(record)
+    mine = [of_it[index] for index in sorted(of_it)]
+    annals = Annals(record.first(mine[-1].index + 1))
+    told = [annals.stories[story.number] for story in later]
+    for story in told:
+        story.replaced = whole.stories[story.number].replaced
     remarks = whole.about(mine)
-    end = max(entry.index for entry in (*mine, *remarks)) + 1
+    news = [*remarks, *(story.replaced for story in told if story.replaced is not None)]
+    end = max(entry.index for entry in (mine[-1], *news)) + 1
     used = record.first(end)
-    annals = Annals(used)
-    told = [story for story in annals.stories.values() if story.proposal.lap == lap_id]
-    sections = _sections(annals, mine, told, end)
+    sections = _sections(annals, mine, told, remarks)
     headline = _headline(mine, told)
     blocks = [headline, *(block for section in sections for block in section.blocks)]
     return Report(
@@ -34,10 +42,10 @@ def lap_report(record: LedgerRecord, lap_id: int) -> Report:
         title=f"Lap {lap_id}: one turn of the loop",
         lead=lead_of(mine, told),
         from_us=mine[0].at_us,
-        to_us=max(mine[-1].at_us, *(entry.at_us for entry in (*remarks, mine[-1]))),
+        to_us=max(entry.at_us for entry in (mine[-1], *news)),
         headline=headline,
         sections=sections,
-        appendix=parts.appendix(annals, blocks),
+        appendix=parts.appendix(used, blocks),
         origin=used.origin,
         size=end,
         root=used.root,
@@ -49,14 +57,14 @@ def lead_of(mine: list[Entry], told: list[Story]) -> str:
     seen = next((entry for entry in mine if entry.type is EntryType.ANOMALY), None)
     said = []
     if seen is not None:
-        where = f"{seen.payload['dimension'].replace('_', ' ')} {seen.payload['key']}"
+        cell = stories.where_of(seen)
+        where = cell.form.format(*(str(one.value).replace("_", " ") for one in cell.figures))
         said.append(f"The platform saw {seen.payload['metric'].replace('_', ' ')} out of its band ({where}).")
     if not told:
         said.append("No change was proposed.")
     for story in told:
         terms = story.proposal.payload
-        change = f"{terms['parameter']} from {terms['from']} to {terms['to']}"
-        said.append(f"{terms['proposer']} proposed to change {change}.")
+        said.append(f"{terms['proposer']} proposed to change {stories.change_of(story)}.")
         said.append(stories.how_it_stands(story))
     closed = [entry for entry in mine if entry.type is EntryType.LAP_CLOSED]
     if closed:
@@ -71,11 +79,12 @@ def _headline(mine: list[Entry], told: list[Story]) -> tuple[Figure | Joined, ..
     if story is not None:
         figures += [
             figure("parameter", "setting", "field:parameter", [story.proposal], Unit.TEXT),
-            stories.values_of(story.proposal),
+            acts.values_of(story.proposal),
             stories.effect_of(story, story.trial),
+            *stories.plain_gap(story, story.trial, "plain_gap"),
             figure("evidence", "evidence E of the trial", "decimal:e", [story.trial], Unit.EVIDENCE),
         ]
-    recovered = [*of[EntryType.ANOMALY], *of[EntryType.RECOVERED]]
+    recovered = parts.of_span(mine, EntryType.ANOMALY, EntryType.RECOVERED, is_one=True)
     span = f"elapsed:{EntryType.ANOMALY}>{EntryType.RECOVERED}"
     figures.append(figure("recovered_in", "recovered after", span, recovered, Unit.MICROSECONDS))
     spent = of[EntryType.LAP_CLOSED]
@@ -83,7 +92,9 @@ def _headline(mine: list[Entry], told: list[Story]) -> tuple[Figure | Joined, ..
     return tuple(figures)
 
 
-def _sections(annals: Annals, mine: list[Entry], told: list[Story], end: int) -> tuple[Section, ...]:
+def _sections(
+    annals: Annals, mine: list[Entry], told: list[Story], remarks: list[Entry]
+) -> tuple[Section, ...]:
     found: list[Section] = []
     drawn = parts.timeline(mine, "timeline", "When what happened")
     found.append(Section("timeline", "The course of it", (drawn,) if drawn is not None else ("Nothing.",)))
@@ -92,15 +103,13 @@ def _sections(annals: Annals, mine: list[Entry], told: list[Story], end: int) ->
         blocks: list[Block] = [stories.seen_figures(seen)] if seen is not None else []
         found.append(Section("seen", "What was seen", (*blocks, "No change was proposed in this turn.")))
     for story in told:
-        terms = story.proposal.payload
-        name = f"Proposal {story.number}: {terms['parameter']} {terms['from']} → {terms['to']}"
-        found.append(Section(f"story_{story.number}", name, (stories.how_it_stands(story),)))
-        found += [part(annals, story, 2) for part in stories.PARTS]
+        found += stories.told(annals, story)
+    found.append(acts.remarks(annals, remarks))
     if told:
         found.append(parts.forecasters(annals, told))
-    found.append(parts.people(annals, mine))
+    found.append(acts.people(annals, mine))
     found.append(parts.times(mine, is_one=True))
     found.append(parts.cost(mine))
-    found.append(parts.config(annals, mine[0].index, end))
+    found.append(parts.config(annals, mine[0].index, mine[-1].index + 1))
     found.append(parts.trust(annals))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""The parts that reports of a lap and of a period share: forecasters, people, times, cost, trust, config.
+"""The parts that reports of a lap and of a period share: forecasters, times, cost, trust, config.
 
 Stands over the annals, beside the stories. Each returns a section whose figures name their entries. It never
 leaves a part out because it is empty: it says that there was nothing.
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from services.domain.ledger_schema import Entry, EntryType
+from services.domain.report_acts import actor_of, value_of
 from services.domain.report_annals import Annals, Story
 from services.domain.report_formulas import config_of, figure
 from services.domain.report_model import (
@@ -16,6 +17,7 @@ from services.domain.report_model import (
     Chart,
     Figure,
     Joined,
+    LedgerRecord,
     Listed,
     MarkDrawn,
     Section,
@@ -23,7 +25,7 @@ from services.domain.report_model import (
     Unit,
     entries_of,
 )
-from services.domain.report_stories import INTERVAL, acts_table
+from services.domain.report_stories import INTERVAL
 from services.domain.states import Leg
 
 MARKS_DRAWN: Final = 400
@@ -85,7 +87,9 @@ def timeline(entries: Sequence[Entry], key: str, title: str) -> Chart | None:
 
 def _mark(entry: Entry) -> str:
     words = MARK_WORDS.get(entry.type, entry.type.replace("_", " ").lower())
-    for name in ("outcome", "verdict", "decision"):
+    if entry.type is EntryType.VERDICT:
+        return f"{words} of the {leg_of(entry)}: {entry.payload['verdict']}"
+    for name in ("outcome", "decision"):
         if name in entry.payload:
             return f"{words}: {entry.payload[name]}"
     return words
@@ -121,14 +125,6 @@ def _forecaster(annals: Annals, voter: str) -> tuple[Cell, ...]:
     )
 
 
-def people(annals: Annals, entries: Sequence[Entry]) -> Section:
-    """Return what people did, and freezes of promotion."""
-    acts = annals.people(entries)
-    frozen = [entry for entry in entries if entry.type is EntryType.FROZEN]
-    shown = sorted([*acts, *frozen], key=lambda entry: entry.index)
-    return Section("people", "What people did", (acts_table(annals, shown, "people", "Acts of people"),))
-
-
 def times(entries: Sequence[Entry], *, is_one: bool) -> Section:
     """Return how long it took to detect, propose, promote and recover."""
     of = {kind: [entry for entry in entries if entry.type is kind] for kind in EntryType}
@@ -137,7 +133,7 @@ def times(entries: Sequence[Entry], *, is_one: bool) -> Section:
     formula, what = ("elapsed", "") if is_one else ("median_elapsed", "median ")
 
     def span(name: str, label: str, start: EntryType, end: EntryType) -> Figure:
-        used = [*of[start], *of[end]]
+        used = of_span([entry for entry in entries if leg_of(entry) == Leg.TRIAL], start, end, is_one=is_one)
         return figure(name, f"{what}time {label}", f"{formula}:{start}>{end}", used, Unit.MICROSECONDS)
 
     missing = f"{undated} of {len(of[EntryType.ANOMALY])} say not since when" if undated else ""
@@ -153,6 +149,24 @@ def times(entries: Sequence[Entry], *, is_one: bool) -> Section:
     if not is_one:
         says += " Medians are over the turns of the loop in which both instants lie in this period."
     return Section("times", "How long it took", (says, found))
+
+
+def of_span(entries: Iterable[Entry], start: EntryType, end: EntryType, *, is_one: bool) -> list[Entry]:
+    """Return the entries that times are taken between: the first of a type, the first of another after it.
+
+    One pair, or (without `is_one`) one of each lap; a single report that has no end yet gets its start alone.
+    """
+    begun: dict[int | None, Entry] = {}
+    ended: dict[int | None, Entry] = {}
+    for entry in entries:
+        key = None if is_one else entry.lap
+        if entry.type is start and (is_one or key is not None):
+            begun.setdefault(key, entry)
+        elif entry.type is end and key in begun:
+            ended.setdefault(key, entry)
+    if is_one:
+        return [*begun.values(), *ended.values()]
+    return [one for key, entry in ended.items() for one in (begun[key], entry)]
 
 
 def cost(entries: Sequence[Entry]) -> Section:
@@ -194,32 +208,44 @@ def trust(annals: Annals) -> Section:
 
 
 def config(annals: Annals, first: int, end: int) -> Section:
-    """Return the config before entry `first` and before entry `end`, and what differs."""
+    """Return the config before entry `first` and before entry `end`, what differs, and who changed it."""
     earlier, later = annals.config_entries(max(first, 1)), annals.config_entries(end)
     before, now = config_of(earlier), config_of(later)
     changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-    rows = tuple(
-        (
-            name,
-            figure("config_before", "before", f"config:{name}", earlier, Unit.TEXT),
-            figure("config_after", "after", f"config:{name}", later, Unit.TEXT),
-        )
-        for name in changed
-    )
+    rows = tuple(_changed(name, earlier, later) for name in changed)
     found = (
         figure("config_size", "settings in force", "config_size", later, Unit.COUNT),
         figure("config_hash_before", "fingerprint before", "config_hash", earlier, Unit.HASH),
         figure("config_hash_after", "fingerprint after", "config_hash", later, Unit.HASH),
     )
-    columns = ("setting", "before", "after")
+    columns = ("setting", "before", "after", "changed by")
     table = Table("config", "Settings that differ", columns, rows, none="No setting differs.")
-    says = "The config is what the ledger adds up to: its starting values, and every change in order."
+    says = (
+        "The config is what the ledger adds up to: its starting values, and every change in order, whoever "
+        "made it."
+    )
     return Section("config", "The settings before and after", (says, found, table))
 
 
-def appendix(annals: Annals, blocks: Iterable[Block]) -> tuple[Listed, ...]:
+def _changed(name: str, earlier: Sequence[Entry], later: Sequence[Entry]) -> tuple[Cell, ...]:
+    def of_it(entries: Sequence[Entry]) -> list[Entry]:
+        return [e for e in entries if e.type is EntryType.GENESIS or e.payload.get("parameter") == name]
+
+    new = of_it(later)[len(of_it(earlier)) :]
+    return (
+        name,
+        value_of("config_before", "before", f"config:{name}", of_it(earlier), name),
+        value_of("config_after", "after", f"config:{name}", of_it(later), name),
+        "; ".join(f"{actor_of(entry)}{_turn(entry)}, entry {entry.index}" for entry in new),
+    )
+
+
+def _turn(entry: Entry) -> str:
+    return f" of lap {entry.lap}" if entry.lap is not None and not entry.is_by_person else ""
+
+
+def appendix(record: LedgerRecord, blocks: Iterable[Block]) -> tuple[Listed, ...]:
     """Return every entry that the blocks rest on, in order."""
-    record = annals.record
     used = sorted(set(entries_of(tuple(blocks))))
     return tuple(
         Listed(i, record.entries[i].type, record.entries[i].at_us, record.leaf_hashes[i]) for i in used
@@ -227,5 +253,5 @@ def appendix(annals: Annals, blocks: Iterable[Block]) -> tuple[Listed, ...]:
 
 
 def leg_of(entry: Entry) -> str:
-    """Return the leg that a verdict is of."""
+    """Return the leg that a verdict is of; what names none belongs to the trial."""
     return str(entry.payload.get("leg", Leg.TRIAL))

@@ -6,6 +6,7 @@ is over reads the same for ever. A period in which nothing happened says so.
 
 from typing import Final
 
+from services.domain import report_acts as acts
 from services.domain import report_parts as parts
 from services.domain import report_stories as stories
 from services.domain.clock import to_rfc3339
@@ -39,7 +40,7 @@ def period_report(record: LedgerRecord, from_us: int, to_us: int) -> Report:
         to_us=to_us,
         headline=headline,
         sections=sections,
-        appendix=parts.appendix(annals, blocks),
+        appendix=parts.appendix(used, blocks),
         origin=used.origin,
         size=end,
         root=used.root,
@@ -71,6 +72,7 @@ def _lead(mine: list[Entry]) -> str:
         (len(_of(mine, EntryType.CONFIRMED)), "was confirmed", "were confirmed"),
         (len(_of(mine, EntryType.ROLLED_BACK)), "was rolled back", "were rolled back"),
         (len(turned_down(mine)), "was refused or not carried", "were refused or not carried"),
+        (len(acts.overrides(mine)), "setting was set by a person", "settings were set by a person"),
     )
     if not any(count for count, _, _ in counts):
         return "Nothing was proposed, tested or changed in this period."
@@ -89,6 +91,7 @@ def _headline(mine: list[Entry]) -> tuple[Figure, ...]:
     ]
     found = [figure(name, label, "count", _of(mine, *kinds), Unit.COUNT) for name, label, kinds in count]
     found.append(figure("turned_down", "refused or not carried", "count", turned_down(mine), Unit.COUNT))
+    found.append(figure("overrides", "set by a person", "count", acts.overrides(mine), Unit.COUNT))
     spent = _of(mine, EntryType.LAP_CLOSED)
     found.append(figure("spent", "spent", "total:spent_microcredits", spent, Unit.MICROCREDITS))
     return tuple(found)
@@ -109,12 +112,15 @@ def _sections(annals: Annals, mine: list[Entry], first: int, end: int) -> tuple[
     drawn = parts.timeline(mine, "timeline", "When what happened")
     if drawn is not None:
         found.append(Section("timeline", "The course of it", (drawn,)))
-    found += _changes(annals, moved)
+    found += _changes(annals, moved, acts.overrides(mine))
+    found.append(_trials(mine))
     found.append(_refusals(annals, mine))
     found.append(_under_way(touched))
     found.append(_anomalies(mine))
     found.append(parts.forecasters(annals, touched))
-    found.append(parts.people(annals, mine))
+    about = {e.index: e for e in (*mine, *(e for story in moved[:TOLD_HIGHEST] for e in story.entries))}
+    found.append(acts.remarks(annals, annals.about(about.values())))
+    found.append(acts.people(annals, mine))
     found.append(parts.times(mine, is_one=False))
     found.append(parts.cost(mine))
     found.append(parts.config(annals, first, end))
@@ -122,36 +128,60 @@ def _sections(annals: Annals, mine: list[Entry], first: int, end: int) -> tuple[
     return tuple(found)
 
 
-def _changes(annals: Annals, moved: list[Story]) -> list[Section]:
+def _changes(annals: Annals, moved: list[Story], overrides: list[Entry]) -> list[Section]:
     """Return what went into production or left it, each told in full as far as there is room."""
     table = Table(
         "changes",
         "Changes",
-        ("setting", "change", "effect in the trial (95 % interval)", "E", "how it stands"),
+        ("setting", "change", "estimated effect in the trial (95 % interval)", "E", "how it stands"),
         tuple(_change_row(story) for story in moved[:ROWS_HIGHEST]),
         none="No setting was changed by the loop in this period.",
     )
-    says: tuple[Block, ...] = (table,)
+    says: tuple[Block, ...] = (table, _overrides(annals, overrides))
     if len(moved) > TOLD_HIGHEST:
         says = (*says, f"The first {TOLD_HIGHEST} of {len(moved)} are told in full below.")
     sections = [Section("changes", "What changed", says)]
     for story in moved[:TOLD_HIGHEST]:
-        terms = story.proposal.payload
-        name = f"Proposal {story.number}: {terms['parameter']} {terms['from']} → {terms['to']}"
-        sections.append(Section(f"story_{story.number}", name, (stories.how_it_stands(story),)))
-        sections += [part(annals, story, 2) for part in stories.PARTS]
+        sections += stories.told(annals, story)
     return sections
+
+
+def _overrides(annals: Annals, entries: list[Entry]) -> Table:
+    rows = tuple(
+        (
+            figure("override_at", "when", "at", [entry], Unit.INSTANT),
+            figure("parameter", "setting", "field:parameter", [entry], Unit.TEXT),
+            acts.values_of(entry),
+            acts.why_of(annals, entry),
+        )
+        for entry in entries[:ROWS_HIGHEST]
+    )
+    columns = ("when", "setting", "change", "why")
+    none = "No setting was set by a person in this period."
+    return Table("overrides", "Set by a person", columns, rows, none=none)
 
 
 def _change_row(story: Story) -> tuple[Cell, ...]:
     filed, trial = story.proposal, story.trial
     return (
         figure("parameter", "setting", "field:parameter", [filed], Unit.TEXT),
-        stories.values_of(filed),
+        acts.values_of(filed),
         stories.effect_of(story, trial),
         figure("e", "E", "decimal:e", [trial], Unit.EVIDENCE),
         stories.how_it_stands(story),
     )
+
+
+def _trials(mine: list[Entry]) -> Section:
+    """Return how many trials ended, by how."""
+    verdicts = [entry for entry in _of(mine, EntryType.VERDICT) if parts.leg_of(entry) == "trial"]
+    by = [
+        figure(f"trials_{verdict}", words, "count", found, Unit.COUNT)
+        for verdict, words in stories.VERDICT_WORDS.items()
+        if (found := [entry for entry in verdicts if entry.payload["verdict"] == verdict])
+        or verdict != "invalid"
+    ]
+    return Section("trials", "How trials ended", (tuple(by),))
 
 
 def _refusals(annals: Annals, mine: list[Entry]) -> Section:
@@ -161,20 +191,13 @@ def _refusals(annals: Annals, mine: list[Entry]) -> Section:
     table = Table(
         "refusals",
         "Refused, not carried, expired or withdrawn",
-        ("when", "how", "setting", "change", "why", "effect (95 % interval)", "E", "line"),
+        ("when", "how", "setting", "change", "why", "estimated effect (95 % interval)", "E", "line"),
         rows,
         none="Nothing was refused in this period.",
         explains="Effect and E are of the trial, where there was one. E must reach the line for a change.",
     )
-    verdicts = [entry for entry in _of(mine, EntryType.VERDICT) if parts.leg_of(entry) == "trial"]
-    by = [
-        figure(f"trials_{verdict}", f"trials that ended: {words}", "count", found, Unit.COUNT)
-        for verdict, words in stories.VERDICT_WORDS.items()
-        if (found := [entry for entry in verdicts if entry.payload["verdict"] == verdict])
-        or verdict != "invalid"
-    ]
     more = f"{len(ended) - ROWS_HIGHEST} more are not listed." if len(ended) > ROWS_HIGHEST else ""
-    blocks: list[Block] = [tuple(by), table]
+    blocks: list[Block] = [table]
     if more:
         blocks.append(more)
     return Section("refusals", "What was refused, and why", tuple(blocks))
@@ -197,7 +220,7 @@ def _refusal_row(annals: Annals, entry: Entry) -> tuple[Cell, ...]:
         figure("ended_at", "when", "at", [entry], Unit.INSTANT),
         "not carried" if entry.type is EntryType.TALLY else entry.type.lower(),
         setting,
-        stories.values_of(filed),
+        acts.values_of(filed),
         why,
         stories.effect_of(story, trial),
         figure("e", "E", "decimal:e", [trial], Unit.EVIDENCE),
@@ -211,7 +234,7 @@ def _under_way(touched: list[Story]) -> Section:
         (
             figure("filed_at", "filed", "at", [story.proposal], Unit.INSTANT),
             figure("parameter", "setting", "field:parameter", [story.proposal], Unit.TEXT),
-            stories.values_of(story.proposal),
+            acts.values_of(story.proposal),
             stories.how_it_stands(story),
         )
         for story in open_now[:ROWS_HIGHEST]
@@ -228,7 +251,7 @@ def _anomalies(mine: list[Entry]) -> Section:
         (
             figure("anomaly_at", "seen at", "at", [entry], Unit.INSTANT),
             figure("anomaly_metric", "metric", "field:metric", [entry], Unit.TEXT),
-            figure("anomaly_key", "where", "field:key", [entry], Unit.TEXT),
+            stories.where_of(entry),
             figure("anomaly_rate", "share", "share:numerator/denominator", [entry], Unit.SHARE),
             figure("anomaly_rule", "rule", "field:rule", [entry], Unit.TEXT),
             figure("anomaly_lap", "turn", "lap", [entry], Unit.COUNT),

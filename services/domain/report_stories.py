@@ -8,8 +8,10 @@ import math
 from typing import Final
 
 from services.domain.bet import BetPlan, BetState
+from services.domain.clock import to_datetime
 from services.domain.ledger_records import EvidenceRefusedError, read_records
 from services.domain.ledger_schema import Entry, EntryType
+from services.domain.report_acts import actor_of, replaced_by, unit_of, value_of, values_of
 from services.domain.report_annals import Annals, Story
 from services.domain.report_formulas import figure, wilson
 from services.domain.report_model import (
@@ -24,6 +26,7 @@ from services.domain.report_model import (
     Table,
     Unit,
 )
+from services.domain.report_votes import proposer_of, votes
 from services.domain.sequential import replay, start, start_probation
 from services.domain.states import Leg
 
@@ -43,13 +46,19 @@ E_WORDS: Final = (
     "one looks. The line is how far it must get. The interval beside an effect holds at every look too, and "
     "is more careful than E: it may still include zero when E has reached its line."
 )
+WEIGHTED: Final = "estimated effect, weighted for the changing shares"
+WHY_WEIGHTED: Final = (
+    "The estimated effect and the plain difference of the two shares differ because the share of tasks that "
+    "get the new value changes during a test: the estimate weighs each task by the share it was drawn with, "
+    "the plain difference counts every task alike."
+)
 
 
 def effect_of(story: Story | None, ended: Entry | None, prefix: str = "") -> Joined:
     """Return the effect that a verdict states with its 95 % limits: a gain, or for ranks a chance."""
     is_ranked = story is not None and story.is_ranked
     formula, unit = ("chance", Unit.SHARE) if is_ranked else ("decimal", Unit.POINTS)
-    what = "chance that a new task beats an old one" if is_ranked else "effect on success, new − old"
+    what = "chance that a new task beats an old one" if is_ranked else WEIGHTED
     return Joined(
         f"{what} (95 % interval)",
         INTERVAL,
@@ -61,16 +70,11 @@ def effect_of(story: Story | None, ended: Entry | None, prefix: str = "") -> Joi
     )
 
 
-def values_of(filed: Entry | None) -> Joined:
-    """Return the values before and after a proposed change."""
-    return Joined(
-        "change",
-        "{} → {}",
-        (
-            figure("from", "from", "field:from", [filed], Unit.TEXT),
-            figure("to", "to", "field:to", [filed], Unit.TEXT),
-        ),
-    )
+def plain_gap(story: Story, ended: Entry | None, name: str) -> tuple[Figure, ...]:
+    """Return the plain difference of both groups' shares; nothing for ranks, which have no shares."""
+    if story.is_ranked:
+        return ()
+    return (figure(name, "plain difference of the shares, new − old", "gap", [ended], Unit.POINTS),)
 
 
 def change_figures(story: Story) -> tuple[Figure | Joined, ...]:
@@ -79,12 +83,15 @@ def change_figures(story: Story) -> tuple[Figure | Joined, ...]:
     return (
         figure("parameter", "setting", "field:parameter", [filed], Unit.TEXT),
         values_of(filed),
-        figure("proposer", "proposed by", "field:proposer", [filed], Unit.TEXT),
+        proposer_of(filed),
         figure("expected", "expected effect", "decimal:expected_effect", [filed], Unit.POINTS),
         figure("metric", "judged by", "field:metric", [filed], Unit.TEXT),
         figure("risk", "risk class", "field:risk", [filed], Unit.TEXT),
         figure("evidence_tasks", "tasks named as evidence", "list:evidence", [filed], Unit.TASKS),
     )
+
+
+WHOLE: Final = "the whole platform"
 
 
 def why(annals: Annals, story: Story, level: int) -> Section:
@@ -103,84 +110,24 @@ def why(annals: Annals, story: Story, level: int) -> Section:
     return Section(f"why_{story.number}", "Why it was proposed", tuple(blocks), level)
 
 
-def seen_figures(seen: Entry) -> tuple[Figure, ...]:
+def seen_figures(seen: Entry) -> tuple[Figure | Joined, ...]:
     """Return what an anomaly says."""
     return (
         figure("anomaly_metric", "what was seen", "field:metric", [seen], Unit.TEXT),
-        figure("anomaly_key", "where", "field:key", [seen], Unit.TEXT),
+        where_of(seen),
         figure("anomaly_rate", "share seen", "share:numerator/denominator", [seen], Unit.SHARE),
         figure("anomaly_of", "of", "field:denominator", [seen], Unit.COUNT),
-        figure("anomaly_rule", "found by the rule", "field:rule", [seen], Unit.TEXT),
+        figure("anomaly_rule", "found because it", "field:rule", [seen], Unit.TEXT),
         figure("anomaly_at", "seen at", "at", [seen], Unit.INSTANT),
     )
 
 
-def votes(annals: Annals, story: Story, level: int) -> Section:
-    """Return the vote: counts against what was needed, each ballot with reason, forecast and its score."""
-    filed, counted = story.proposal, story.first(EntryType.TALLY)
-    rules = [] if "rules" in filed.payload else annals.of(EntryType.GENESIS)
-    verdicts = story.every(EntryType.VERDICT, leg=Leg.TRIAL)
-    ballots = story.every(EntryType.BALLOT)
-    figures = (
-        figure("outcome", "outcome of the vote", "field:outcome", [counted], Unit.TEXT),
-        figure("yes", "for", "field:yes", [counted], Unit.VOTES),
-        figure("no", "against", "field:no", [counted], Unit.VOTES),
-        figure("abstain", "abstained", "field:abstain", [counted], Unit.VOTES),
-        figure("electorate", "who could vote", "list:electorate", [filed], Unit.VOTES),
-        figure("need", "votes for that suffice at once", "need", [*rules, filed], Unit.VOTES),
-        figure("brier", "mean score of the forecasts", "brier", [*ballots, *verdicts], Unit.SCORE),
-    )
-    rows = tuple(_ballot_row(annals, ballot, verdicts) for ballot in ballots)
-    table = Table(
-        f"ballots_{story.number}",
-        "Ballots",
-        ("voter", "vote", "chance it gave", "score of that", "reason, in its own words"),
-        rows,
-        none="No ballot was cast.",
-        explains=(
-            "Each voter may say with what chance the experiment will win. The score is Brier's: 0 is a "
-            "perfect forecast, 0.25 is what saying 50 % always gets, 1 is the worst."
-        ),
-    )
-    blocks: list[Block] = [figures, table]
-    late = story.first(EntryType.EXTENDED)
-    if late is not None:
-        closes = figure("extended_to", "extended until", "field:closes_at_us", [late], Unit.INSTANT)
-        cause = figure("extended_for", "because of a late", "field:cause", [late], Unit.TEXT)
-        blocks.insert(1, (closes, cause))
-    blocks += review_blocks(annals, story)
-    return Section(f"votes_{story.number}", "Who agreed", tuple(blocks), level)
-
-
-def _ballot_row(annals: Annals, ballot: Entry, verdicts: list[Entry]) -> tuple[Cell, ...]:
-    voter = ballot.payload["voter"]
-    return (
-        figure("voter", "voter", "field:voter", [ballot], Unit.TEXT),
-        figure("choice", "vote", "field:choice", [ballot], Unit.TEXT),
-        figure("forecast", "chance it gave", "field:forecast_percent", [ballot], Unit.PERCENT),
-        figure("forecast_score", "score", "brier", [ballot, *verdicts], Unit.SCORE),
-        annals.said(ballot, "reason_sha256", author=voter),
-    )
-
-
-def review_blocks(annals: Annals, story: Story) -> list[Block]:
-    """Return what a person was shown and decided, where the change needed one."""
-    opened, decided = story.first(EntryType.REVIEW_OPENED), story.first(EntryType.REVIEW_DECIDED)
-    if opened is None:
-        return []
-    blocks: list[Block] = ["This change is gated: a person must approve exactly what was shown, or it ends."]
-    blocks.append(
-        (
-            figure("review_decision", "the person's decision", "field:decision", [decided], Unit.TEXT),
-            figure("reviewer", "decided by", "field:reviewer", [decided], Unit.TEXT),
-            figure("review_at", "decided at", "at", [decided], Unit.INSTANT),
-            figure("review_shown", "hash of what was shown", "field:shown_sha256", [opened], Unit.HASH),
-        )
-    )
-    if decided is not None:
-        author = decided.payload["reviewer"] or decided.actor
-        blocks.append(annals.said(decided, "reason_sha256", author=author, about="Reason"))
-    return blocks
+def where_of(seen: Entry) -> Joined:
+    """Return where an anomaly was seen: over the whole platform, or in one of its parts."""
+    dimension = figure("anomaly_dimension", "dimension", "field:dimension", [seen], Unit.TEXT)
+    key = figure("anomaly_key", "where", "field:key", [seen], Unit.TEXT)
+    is_whole = (dimension.value, key.value) == ("platform", "all")
+    return Joined("where", WHOLE if is_whole else "{} {}", (dimension, key))
 
 
 def evidence(annals: Annals, story: Story, level: int) -> Section:
@@ -194,6 +141,8 @@ def evidence(annals: Annals, story: Story, level: int) -> Section:
         blocks.append("No experiment was started.")
     else:
         blocks.append(E_WORDS)
+        if story.trial is not None and not story.is_ranked:
+            blocks.append(WHY_WEIGHTED)
     for name, started, ended, leg in legs:
         if started is None:
             continue
@@ -225,6 +174,7 @@ def leg_figures(story: Story, started: Entry | None, ended: Entry | None) -> tup
         figure(f"{leg}_verdict", "verdict", "field:verdict", [ended], Unit.TEXT),
         figure(f"{leg}_reason", "because", "field:reason", [ended], Unit.TEXT),
         effect_of(story, ended, f"{leg}_"),
+        *plain_gap(story, ended, f"{leg}_gap"),
         figure(f"{leg}_e", "evidence E", "decimal:e", [ended], Unit.EVIDENCE),
         figure(f"{leg}_line", "line E had to reach", "line", [started], Unit.EVIDENCE),
         figure(f"{leg}_tasks", "tasks", "field:tasks", [ended], Unit.TASKS),
@@ -243,16 +193,18 @@ def leg_figures(story: Story, started: Entry | None, ended: Entry | None) -> tup
 
 def arms_chart(story: Story, ended: Entry, leg: Leg) -> Chart:
     """Return success by arm with its interval."""
-    values = {"control": story.proposal.payload["from"], "treatment": story.proposal.payload["to"]}
+    terms = story.proposal.payload
+    values = {"control": terms["from"][:40], "treatment": terms["to"][:40]}
+    values = {arm: f"{value}{unit_of(terms['parameter'])}" for arm, value in values.items()}
     drawn, rows = [], []
     for arm, name in (("control", "old"), ("treatment", "new")):
         successes, tasks = float(ended.payload[f"{arm}_successes"]), ended.payload[f"{arm}_tasks"]
         lower, upper = wilson(successes, tasks)
-        drawn.append(ArmDrawn(f"{name}: {values[arm][:40]}", successes, tasks, lower, upper))
+        drawn.append(ArmDrawn(f"{name}: {values[arm]}", successes, tasks, lower, upper))
         share = f"share:{arm}_successes/{arm}_tasks"
         rows.append(
             (
-                f"{name}: {values[arm][:40]}",
+                f"{name}: {values[arm]}",
                 figure(f"{leg}_{arm}_tasks", "tasks", f"field:{arm}_tasks", [ended], Unit.TASKS),
                 figure(f"{leg}_{arm}_won", "succeeded", f"decimal:{arm}_successes", [ended], Unit.COUNT),
                 figure(f"{leg}_{arm}_share", "share", share, [ended], Unit.SHARE),
@@ -340,38 +292,44 @@ def _leg(
     return LegDrawn(name, path, line, ramp, name == "probation", is_share), done.state
 
 
-def after(annals: Annals, story: Story, level: int) -> Section:
-    """Return what followed: promotion, probation, confirmation or rollback, recovery."""
+def after(_annals: Annals, story: Story, level: int) -> Section:
+    """Return what followed: promotion, probation, confirmation or rollback, recovery, replacement."""
     promoted, confirmed = story.first(EntryType.PROMOTED), story.first(EntryType.CONFIRMED)
     undone, recovered = story.first(EntryType.ROLLED_BACK), story.lap_first(EntryType.RECOVERED)
+    name = story.proposal.payload["parameter"]
     figures = [
         figure("promoted_at", "put into production", "at", [promoted], Unit.INSTANT),
-        figure("read_back", "value read back", "field:read_back", [promoted], Unit.TEXT),
+        value_of("read_back", "value read back", "field:read_back", [promoted], name),
         figure("confirmed_at", "confirmed after probation", "at", [confirmed], Unit.INSTANT),
         figure("rolled_back_at", "rolled back", "at", [undone], Unit.INSTANT),
         figure("rolled_back_for", "rolled back because", "field:reason", [undone], Unit.TEXT),
         figure("rolled_back_by", "rolled back by", "actor", [undone], Unit.TEXT),
         figure("recovered_at", "metric back in its band", "at", [recovered], Unit.INSTANT),
         figure("recovered_rate", "share then", "share:numerator/denominator", [recovered], Unit.SHARE),
+        *replaced_by(story),
     ]
-    blocks: list[Block] = [how_it_stands(story), tuple(one for one in figures if one.entries)]
-    remarks = annals.about(story.entries)
-    if remarks:
-        blocks.append(acts_table(annals, remarks, f"remarks_{story.number}", "Corrections and erasures"))
-    return Section(
-        f"after_{story.number}", "What happened after", tuple(block for block in blocks if block), level
-    )
+    shown = tuple(one for one in figures if not isinstance(one, Figure) or one.entries)
+    blocks: tuple[Block, ...] = (how_it_stands(story), *((shown,) if shown else ()))
+    return Section(f"after_{story.number}", "What happened after", blocks, level)
 
 
 def how_it_stands(story: Story) -> str:
-    """Return in a sentence how the change ended, or where it stands."""
+    """Return in a sentence how the change ended, or where it stands; also what replaced its value since."""
+    since = story.replaced
+    if since is None:
+        return _standing(story)
+    moment = f"{to_datetime(since.at_us):%Y-%m-%d %H:%M} UTC"
+    return f"{_standing(story)} Replaced since by {actor_of(since)} on {moment} (entry {since.index})."
+
+
+def _standing(story: Story) -> str:
     end, promoted = story.end, story.first(EntryType.PROMOTED)
     if end is not None:
         return END_WORDS[end.type] + (
             f" The reason given: {end.payload['reason']}." if "reason" in end.payload else ""
         )
     if promoted is not None:
-        return "The new value is in production and in probation: it is not confirmed yet."
+        return "The new value went into production and into probation: it is not confirmed yet."
     if story.first(EntryType.EXPERIMENT_STARTED) is not None:
         return "The experiment goes on; the old value is in force."
     if story.first(EntryType.TALLY) is not None:
@@ -380,43 +338,28 @@ def how_it_stands(story: Story) -> str:
 
 
 END_WORDS: Final = {
-    EntryType.CONFIRMED: "Confirmed: the new value held in probation and stays.",
-    EntryType.ROLLED_BACK: "Rolled back: the old value is in force again.",
-    EntryType.REFUSED: "Refused: the old value stays.",
+    EntryType.CONFIRMED: "Confirmed: the new value held in probation.",
+    EntryType.ROLLED_BACK: "Rolled back: the old value was put into force again.",
+    EntryType.REFUSED: "Refused: the old value was kept.",
     EntryType.EXPIRED: "Expired: the vote passed, and no experiment could start in time.",
     EntryType.WITHDRAWN: "Withdrawn by its proposer before the first ballot.",
-    EntryType.TALLY: "The vote did not carry it: the old value stays.",
+    EntryType.TALLY: "The vote did not carry it: the old value was kept.",
 }
-
-
-def acts_table(annals: Annals, acts: list[Entry], key: str, title: str) -> Table:
-    """Return acts of people one a row: when, who, what, on what, why."""
-    rows = tuple(
-        (
-            figure("act_at", "when", "at", [entry], Unit.INSTANT),
-            figure("act_by", "who", "actor", [entry], Unit.TEXT),
-            _act(entry),
-            _why_of(annals, entry),
-        )
-        for entry in acts
-    )
-    return Table(key, title, ("when", "who", "what", "why"), rows, none="No person acted.")
-
-
-def _act(entry: Entry) -> Figure:
-    for name in ("act", "decision", "sha256", "corrects", "parameter", "metric", "shown_sha256"):
-        if name in entry.payload:
-            note = str(entry.payload.get("parameter") or entry.payload.get("job") or "")
-            label = f"{entry.type.replace('_', ' ').lower()} {note}".strip()
-            return figure("act", label, f"field:{name}", [entry], Unit.TEXT, note=label)
-    return figure("act", "what", "type", [entry], Unit.TEXT)
-
-
-def _why_of(annals: Annals, entry: Entry) -> Cell:
-    if "reason_sha256" in entry.payload:
-        return annals.said(entry, "reason_sha256", author=str(entry.payload.get("reviewer") or entry.actor))
-    return figure("act_reason", "why", "field:reason", [entry], Unit.TEXT)
 
 
 PARTS: Final = (why, votes, evidence, after)
 """The sections that tell of one change, in order."""
+
+
+def change_of(story: Story) -> str:
+    """Return a change in words: the setting, both values, their unit where it is known."""
+    terms = story.proposal.payload
+    name = terms["parameter"]
+    return f"{name} {terms['from']} → {terms['to']}{unit_of(name)}"
+
+
+def told(annals: Annals, story: Story) -> list[Section]:
+    """Return all that a report tells of one change: how it stands, then each part."""
+    title = f"Proposal {story.number}: {change_of(story)}"
+    head = Section(f"story_{story.number}", title, (how_it_stands(story),))
+    return [head, *(part(annals, story, 2) for part in PARTS)]

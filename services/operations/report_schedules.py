@@ -12,7 +12,7 @@ from typing import Any, Final
 from services.domain.clock import MINUTE_US, to_rfc3339
 from services.domain.errors import ConflictError, InvalidValueError, NotFoundError
 from services.domain.events import Event, EventType
-from services.domain.report_periods import Every, due_periods, period_of
+from services.domain.report_calendar import Every, due_periods, period_of
 from services.event_bus import publish
 from services.store import reports, sql, tables
 from services.store.sql import Row

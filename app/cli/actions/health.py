@@ -11,6 +11,7 @@ from app.api.readiness import checks_now
 from app.cli.actions.operating import opened_platform
 from app.cli.actions.screen import say_json, say_line, say_note, say_page
 from app.health_json import Asked, document, tree
+from app.web.formats import measured
 from services.domain.checks import Check, Layer, Status
 from services.domain.clock import WallClock
 from services.domain.errors import InvalidValueError, NacreError
@@ -95,4 +96,4 @@ def _say(shown: Mapping[str, Any], *, is_every: bool) -> None:
 def _measured(check: Mapping[str, Any]) -> str | None:
     if "observedValue" not in check:
         return None
-    return f"{check['observedValue']:.6g} {check['observedUnit']}".strip()
+    return measured(check["observedValue"], check["observedUnit"])

@@ -12,16 +12,17 @@ from app.cli.actions.screen import say_json, say_line, say_note, say_page
 from app.reports import asking, source
 from app.reports.delivering import deliver, write_whole
 from app.reports.rendering import Format, rendered
+from app.reports.words import days_of
 from services.domain.errors import InvalidValueError
+from services.domain.report_calendar import Every
 from services.domain.report_lap import lap_report
 from services.domain.report_model import LedgerRecord, Report
 from services.domain.report_period import period_report
-from services.domain.report_periods import Every
 from services.operations import report_schedules
 from services.store import views
 
 COLUMNS = (
-    "name", "every", "formats", "announced", "next_at", "last_delivery.to",
+    "name", "every", "formats", "announced", "next_at", "last_made_for",
     "last_delivery.ledger_size", "last_error",
 )  # fmt: skip
 
@@ -88,7 +89,7 @@ def _write(report: Report, wanted: Format, output: str) -> int:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return 0
-    write_whole(Path(output), content)
+    write_whole(Path(output), content, field="--output")
     say_note(f"{len(content):,} bytes are in {output}")
     return 0
 
@@ -114,6 +115,11 @@ def show_schedules(database: str | None, *, as_json: bool) -> int:
     """Print the schedules."""
     with reading(database) as tx:
         page = views.list_report_schedules(tx)
+    if not as_json:
+        page = {
+            **page,
+            "items": [{**one, "last_made_for": days_of(one["last_delivery"])} for one in page["items"]],
+        }
     return say_page(page, COLUMNS, as_json=as_json)
 
 

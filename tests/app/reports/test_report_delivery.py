@@ -10,7 +10,7 @@ from app.reports import delivering
 from app.reports.delivering import ReportDelivery, deliver, file_name
 from services.domain.clock import DAY_US, HOUR_US
 from services.domain.errors import ConflictError, InvalidValueError, NotFoundError
-from services.domain.report_periods import Every, due_periods, period_of
+from services.domain.report_calendar import Every, due_periods, period_of
 from services.operations import report_schedules
 from services.operations.report_schedules import Due
 from services.store import sql, tables, views

@@ -1,4 +1,4 @@
-"""The periods that reports are made for: days, weeks from Monday, months, all in UTC.
+"""The calendar of reports: days, weeks from Monday and months that they are made for, all in UTC.
 
 Stands under the schedules. Pure arithmetic on instants. It never reads a clock.
 """
@@ -62,7 +62,7 @@ def check_period(from_us: int, to_us: int, now_us: int | None, place: str = "") 
         raise InvalidValueError(msg, field=field, code="span_too_long")
     if now_us is not None and to_us > now_us:
         now = f"{to_datetime(now_us):%Y-%m-%dT%H:%M:%SZ}"
-        msg = f"{field} lies in the future; it is {now}, and a report tells the past"
+        msg = f"{field} lies in the future, and a report tells the past; use {now}, which is now"
         raise InvalidValueError(msg, field=field, code="in_the_future")
 
 
