@@ -12,7 +12,7 @@ from services.domain.bet import BetPlan
 from services.domain.clock import DAY_US, seconds
 from services.domain.events import Event, EventType
 from services.domain.ledger_schema import EntryType
-from services.domain.parameters import ParameterRegistry
+from services.domain.parameters import ParameterRegistry, Risk
 from services.domain.states import (
     LIVE_EXPERIMENTS,
     ExperimentKind,
@@ -47,8 +47,11 @@ def start_experiment(
     if tx.now_us >= proposal["decided_at_us"] + grace_us:
         return None  # the tally expires it
     parameter = registry.get(proposal["parameter"])
+    if parameter.risk is Risk.FIXED:
+        _refuse_to_start(tx, proposal, f"{parameter.name} is FIXED now")
+        return None
     if production_config.effective(tx, parameter.name).version != proposal["from_version"]:
-        _refuse_to_start(tx, proposal)
+        _refuse_to_start(tx, proposal, f"{parameter.name} was changed after the proposal was filed")
         return None
     if _is_occupied(tx, parameter.name, parameter.layer_name):
         return None
@@ -75,9 +78,8 @@ def _is_occupied(tx: Tx, parameter: str, layer: str) -> bool:
     return bool(sql.find_all(tx, tables.experiment, layer=layer, state=ExperimentState.RUNNING, limit=1))
 
 
-def _refuse_to_start(tx: Tx, proposal: Row) -> None:
-    """End a passed proposal whose parameter was changed after it was filed."""
-    reason = f"{proposal['parameter']} was changed after the proposal was filed"
+def _refuse_to_start(tx: Tx, proposal: Row, reason: str) -> None:
+    """End a passed proposal whose parameter is not what it was when it was filed."""
     where = {"id": proposal["id"], "state": ProposalState.PASSED}
     state = ProposalState.REFUSED
     sql.update(tx, tables.proposal, where, state=state, ended_at_us=tx.now_us, end_reason=reason)

@@ -20,6 +20,7 @@ from services.domain.ledger_history import (
 from services.domain.ledger_plans import check_level, check_plan, plan_of, probation_of
 from services.domain.ledger_records import LegEvidence, check_verdict, units_of
 from services.domain.ledger_schema import UNITS, Entry
+from services.domain.parameters import Risk
 from services.domain.sequential import Replay, start
 from services.domain.states import Leg, ProposalState
 
@@ -34,6 +35,8 @@ def experiment_started(history: LedgerHistory, entry: Entry) -> None:
     if proposal.format >= UNITS:
         grace_us = seconds(history.consensus("start_grace_seconds"))
         require_cause(entry.at_us < proposal.decided_at_us + grace_us, "the time to start it was over")
+        is_fixed = history.declarations[parameter]["risk"] == Risk.FIXED
+        require_cause(not is_fixed, f"{parameter} is fixed as declared")
     in_force = history.config[parameter]
     require_cause(payload["control"] == in_force, f"control is not the value in force, {in_force!a}")
     require_cause(payload["treatment"] == proposal.treatment, "treatment is not the value that was voted on")

@@ -184,8 +184,9 @@ def tallied(history: LedgerHistory, entry: Entry) -> None:
         payload["outcome"] == outcome, f"the tally says {payload['outcome']}, the rule says {outcome}"
     )
     facts.state, facts.decided_at_us = _AFTER_TALLY[outcome], entry.at_us
-    if outcome is TallyOutcome.PASSED and facts.format >= UNITS and facts.terms["risk"] == Risk.GATED:
-        facts.state = ProposalState.REVIEW
+    if outcome is TallyOutcome.PASSED and facts.format >= UNITS:
+        risks = {facts.terms["risk"], history.declarations[facts.parameter]["risk"]}
+        facts.state = ProposalState.PASSED if risks == {Risk.OPEN} else ProposalState.REVIEW
 
 
 def _rules(history: LedgerHistory, facts: ProposalFacts) -> dict[str, int]:

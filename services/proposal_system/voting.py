@@ -132,7 +132,7 @@ def _decide(tx: Tx, proposal: Row) -> bool:
         words = f"{counts['yes']} for, {counts['no']} against, {counts['abstain']} abstained"
         close(tx, proposal, state, words)
         return True
-    is_gated = proposal["risk"] == Risk.GATED
+    is_gated = _needs_a_person(tx, proposal)
     state = ProposalState.REVIEW if is_gated else state
     where = {"id": proposal["id"], "state": ProposalState.OPEN}
     sql.update(tx, tables.proposal, where, state=state, decided_at_us=tx.now_us)
@@ -142,6 +142,13 @@ def _decide(tx: Tx, proposal: Row) -> bool:
     facts = {"proposal_id": proposal["id"]}
     publish(tx, Event(EventType.PROPOSAL_PASSED, f"proposal:{proposal['id']}", facts))
     return True
+
+
+def _needs_a_person(tx: Tx, proposal: Row) -> bool:
+    """Tell whether the change is GATED, as it was filed or by what its parameter was declared to be since."""
+    declared = (sql.find(tx, tables.parameter, name=proposal["parameter"]) or {}).get("declaration") or {}
+    is_stricter = declared.get("risk", Risk.OPEN) != Risk.OPEN and proposal["format"] >= UNITS
+    return is_stricter or str(proposal["risk"]) == Risk.GATED
 
 
 def _counts(tx: Tx, proposal_id: int) -> dict[str, int]:

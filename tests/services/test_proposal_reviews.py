@@ -1,17 +1,19 @@
 """Late swings, owners' ballots, conflicts of interest, and the gate that only a person opens."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
-from services import proposal_system
+from services import ab_sandbox, proposal_system
 from services.domain.errors import ConflictError, ForbiddenError, InvalidValueError
 from services.domain.events import EventType
+from services.domain.parameters import ParameterRegistry, Risk
 from services.domain.states import BallotChoice, ExperimentScope, OutcomeKind, Scope
-from services.operations import overrides, review_queue
+from services.operations import overrides, production_config, review_queue
 from services.store import governance, sql, tables
-from tests.services.laboratory import MINIMUM_PERIOD_SECONDS, TYPE, VOTING_PERIOD_SECONDS
+from tests.services.laboratory import MINIMUM_PERIOD_SECONDS, TIMEOUT, TYPE, VOTING_PERIOD_SECONDS
 from tests.services.test_proposal_system import race
 
 FOR, AGAINST, ABSTAIN = BallotChoice.FOR, BallotChoice.AGAINST, BallotChoice.ABSTAIN
@@ -295,3 +297,25 @@ def test_two_owners_agents_racing_cast_one_ballot(lab):
     results = race(*[partial(lab.cast, proposal_id, agent_id) for agent_id in twins])
     assert sum(isinstance(found, ConflictError) for found in results) == 3
     assert len(lab.rows(tables.ballot, proposal_id=proposal_id)) == 1
+
+
+@pytest.mark.parametrize("risk", [Risk.GATED, Risk.FIXED])
+def test_a_parameter_that_is_declared_stricter_while_its_vote_is_open(lab, risk):
+    proposal_id = lab.file()
+    registry = lab.platform.registry
+    stricter = ParameterRegistry(replace(one, risk=risk) if one.name == TIMEOUT else one for one in registry)
+    with lab.write("system:start") as tx:
+        production_config.install(tx, stricter, origin="ignored")
+    assert ledger_types(lab)[-1] == "DECLARED"
+    for agent_id in lab.voters[:4]:
+        lab.cast(proposal_id, agent_id)
+    lab.pass_seconds(MINIMUM_PERIOD_SECONDS)
+    lab.tally()
+    assert lab.state(proposal_id) == "review"
+    decide(lab, lab.row(tables.review_gate, proposal_id=proposal_id))
+    with lab.write("system:experiment") as tx:
+        started = ab_sandbox.start_experiment(tx, stricter, proposal_id, bytes)
+    assert (started is None) is (risk is Risk.FIXED)
+    assert lab.state(proposal_id) == ("refused" if risk is Risk.FIXED else "testing")
+    report = lab.audit()
+    assert report.ok, report.reason
