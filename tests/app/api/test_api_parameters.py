@@ -18,9 +18,8 @@ def override(api, value="8", version=1, name=COOLING, **body):
     return api.post(f"/parameters/{name}/override", wanted)
 
 
-def test_a_person_sets_values_and_everybody_can_see_when_and_why(world, problem_of, pi_task):
+def test_a_person_sets_values_and_everybody_can_see_when_and_why(world, problem_of):
     agent, operator = world.agent("reader"), world.operator
-    task = operator.post("/tasks", pi_task).json()["task_id"]
     problem_of(override(agent), 403, "forbidden")
     problem_of(
         agent.post("/parameters/import", {"parameters": {COOLING: {"value": "8"}}, "reason": "x"}),
@@ -71,6 +70,11 @@ def test_a_person_sets_values_and_everybody_can_see_when_and_why(world, problem_
     exported = agent.get("/parameters/export").json()
     assert list(exported) == list(parameter_examples.EXPORT)
     assert exported["config_sha256"] == diff["to"]["config_sha256"]
+
+
+def test_a_task_shows_the_values_it_got_whatever_is_set_later(world, pi_task):
+    agent, operator = world.agent("reader"), world.operator
+    task = operator.post("/tasks", pi_task).json()["task_id"]
     told = agent.get(f"/tasks/{task}/parameters").json()
     assert (list(told), told["is_fixed"], told["fixed_at"]) == (list(parameter_examples.OF_TASK), False, None)
     worker = world.agent("worker")

@@ -30,14 +30,6 @@ class SampleEvidence(SampleVotes):
     def get_proposal(self, tx, proposal_id):
         if proposal_id != 4:
             return None
-        reasons = (
-            "The failing tasks all stop at the limit; the source has a long tail.",
-            "Evidence holds on recount.",
-            "Cost per task rises by a third; show me that it pays.",
-            "Expected gain is above my line.",
-            "",
-        )
-        choices = ("for", "for", "against", "for", "for")
         return {
             "proposal_id": 4,
             "lap_id": 3,
@@ -79,21 +71,32 @@ class SampleEvidence(SampleVotes):
                 for n in (1, 2, 3, 4, 6, 7)
             ],
             "review": review_of(self.text("Ida Lovelace"), is_pending=self.running),
-            "ballots": [
-                {
-                    "ballot_id": 30 + n,
-                    "agent_id": n,
-                    "agent_name": self.said or NAMES[n - 1],
-                    "unit": f"agent:{n}",
-                    "choice": choice,
-                    "forecast_percent": 80 - 9 * n,
-                    "reason": self.text(reason),
-                    "brier": 0.04 * n,
-                    "cast_at": at(51 + n),
-                }
-                for n, choice, reason in zip((1, 2, 3, 4, 6), choices, reasons, strict=True)
-            ],
+            "ballots": self.ballots(),
         }
+
+    def ballots(self):
+        reasons = (
+            "The failing tasks all stop at the limit; the source has a long tail.",
+            "Evidence holds on recount.",
+            "Cost per task rises by a third; show me that it pays.",
+            "Expected gain is above my line.",
+            "",
+        )
+        choices = ("for", "for", "against", "for", "for")
+        return [
+            {
+                "ballot_id": 30 + n,
+                "agent_id": n,
+                "agent_name": self.said or NAMES[n - 1],
+                "unit": f"agent:{n}",
+                "choice": choice,
+                "forecast_percent": 80 - 9 * n,
+                "reason": self.text(reason),
+                "brier": 0.04 * n,
+                "cast_at": at(51 + n),
+            }
+            for n, choice, reason in zip((1, 2, 3, 4, 6), choices, reasons, strict=True)
+        ]
 
     def list_proposals(self, tx, *, state=None, limit=50, cursor=None, oldest_first=False):
         single = ("electors", "ballots", "episode_id", "review")
