@@ -18,7 +18,9 @@ LENGTH_MAX: Final = 4_000
 SHOWN: Final = 40
 """So many characters of a refused value are told back."""
 
+TOO_LONG: Final = "in at most 24 digits before and 24 after the point"
 _NUMBER: Final = re.compile(r"-?[0-9]{1,24}(?:\.[0-9]{1,24})?", re.ASCII)
+_LONG_NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _DURATION: Final = re.compile(
     r"(?=.)(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,12}(?:\.[0-9]{1,6})?)s)?",
     re.ASCII,
@@ -59,6 +61,11 @@ def is_unseen(letter: str) -> bool:
 def read_number(text: object) -> Decimal | None:
     """Return the number of a plain ASCII decimal (`-1.50`), None for anything else."""
     return Decimal(text) if isinstance(text, str) and _NUMBER.fullmatch(text) else None
+
+
+def is_long_number(text: object) -> bool:
+    """Tell whether text is a plain decimal of more digits than any value has."""
+    return isinstance(text, str) and read_number(text) is None and _LONG_NUMBER.fullmatch(text) is not None
 
 
 def read_duration(text: object) -> Decimal | None:

@@ -384,12 +384,12 @@ def _read(parameter: Parameter, text: object) -> Decimal | None:
 def parse_value(parameter: Parameter, text: str, *, field: str = "to") -> Decimal:
     """Return the number (of seconds) in `text`; raise InvalidValueError for none, or one out of bounds."""
     value = _read(parameter, text) if parameter.is_number else None
-    if value is None:
+    if value is None and not (parameter.is_number and kinds.is_long_number(text)):
         is_duration = parameter.kind is Kind.DURATION
         raise kinds.refuse_number(parameter.name, text, field=field, is_duration=is_duration)
-    if not _bound(parameter, parameter.low) <= value <= _bound(parameter, parameter.high):
+    if value is None or not _bound(parameter, parameter.low) <= value <= _bound(parameter, parameter.high):
         msg = f"{parameter.name} must be within {parameter.low} and {parameter.high} {parameter.unit}, "
-        msg += f"not {text}"
+        msg += f"not {text[:SHOWN]}" if value is not None else kinds.TOO_LONG
         raise InvalidValueError(msg, field=field, code="value_out_of_bounds")
     if parameter.is_whole and value != value.to_integral_value():
         msg = f"{parameter.name} takes whole {parameter.unit}; {text} is not whole"

@@ -109,7 +109,8 @@ def _as_operator(tx: Tx, reason: str) -> Tx:
         raise ForbiddenError(msg, field="parameter")
     if not reason.strip() or len(reason) > REASON_LENGTH_MAX:
         msg = f"an override needs a reason of 1 to {REASON_LENGTH_MAX} characters: it stays in the ledger"
-        raise InvalidValueError(msg, field="body.reason", code="reason_missing")
+        code = "reason_length" if reason.strip() else "reason_missing"
+        raise InvalidValueError(msg, field="body.reason", code=code)
     return audit_log.take_turn(tx)
 
 

@@ -95,9 +95,11 @@ def test_what_may_not_be_set_is_refused_and_changes_nothing(market):
     set_market = (
         (("market.cooling", "8"), {"actor": "agent:1"}, "forbidden"),
         (("market.cooling", "8"), {"reason": " "}, "reason_missing"),
-        (("market.cooling", "8"), {"reason": "x" * 501}, "reason_missing"),
+        (("market.cooling", "8"), {"reason": "x" * 501}, "reason_length"),
         (("market.cooling", "8"), {"version": 2}, "version_changed"),
         (("market.cooling", "17"), {}, "value_out_of_bounds"),
+        (("market.cooling", "9" * 27), {}, "value_out_of_bounds"),
+        (("market.cooling", f"-8.{'0' * 30}"), {}, "value_out_of_bounds"),
         (("market.cooling", "1e1"), {}, "value_not_a_number"),
         (("market.cooling", "4.00"), {}, "value_unchanged"),
         (("market.stake_percent", "0.5"), {}, "value_not_whole"),
