@@ -1,12 +1,16 @@
-"""Instants as people write them: a UTC day, or RFC 3339 with an offset.
+"""Spans of time as people write and read them: two instants, whole days.
 
 Stands at the edges (API and command line). It never guesses a time zone.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from services.domain.clock import from_rfc3339, to_datetime
 from services.domain.errors import InvalidValueError
+from services.domain.moments import DAY_LENGTH, instant_of
 
-DAY_LENGTH = len("2026-01-31")
+__all__ = ["DAY_LENGTH", "days_of", "days_text", "instant_of", "span_of"]
 
 
 def span_of(start: str | None, end: str | None, fields: tuple[str, str]) -> tuple[int | None, int | None]:
@@ -19,17 +23,17 @@ def span_of(start: str | None, end: str | None, fields: tuple[str, str]) -> tupl
     return start_us, end_us
 
 
-def instant_of(text: str | None, field: str) -> int | None:
-    """Return microseconds since the epoch, None for no text; a day is its beginning in UTC.
+def days_text(from_us: int, to_us: int) -> str:
+    """Return a span as two days when it is whole days (both inclusive), else as two instants."""
+    first, last = to_datetime(from_us), to_datetime(to_us - 1)
+    is_whole = f"{first:%H%M%S%f}" == "000000000000" and f"{to_datetime(to_us):%H%M%S%f}" == "000000000000"
+    form = "%Y-%m-%d" if is_whole else "%Y-%m-%d %H:%M:%S UTC"
+    start, end = first.strftime(form), (last if is_whole else to_datetime(to_us)).strftime(form)
+    return start if start == end else f"{start} to {end}"
 
-    Raises InvalidValueError naming `field` for anything else.
-    """
-    if text is None:
+
+def days_of(delivery: Mapping[str, Any] | None) -> str | None:
+    """Return the days that a delivered report is of, as its files are named; None before the first."""
+    if delivery is None:
         return None
-    try:
-        instant_us = from_rfc3339(f"{text}T00:00:00Z" if len(text) == DAY_LENGTH else text)
-        to_datetime(instant_us)
-    except (OverflowError, ValueError) as error:
-        msg = f"{field} takes a UTC day (2026-01-31) or an instant (2026-01-31T12:00:00Z), not {text[:40]!r}"
-        raise InvalidValueError(msg, field=field) from error
-    return instant_us
+    return days_text(from_rfc3339(delivery["from"]), from_rfc3339(delivery["to"]))

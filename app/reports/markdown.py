@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from app.reports.words import cell_text, days_text, said_text, sources_of, sources_text
+from app.periods import days_text
+from app.reports.words import cell_text, said_text, sources_of, sources_text
 from app.web.formats import visible
 from services.domain.clock import to_rfc3339
 from services.domain.report_model import Block, Cell, Chart, Report, Said, Table

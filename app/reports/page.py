@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from app.periods import days_text
 from app.reports import style, words
 from app.reports.drawing import drawn
 from app.reports.markdown import HOW_TO_VERIFY, LISTED_HIGHEST, NOT_VERIFIED
@@ -35,7 +36,7 @@ def as_html(report: Report, *, is_served: bool = False) -> bytes:
 
     text = page.render(
         report=report,
-        span=words.days_text(report.from_us, report.to_us),
+        span=days_text(report.from_us, report.to_us),
         style=Markup(_style()),  # noqa: S704 (the program's own constants)
         policy=CONTENT_POLICY,
         listed=listed,

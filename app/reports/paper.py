@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import typst
 
+from app.periods import days_text
 from app.reports import style, words
 from app.reports.drawing import drawn
 from app.reports.markdown import HOW_TO_VERIFY, NOT_VERIFIED
@@ -58,7 +59,7 @@ def _told(report: Report) -> dict[str, Any]:
     return {
         "kind": report.kind,
         "title": report.title,
-        "span": words.days_text(report.from_us, report.to_us),
+        "span": days_text(report.from_us, report.to_us),
         "lead": report.lead,
         "key": "Small numbers beside a figure are the ledger entries it was computed from. "
         "“–” means that there is no entry to compute it from.",

@@ -4,8 +4,8 @@ Stands under the renderers, over the same formats as the operator pages. It neve
 that the ledger does not have reads "not recorded".
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from app.web.formats import (
     MICROSECONDS_PER_SECOND,
@@ -17,7 +17,7 @@ from app.web.formats import (
     visible,
     words,
 )
-from services.domain.clock import from_rfc3339, to_datetime
+from services.domain.clock import to_datetime
 from services.domain.report_model import Cell, Figure, Joined, Said, Unit
 
 MISSING: Final = "not recorded"
@@ -137,19 +137,3 @@ def sources_text(indexes: tuple[int, ...]) -> str:
     more = len(indexes) - SOURCES_SHOWN
     noun = "entry" if len(indexes) == 1 else "entries"
     return f"{noun} {shown}" + (f" and {more:,} more" if more > 0 else "")
-
-
-def days_text(from_us: int, to_us: int) -> str:
-    """Return a span as two days when it is whole days (both inclusive), else as two instants."""
-    first, last = to_datetime(from_us), to_datetime(to_us - 1)
-    is_whole = f"{first:%H%M%S%f}" == "000000000000" and f"{to_datetime(to_us):%H%M%S%f}" == "000000000000"
-    form = "%Y-%m-%d" if is_whole else "%Y-%m-%d %H:%M:%S UTC"
-    start, end = first.strftime(form), (last if is_whole else to_datetime(to_us)).strftime(form)
-    return start if start == end else f"{start} to {end}"
-
-
-def days_of(delivery: Mapping[str, Any] | None) -> str | None:
-    """Return the days that a delivered report is of, as its files are named; None before the first."""
-    if delivery is None:
-        return None
-    return days_text(from_rfc3339(delivery["from"]), from_rfc3339(delivery["to"]))

@@ -5,7 +5,7 @@ Stands over the read models; the reports themselves are answered by `app.reports
 
 from datetime import timedelta
 
-from app.reports.words import days_of
+from app.periods import days_of
 from app.web.visits import Shown, Visit, rows
 from services.domain.clock import from_rfc3339, to_datetime
 

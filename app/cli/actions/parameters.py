@@ -3,6 +3,9 @@
 Stands over the registry, which the composition root builds, and the read models. It never changes a value.
 """
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 from app.bootstrap import registry_of
 from app.cli.actions.opening import reading, settings_of
 from app.cli.actions.screen import say_item, say_note, say_page
@@ -12,6 +15,7 @@ from services.domain.errors import NotFoundError
 from services.domain.parameters import ParameterRegistry
 from services.store import views
 
+FINGERPRINT: Final = 16
 COLUMNS = ("name", "value", "unit", "source", "version", "default", "low", "high", "risk")
 
 HISTORY = ("version", "value", "source", "actor", "reason", "experiment_id", "ledger_index", "changed_at")
@@ -66,7 +70,15 @@ def show_diff(database: str | None, before: str, after: str, *, as_json: bool) -
     """Print what differs between the configs of two instants or ledger sizes."""
     with reading(database) as tx:
         item = views.config_diff(tx, before, after)
+    if not as_json:
+        item = {**item, "from": _point_words(item["from"]), "to": _point_words(item["to"])}
     return say_item(item, {"changes": DIFFERENCE}, as_json=as_json)
+
+
+def _point_words(point: Mapping[str, Any]) -> str:
+    """Return in words which config of which time is meant."""
+    entries, fingerprint = f"{point['ledger_size']:,} entries", point["config_sha256"][:FINGERPRINT]
+    return f"{point['at']}, after {entries}: {point['parameters']} parameters, fingerprint {fingerprint}…"
 
 
 def _registry(database: str | None) -> ParameterRegistry:

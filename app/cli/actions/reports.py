@@ -9,10 +9,10 @@ from pathlib import Path
 from app.cli.actions.opening import reading
 from app.cli.actions.operating import OPERATOR, opened_platform
 from app.cli.actions.screen import say_json, say_line, say_note, say_page
+from app.periods import days_of
 from app.reports import asking, source
 from app.reports.delivering import deliver, write_whole
 from app.reports.rendering import Format, rendered
-from app.reports.words import days_of
 from services.domain.errors import InvalidValueError
 from services.domain.report_calendar import Every
 from services.domain.report_lap import lap_report

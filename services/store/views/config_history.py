@@ -1,6 +1,6 @@
 """Read models of the config over time: a parameter at an instant, two configs side by side, a task's values.
 
-Stand beside the read models of parameters. A point in time is an RFC 3339 instant or a size of the ledger.
+Stand beside the read models of parameters. A point in time is a day, an instant or a size of the ledger.
 They never guess what a task will get: its arm is drawn at its award.
 """
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from services.domain.canonical import digest_hex
-from services.domain.clock import from_rfc3339, to_rfc3339
-from services.domain.errors import InvalidValueError, NotFoundError
+from services.domain.clock import to_rfc3339
+from services.domain.errors import NotFoundError
+from services.domain.moments import instant_of
 from services.domain.states import ValueSource
 from services.store import config
 from services.store.sql import Row, find, find_all, first
@@ -49,28 +50,18 @@ class Point:
 
 
 def point_of(tx: Tx, text: str, field: str) -> Point:
-    """Return the config at `text`: an RFC 3339 instant, or a size of the ledger in digits.
+    """Return the config at `text`: a UTC day (its beginning), an RFC 3339 instant, or a size of the ledger.
 
     Raises InvalidValueError for anything else, NotFoundError for a size that the ledger never had.
     """
     if text.isascii() and text.isdigit() and len(text) <= SIZE_DIGITS:
         return _of_size(tx, int(text))
-    at_us = instant_us(text, field)
+    at_us = instant_of(text, field, besides=", or a size of the ledger", code="instant_malformed")
+    assert at_us is not None  # noqa: S101 (there is a text)
     found = config.changes_at(tx, at_us)
     statement = select(func.count().label("size")).where(ledger_entry.c.at_us <= at_us)
     counted = first(tx, statement)
     return Point({row["name"]: row for row in found}, at_us, counted["size"] if counted else 0)
-
-
-def instant_us(text: str, field: str) -> int:
-    """Return an RFC 3339 instant in UTC microseconds; raise InvalidValueError for anything else."""
-    try:
-        return from_rfc3339(text)
-    except ValueError as error:
-        msg = (
-            "write an instant as RFC 3339 with its offset, like 2026-11-21T11:42:00Z, or a size of the ledger"
-        )
-        raise InvalidValueError(msg, field=field, code="instant_malformed") from error
 
 
 def _of_size(tx: Tx, size: int) -> Point:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.periods import days_of
 from app.reports import words
 from app.reports.rendering import Format, rendered
 from services.domain.clock import DAY_US
@@ -164,4 +165,4 @@ def test_codes_read_as_words_and_money_in_two_decimals():
     money = {3_813_490: "3.81 credits", 1_250_000: "1.25 credits", 204: "0.000204 credits", 0: "0.00 credits"}
     assert {value: text("spent", value, Unit.MICROCREDITS) for value in money} == money
     days = {"from": "2026-11-15T00:00:00.000000Z", "to": "2026-11-16T00:00:00.000000Z"}
-    assert (words.days_of(days), words.days_of(None)) == ("2026-11-15", None)
+    assert (days_of(days), days_of(None)) == ("2026-11-15", None)
