@@ -1,6 +1,7 @@
 """Reports asked for by command, over HTTP and on pages: the same bytes, and clear words if asked wrongly."""
 
 import json
+import re
 
 import pytest
 from fastapi import FastAPI
@@ -10,6 +11,7 @@ from app.cli import main
 from app.reports.rendering import Format, rendered
 from app.reports.serving import build_report_pages
 from app.web.pages import build_pages
+from services.domain.clock import from_rfc3339, to_rfc3339
 from services.domain.report_lap import lap_report
 from tests.app.api.conftest import world_over
 
@@ -68,6 +70,11 @@ def test_commands_write_what_the_model_says(nacre, turned, export, tmp_path):
     assert (code, out) == (0, b"")
     assert "the export ends before the period does" in err
     assert b"verified offline" in file.read_bytes()
+    nowhere = tmp_path / "misspelt" / "lap.html"
+    code, _, err = nacre("report", "lap", 1, "--ledger", export, "--output", nowhere)
+    assert code != 0
+    assert "there is no folder" in err
+    assert not nowhere.parent.exists()
 
 
 @pytest.mark.parametrize(
@@ -108,6 +115,7 @@ def test_http_answers_every_format_and_names_the_wrong_field(api, turned, typst)
         ({"from": "never-ever!", "to": DAY}, "query.from"),
         ({"from": DAY, "to": "2099-01-01"}, "query.to"),
         ({"from": "2020-01-01", "to": DAY}, "query.to"),
+        ({"from": "x", "to": DAY}, "query.from"),
         ({"from": DAY}, "query.to"),
         ({"from": DAY, "to": DAY, "format": "docx"}, "query.format"),
     ):
@@ -115,6 +123,15 @@ def test_http_answers_every_format_and_names_the_wrong_field(api, turned, typst)
         assert answer.status_code == 422, query
         assert answer.headers["content-type"].startswith("application/problem+json")
         assert answer.json()["field"] == field, answer.json()
+    short = api.operator.get("/reports/period", **{"from": "x", "to": DAY}).json()["detail"]
+    assert "takes a UTC day (2026-01-31) or an instant" in short
+    today = api.platform.store.clock.now_us()
+    until = to_rfc3339(today)[:10]
+    refused = api.operator.get("/reports/period", **{"from": until, "to": until})
+    instant = re.search(r"use (\S+Z), which is now", refused.json()["detail"])[1]
+    assert from_rfc3339(instant) <= today
+    asked = {"from": DAY, "to": instant, "format": "json"}
+    assert api.operator.get("/reports/period", **asked).status_code == 200
     assert api.operator.get("/reports/lap/99").status_code == 404
     assert api.nobody.get("/reports/lap/1").status_code == 401
 
@@ -160,6 +177,8 @@ def test_pages_offer_reports_and_lead_to_the_ledger(turned):
     assert page.status_code == 200
     assert 'href="/reports/lap/1"' in page.text
     assert "<script" not in page.text
+    so_far = re.search(r'href="(/reports/period[^"]+)">today so far<', page.text)[1].replace("&amp;", "&")
+    assert client.get(so_far).status_code == 200
     report = client.get("/reports/lap/1")
     assert report.status_code == 200
     assert 'href="/ledger/' in report.text
