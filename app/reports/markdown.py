@@ -13,10 +13,12 @@ from app.web.formats import visible
 from services.domain.clock import to_rfc3339
 from services.domain.report_model import Block, Cell, Chart, Report, Said, Table
 
-SPECIAL: Final = re.compile(r"([\\`*_\[\]<>#|~&$@^]|:(?=//)|(?<=www)\.|^[-+=])")
-"""What may begin markup: inside a line, an address that viewers link by themselves, and at its beginning."""
-NUMBERED: Final = re.compile(r"^(\d+)([.)])")
-"""What begins an item of a numbered list, at the beginning of a line."""
+SPECIAL: Final = re.compile(r"([\\`*_\[\]<>#|~&$@^]|:(?=//)|(?<=www)\.|^[-=](?!\d)|^\+(?=\s|$))")
+"""What may begin markup: inside a line, an address that viewers link by themselves, and at its beginning.
+
+A number with its sign is none."""
+NUMBERED: Final = re.compile(r"^(\d+)([.)])(?=\s|$)")
+"""What begins an item of a numbered list, at the beginning of a line; a decimal does not."""
 LISTED_HIGHEST: Final = 2_000
 
 

@@ -319,7 +319,8 @@ def how_it_stands(story: Story) -> str:
     if since is None:
         return _standing(story)
     moment = f"{to_datetime(since.at_us):%Y-%m-%d %H:%M} UTC"
-    return f"{_standing(story)} Replaced since by {actor_of(since)} on {moment} (entry {since.index})."
+    how = "Replaced" if story.first(EntryType.ROLLED_BACK) is None else "Set anew"
+    return f"{_standing(story)} {how} since by {actor_of(since)} on {moment} (entry {since.index})."
 
 
 def _standing(story: Story) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from app.periods import days_of
 from app.reports import words
+from app.reports.markdown import escaped
 from app.reports.rendering import Format, rendered
 from services.domain.clock import DAY_US
 from services.domain.ledger_schema import OPERATOR, Entry, EntryType
@@ -159,6 +160,10 @@ def test_codes_read_as_words_and_money_in_two_decimals():
     def text(name, value, unit=Unit.TEXT):
         return words.cell_text(Figure(name, name, value, unit, (1,), "field:x"))
 
+    plain = ("0.9 to 1.56", "+30.1 pts", "-4", "1.5", "2)x", "0.074")
+    assert [escaped(one) for one in plain] == list(plain), "no decimal begins a list"
+    marks = ("1. x", "12) x", "7.", "- x", "+ x", "+", "---", "===", "=x")
+    assert all("\\" in escaped(one) for one in marks)
     assert text("anomaly_rule", "line") == "fell under the fixed line of success"
     assert text("extended_for", "flip") == "turned the result"
     assert text("anomaly_rule", "of_later") == "of later", "a code without words"
