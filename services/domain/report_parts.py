@@ -133,7 +133,7 @@ def times(entries: Sequence[Entry], *, is_one: bool) -> Section:
     formula, what = ("elapsed", "") if is_one else ("median_elapsed", "median ")
 
     def span(name: str, label: str, start: EntryType, end: EntryType) -> Figure:
-        used = of_span([entry for entry in entries if leg_of(entry) == Leg.TRIAL], start, end, is_one=is_one)
+        used = of_span(entries, start, end, is_one=is_one)
         return figure(name, f"{what}time {label}", f"{formula}:{start}>{end}", used, Unit.MICROSECONDS)
 
     missing = f"{undated} of {len(of[EntryType.ANOMALY])} say not since when" if undated else ""

@@ -53,7 +53,8 @@ def test_remarks_on_any_entry_of_a_lap_are_told_once_and_change_nothing_else(tur
     for kind in kinds:
         about = next(e for e in turned.record.entries if e.type is kind)
         others = set_by_hand("market.cooling", "4", "8")
-        acts = (others, (EntryType.CORRECTION, {"corrects": about.index, "reason": "not so"}))
+        placebo = (EntryType.PLACEBO_VERDICT, {"experiment_id": 99, "verdict": "win"})
+        acts = (others, placebo, (EntryType.CORRECTION, {"corrects": about.index, "reason": "not so"}))
         longer = with_more(turned.record, *acts, (EntryType.ERASED, erased), others)
         report = lap_report(longer, 1)
         text = rendered(report, Format.MARKDOWN).decode()
