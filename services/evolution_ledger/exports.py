@@ -24,6 +24,7 @@ from services.store.tx import Tx
 CLAIM: Final = frozenset({"kind", "origin", "size", "root", "note"})
 BLOB: Final = frozenset({"kind", "sha256", "content"})
 BLOB_BEGINS: Final = b'{"content":'
+CUT: Final = "the file is cut"
 NAMED: Final = re.compile(rb'_sha256":"([0-9a-f]{64})"')
 
 
@@ -66,7 +67,7 @@ def read_export(lines: Iterable[bytes]) -> Export:
             found = _claim(raw)
             continue
         if not line.endswith(b"\n"):
-            found.flaw = found.flaw or f"line {number + 1} has no end: the file is cut"
+            found.flaw = found.flaw or f"line {number + 1} has no end: {CUT}"
         if not found.blobs and not last and not raw.startswith(BLOB_BEGINS):
             found.leaves.append(raw)
             continue
@@ -97,7 +98,8 @@ def audit_export(found: Export, *, trusted_notes: Sequence[str] = ()) -> AuditRe
         allow_erased=True,
     )
     if not report.ok:
-        return report
+        cut = _cut(found)
+        return replace(report, reason=f"{report.reason} ({cut})") if cut else report
     begun = read_envelope(found.leaves[0])["payload"]["origin"] if found.leaves else found.origin
     others = {origin for origin in (found.origin, *(origin for origin, _, _ in trusted)) if origin != begun}
     if others:
@@ -108,6 +110,13 @@ def audit_export(found: Export, *, trusted_notes: Sequence[str] = ()) -> AuditRe
         )
     flaw = found.flaw or _surplus(found, report.newest_format)
     return replace(report, first_error_index=report.size, reason=flaw) if flaw else report
+
+
+def _cut(found: Export) -> str:
+    """Return why the file may have been cut short, "" where nothing says so."""
+    if len(found.leaves) < found.size:
+        return f"the file may be cut: it holds {len(found.leaves)} of {found.size} entries"
+    return found.flaw if found.flaw.endswith(CUT) else ""
 
 
 def _claim(raw: bytes) -> Export:

@@ -272,6 +272,11 @@ def test_cut_tail_is_found(lab):
     count = len(lab.types())
     report = evolution_ledger.verify_export([*lines[:count], *lines[count + 1 :]])
     assert (report.ok, report.first_error_index) == (False, count - 1)
+    assert report.reason.endswith(f"(the file may be cut: it holds {count - 1} of {count} entries)")
+    half = [*lines[: count + 1], lines[count + 1][:40]]
+    report = evolution_ledger.verify_export(half)
+    assert not report.ok
+    assert report.reason.endswith("has no end: the file is cut)")
 
 
 def test_older_checkpoint_shows_a_rewritten_ledger(lab):
