@@ -32,7 +32,8 @@ def file_proposal(request: Request, body: NewProposal, gate: Gate) -> Response:
     Whatever would have to be refused later is refused here, by name (`code`):
 
     - the change: `parameter_unknown`, `parameter_fixed`, `parameter_untestable` (it governs no task type,
-      so only a person can set it), `value_not_a_number`, `value_out_of_bounds`, `value_not_whole`,
+      so only a person can set it), `parameter_gated` (only in a ledger of an older format, which knows no
+      review), `value_not_a_number`, `value_out_of_bounds`, `value_not_whole`,
       `value_not_a_choice`, `value_not_a_text`, `value_length`, `value_unseen_character`, `value_unchanged`,
       `step_too_large`
     - what it stands on: `evidence_unknown`, `meta_task_unknown`
@@ -43,7 +44,8 @@ def file_proposal(request: Request, body: NewProposal, gate: Gate) -> Response:
       traffic), `confirmation_refused` (probation could not confirm so small an effect at the stream's
       level); both carry `needed_tasks`; `guardrail_unprovable` (nor prove so small a margin of task
       success), with `needed_margin`
-    - whether it is free (409): `experiment_running`, `proposal_already_live`, `resubmission_cool_off`
+    - whether it is free (409): `experiment_running`, `proposal_already_live`, `resubmission_cool_off`,
+      `filings_exhausted`; the last two carry `possible_at`
 
     A change tried for `task_duration` or `task_cost` always guards task success, by the margin in force
     (`sandbox.guardrail_margin_percent`) where the proposal states none. A GATED parameter may be proposed:
