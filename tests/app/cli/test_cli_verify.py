@@ -61,6 +61,8 @@ def test_a_good_ledger_is_ok_with_size_and_root(lap, export, verify, key):
         "ok": True,
         "size": head["size"],
         "format": FORMAT,
+        "raised": [],
+        "not_demanded": [],
         "root": head["root"],
         "first_error_index": None,
         "reason": "",
