@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from services.domain.errors import BusyError
 from services.store.tx import Store, Tx, is_given_up
@@ -22,6 +22,8 @@ MAXIMUM = 64
 
 QUEUE_LIMIT = 10_000
 """Acts that may wait; more are refused with BusyError `queue_full`."""
+TRIES_ALONE: Final = 3
+"""So often an act is tried alone that another transaction made give way."""
 
 POSTGRESQL_WORKERS = 2
 ACTOR = "system:writer"
@@ -161,14 +163,19 @@ class GroupWriter:
                 self._commit(wanted)
 
     def _commit(self, group: Sequence[_Act]) -> None:
-        """Write one group and answer it; what lost or was spoilt with others gets one more try alone."""
+        """Write one group and answer it; what lost or was spoilt with others is tried again alone.
+
+        Who gave way once may meet the same rival again, as row locks are not served in order: a few tries.
+        """
         again = self._attempt(group)
         retried = {id(act) for act in again}
         for act in group:
             if id(act) not in retried:
                 act.answer()
         for act in again:
-            self._attempt([act])
+            for _ in range(TRIES_ALONE):
+                if not self._attempt([act]):
+                    break
             act.answer()
 
     def _attempt(self, group: Sequence[_Act]) -> list[_Act]:

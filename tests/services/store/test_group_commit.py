@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from services.domain.clock import VirtualClock, WallClock
 from services.domain.errors import BusyError, ConflictError
 from services.store import group_commit, sql, tables
-from services.store.group_commit import GroupWriter
+from services.store.group_commit import TRIES_ALONE, GroupWriter
 from services.store.tx import Store
 
 WAIT_SECONDS = 30
@@ -264,9 +264,9 @@ def test_a_commit_that_fails_fails_everybody_and_is_not_repeated(store, writer, 
     assert writer.submit("a", put("after")).result(WAIT_SECONDS)
 
 
-def test_a_transaction_that_lost_is_tried_again_act_by_act_and_once(store, writer, monkeypatch):
+def test_a_transaction_that_lost_is_tried_again_act_by_act_and_not_for_ever(store, writer, monkeypatch):
     gate = Gate(writer)
-    failing_commit(store, monkeypatch, BusyError("again"), 2)
+    failing_commit(store, monkeypatch, BusyError("again"), 1 + TRIES_ALONE)
     futures = [writer.submit("a", put(f"k{n}")) for n in range(3)]
     errors = gate.open(*futures)
     assert [type(error) for error in errors] == [BusyError, type(None), type(None)]
@@ -298,7 +298,7 @@ def test_acts_that_wait_for_each_other_on_postgresql_are_both_done(migrated_post
             time.sleep(0.001)
         futures.append(writer.submit("y", both("b", "a", "y")))
         assert [future.exception(WAIT_SECONDS) for future in futures] == [None, None]
-    assert len(tries) == 3
+    assert 3 <= len(tries) <= 5, "whoever gave way was tried again, and not for ever"
     with store.read() as tx:
         assert {
             "".join(sorted(row["value"])) for row in sql.find_all(tx, tables.deployment, order_by="key")
