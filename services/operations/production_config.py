@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.domain.canonical import digest_hex
-from services.domain.clock import to_rfc3339
 from services.domain.errors import ConflictError, InvalidValueError, LedgerBrokenError, NotFoundError
 from services.domain.ledger_schema import FORMAT, EntryType
 from services.domain.ledger_terms import declaration_of
@@ -19,7 +18,6 @@ from services.domain.parameters import ParameterRegistry, canonical_value
 from services.domain.states import ValueSource
 from services.operations import accounts, audit_log
 from services.store import config, sql, tables
-from services.store.sql import Row
 from services.store.tx import Tx
 
 
@@ -179,39 +177,6 @@ def of_type(tx: Tx, task_type: str) -> dict[str, EffectiveValue]:
 def of_types(tx: Tx, task_types: Collection[str]) -> dict[str, dict[str, EffectiveValue]]:
     """Return the production value (no arm) of every parameter of these task types, by type and name."""
     return {name: of_type(tx, name) for name in sorted(set(task_types))}
-
-
-def value_at(tx: Tx, name: str, at_us: int) -> EffectiveValue:
-    """Return the production value (no arm) that was in force at an instant (UTC microseconds).
-
-    Raises NotFoundError where no parameter had this name yet.
-    """
-    found = config.changes_at(tx, at_us, name=name)
-    if not found:
-        msg = f"no parameter {name[:96]!a} was registered at {to_rfc3339(at_us)}"
-        raise NotFoundError(msg, field="parameter")
-    return _value_of(found[0])
-
-
-def config_at(tx: Tx, at_us: int) -> dict[str, EffectiveValue]:
-    """Return the whole config that was in force at an instant (UTC microseconds), by name."""
-    return {row["name"]: _value_of(row) for row in config.changes_at(tx, at_us)}
-
-
-def config_of_size(tx: Tx, size: int) -> dict[str, EffectiveValue]:
-    """Return the whole config that the first `size` entries of the ledger amount to, by name.
-
-    Raises NotFoundError for a size that the ledger never had.
-    """
-    if not 1 <= size <= audit_log.size(tx):
-        msg = f"the ledger has {audit_log.size(tx)} entries; there is no config of its first {size}"
-        raise NotFoundError(msg, field="size")
-    return {row["name"]: _value_of(row) for row in config.changes_of_size(tx, size)}
-
-
-def _value_of(row: Row) -> EffectiveValue:
-    source, experiment_id = ValueSource(row["source"]), row["experiment_id"]
-    return EffectiveValue(row["value"], source, row["version"], experiment_id=experiment_id)
 
 
 def change(

@@ -89,9 +89,9 @@ def epoch_now(tx: Tx) -> Row | None:
     return sql.first(tx, EPOCH_NOW)
 
 
-def changes_at(tx: Tx, at_us: int, name: str | None = None) -> list[Row]:
-    """Return what last set each parameter (or the one of this name) at or before an instant, by name."""
-    return _last_of_each(tx, parameter_change.c.changed_at_us <= at_us, name)
+def changes_at(tx: Tx, at_us: int) -> list[Row]:
+    """Return what last set each parameter at or before an instant, by name."""
+    return _last_of_each(tx, parameter_change.c.changed_at_us <= at_us)
 
 
 def changes_of_size(tx: Tx, size: int) -> list[Row]:
@@ -102,15 +102,12 @@ def changes_of_size(tx: Tx, size: int) -> list[Row]:
     ended_at_us = select(ledger_entry.c.at_us).where(ledger_entry.c.index == size - 1).scalar_subquery()
     index = parameter_change.c.ledger_index
     is_older = and_(index.is_(None), parameter_change.c.changed_at_us <= ended_at_us)
-    return _last_of_each(tx, or_(index < size, is_older), None)
+    return _last_of_each(tx, or_(index < size, is_older))
 
 
-def _last_of_each(tx: Tx, is_before: ColumnElement[bool], name: str | None) -> list[Row]:
+def _last_of_each(tx: Tx, is_before: ColumnElement[bool]) -> list[Row]:
     newest = select(parameter_change.c.name, func.max(parameter_change.c.version).label("version"))
-    newest = newest.where(is_before).group_by(parameter_change.c.name)
-    if name is not None:
-        newest = newest.where(parameter_change.c.name == name)
-    last = newest.subquery()
+    last = newest.where(is_before).group_by(parameter_change.c.name).subquery()
     statement = (
         select(parameter_change)
         .join(

@@ -8,10 +8,12 @@ import pytest
 
 from services import evolution_ledger
 from services.domain.canonical import digest_hex
+from services.domain.clock import to_rfc3339
 from services.domain.errors import ConflictError, LedgerBrokenError, NacreError, NotFoundError
 from services.operations import overrides, production_config
 from services.operations.overrides import Wanted
-from services.store import sql, tables
+from services.store import sql, tables, views
+from services.store.views.config_history import point_of
 from tests.services.laboratory import TIMEOUT
 
 COOLING, STAKE, ELECTORATE = "market.cooling", "market.stake_percent", "consensus.electorate"
@@ -45,10 +47,6 @@ def folded(entries):
     return config
 
 
-def values_of(config):
-    return {name: value.value for name, value in config.items()}
-
-
 def test_an_override_is_written_down_and_found_at_any_instant_and_size(market):
     instants = [market.platform.store.clock.now_us()]
     for name, value in ((COOLING, "16.0"), (STAKE, "0"), (ELECTORATE, "owner"), (COOLING, "1")):
@@ -68,19 +66,19 @@ def test_an_override_is_written_down_and_found_at_any_instant_and_size(market):
     told = [json.dumps(row["payload"]) for row in market.rows(tables.event, type="ParameterOverridden")]
     assert len(told) == 4
     with market.read() as tx:
-        found = [production_config.value_at(tx, COOLING, at_us) for at_us in instants]
-        assert [(one.value, one.version, one.source) for one in found] == [
+        found = [views.parameter_at(tx, COOLING, to_rfc3339(at_us)) for at_us in instants]
+        assert [(one["value"], one["version"], one["source"]) for one in found] == [
             ("4", 1, "default"), ("16", 2, "override"), ("16", 2, "override"), ("16", 2, "override"),
             ("1", 3, "override"),
         ]  # fmt: skip
         entries = leaves(market)
         for size in range(1, len(entries) + 1):
-            config = values_of(production_config.config_of_size(tx, size))
+            config = point_of(tx, str(size), "size").values
             assert config == folded(entries[:size])
             assert digest_hex(config) == entries[size - 1]["payload"].get("config_after", digest_hex(config))
-        assert values_of(production_config.config_at(tx, instants[-1])) == production_config.snapshot(tx)
-        for missing in (lambda: production_config.value_at(tx, COOLING, 0),
-                        lambda: production_config.config_of_size(tx, len(entries) + 1)):  # fmt: skip
+        assert point_of(tx, to_rfc3339(instants[-1]), "at").values == production_config.snapshot(tx)
+        for missing in (lambda: views.parameter_at(tx, COOLING, to_rfc3339(0)),
+                        lambda: point_of(tx, str(len(entries) + 1), "size")):  # fmt: skip
             with pytest.raises(NotFoundError):
                 missing()
         lines = list(evolution_ledger.export_lines(tx, market.platform.signer))
